@@ -1,0 +1,70 @@
+# Two commands matter: `make demo` (install, then the main job) and `make test` (all checks and quick tests).
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+TIME_LIMIT ?= 60
+
+# An installation is good for as long as what it was made from is the same.
+KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)
+READY := $(VENV)/.ready-$(KEY)
+READY_DEV := $(VENV)/.ready-dev-$(KEY)
+
+.PHONY: help install install-dev demo test check format stress wheel docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(READY): | $(BIN)/python
+	@echo "Installing into $(VENV). The first time this compiles llama.cpp, which takes some minutes."
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@rm -f $(VENV)/.ready-*; touch $@
+
+$(READY_DEV): | $(BIN)/python
+	@echo "Installing into $(VENV). The first time this compiles llama.cpp, which takes some minutes."
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[finetune]" --group dev
+	@rm -f $(VENV)/.ready-*; touch $(READY) $@
+
+install: $(READY)  ## the product in .venv
+
+install-dev: $(READY_DEV)  ## the product and what its tests need in .venv
+
+demo: $(READY)  ## install, then train on a bundled table with the embedded model
+	@out="$(DEMO)/run-$$(date +%Y%m%d-%H%M%S)"; \
+	$(BIN)/automlgpt example breast_cancer "$(DEMO)/data" >/dev/null; \
+	$(BIN)/automlgpt run "$(DEMO)/data/breast_cancer.csv" --target diagnosis --time-limit $(TIME_LIMIT) --out "$$out"; \
+	echo; \
+	echo "The report:        $$out/report.html"; \
+	echo "The code:          $$out/pipeline.py or $$out/pipeline/ (needs no automlgpt)"; \
+	echo "Predict with it:   $(BIN)/automlgpt predict $$out TABLE.csv -o predictions.csv"
+
+test: check  ## format, lint, types, layers, then every quick test
+	$(BIN)/python -m pytest
+
+check: $(READY_DEV)  ## format, lint, types and layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY_DEV)  ## put the code into the form that `check` wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+stress: $(READY_DEV)  ## what takes long: kills, budgets, bombs
+	$(BIN)/python -m pytest tests/stress -m "slow or not slow"
+
+wheel: $(READY_DEV)  ## a wheel in dist/, with the embedded model in it
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls -l dist/*.whl
+
+clean:  ## remove what building left behind
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
