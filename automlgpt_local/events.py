@@ -98,6 +98,7 @@ class CodeWritten(Event):
     params: dict[str, Any]
     columns: dict[str, list[str]]
     sha256: str
+    probe: bool = False  # fitted on few rows, to settle a question; never part of the ensemble
     forced_tokens: int = 0
     chosen_tokens: int = 0
     probabilities: dict[str, float] = field(default_factory=dict)
@@ -265,7 +266,9 @@ class Token(Event):
 
 
 # Events that the outside world or the clock caused: a replay passes over them.
-AMBIENT: tuple[type[Event], ...] = (Budget, Warned, Commanded, Resumed, Failed)
+AMBIENT: tuple[type[Event], ...] = (
+    Approved, ApprovalAsked, Budget, CodeRejected, Commanded, Failed, Resumed, SessionStarted, TookOver, Warned,
+)  # fmt: skip
 
 
 def _snake(name: str) -> str:

@@ -1,0 +1,271 @@
+"""Runs an attempt's folds in the sandbox and scores what comes back. The only place where a score is made."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automlgpt_local.events import AttemptFinished, FoldFinished
+from automlgpt_local.metrics import Metric
+from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
+from automlgpt_local.sandbox.runner import Sandbox
+from automlgpt_local.search.control import Control
+from automlgpt_local.search.recorder import Recorder
+from automlgpt_local.search.workspace import Fold, Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# Up to this many cells two one-thread folds beat one two-thread fold; above it memory and caches decide otherwise.
+SIDE_BY_SIDE_CELLS = 2_000_000
+# An attempt whose first fold is this much worse than the best one's is not worth its other folds.
+HOPELESS = 1.3
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A solution with the choices that went into it. Its module lies in `attempts/<number>/solution.py`."""
+
+    number: int
+    stage: str
+    recipe: str
+    title: str
+    params: dict[str, Any]
+    columns: dict[str, list[str]]
+    parent: int | None
+    probe: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`fold_losses`: lower is better, in the order of the folds. `fit_s`: mean seconds of one fold's fork."""
+
+    attempt: Attempt
+    status: str
+    score: float | None
+    noise: float | None
+    fold_losses: tuple[float, ...]
+    seconds: float
+    fit_s: float
+    threads: int
+    fitted_params: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "ok"
+
+
+class Evaluator:
+    def __init__(
+        self, workspace: Workspace, sandbox: Sandbox, recorder: Recorder, control: Control, memory_mib: int
+    ) -> None:
+        self.workspace, self.sandbox = workspace, sandbox
+        self._recorder, self._control = recorder, control
+        self._memory_mib = memory_mib
+        self.metric: Metric = workspace.metric
+        self.fit_s = 0.0  # seconds in forks, all together
+        cells = len(workspace.development) * max(1, workspace.features.shape[1]) * max(1, workspace.n_classes / 4)
+        threads = workspace.task.threads
+        self.parallel = threads if cells <= SIDE_BY_SIDE_CELLS and len(workspace.folds) > 1 else 1
+        self.threads_per_fold = max(1, threads // self.parallel)
+
+    def solution_path(self, number: int) -> Path:
+        return self.workspace.run_dir / "attempts" / f"{number:04d}" / "solution.py"
+
+    def evaluate(self, attempt: Attempt, seconds: float, best_losses: tuple[float, ...] = ()) -> Evaluation:
+        """Fit and score every fold, within about `seconds` in all. Recorded folds are not run again."""
+        folds = self.workspace.probes if attempt.probe else self.workspace.folds
+        finished = {e.fold: e for e in self._recorder.take(FoldFinished, attempt=attempt.number)}
+        if not self._recorder.replaying:
+            pending = [f for f in folds if f.index not in finished]
+            for event in self._run_folds(attempt, pending, seconds, finished, best_losses):
+                finished[event.fold] = event
+        events = [finished[f.index] for f in folds if f.index in finished]
+        done = self._recorder.step(AttemptFinished, lambda: self._finish(attempt, folds, events), attempt=attempt.number)
+        losses = tuple(self.metric.loss(s) for s in done.fold_scores)
+        seconds_each = [e.seconds for e in events if e.status == "ok"]
+        return Evaluation(
+            attempt, done.status, done.score, done.noise, losses, done.seconds,
+            sum(seconds_each) / max(1, len(seconds_each)), self.threads_per_fold,
+            mean_params([e.fitted_params for e in events]), done.error,
+        )  # fmt: skip
+
+    def _run_folds(
+        self, attempt: Attempt, pending: list[Fold], seconds: float, finished: dict[int, FoldFinished],
+        best_losses: tuple[float, ...],
+    ) -> Iterator[FoldFinished]:  # fmt: skip
+        rounds = -(-len(pending) // self.parallel)
+        per_fold_s = max(1.0, seconds / max(1, rounds))
+        stop = False
+        with ThreadPoolExecutor(self.parallel) as pool:
+            waiting = list(pending)
+            running: dict[Future[Outcome], Fold] = {}
+            while running or (waiting and not stop):
+                while waiting and not stop and len(running) < self.parallel:
+                    fold = waiting.pop(0)
+                    running[pool.submit(self._run_fold, attempt, fold, per_fold_s)] = fold
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    fold, outcome = running.pop(future), future.result()
+                    if outcome.status == "cancelled":
+                        stop = True
+                        continue
+                    event = self._score(attempt, fold, outcome)
+                    self._recorder.note(event)
+                    yield event
+                    stop = stop or event.status != "ok" or self._hopeless(event, best_losses)
+        self._control.check()
+
+    def _hopeless(self, event: FoldFinished, best_losses: tuple[float, ...]) -> bool:
+        if event.score is None or event.fold >= len(best_losses):
+            return False
+        worst = 1.0 if self.metric.higher_is_better else 0.0  # turns -score into an error above zero
+        return worst + self.metric.loss(event.score) > HOPELESS * (worst + best_losses[event.fold]) + 1e-9
+
+    def _run_fold(self, attempt: Attempt, fold: Fold, seconds: float) -> Outcome:
+        data = self.workspace.data_dir
+        holdout = data / "holdout.feather"
+        solution = self.solution_path(attempt.number)
+        work = self.job_dir(f"{attempt.number:04d}_{fold.folder.name}")
+        spec = {
+            "solution": str(solution),
+            "module": "solution",
+            "params": attempt.params,
+            "ctx": self.workspace.context(
+                attempt.columns, seed=self.workspace.task.seed, threads=self.threads_per_fold, seconds=seconds * 0.85
+            ),
+            "features": str(data / "development.feather"),
+            "fold": str(fold.folder),
+            "holdout": str(holdout) if holdout.exists() and not attempt.probe else None,
+            "n_classes": self.workspace.n_classes,
+            "seed": self.workspace.task.seed,
+        }
+        read = (solution, data / "development.feather", holdout, fold.folder)
+        limits = Limits(wall_s=seconds * 1.25 + 2.0, memory_mib=self._memory_mib // self.parallel, threads=self.threads_per_fold)
+        job = Job("fold", spec, work, tuple(p for p in read if p.exists()), limits)
+        try:
+            return self.sandbox.run(job, cancelled=self._control.interrupted)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def job_dir(self, name: str) -> Path:
+        """An empty work folder for one fork."""
+        work = self.workspace.run_dir / "work" / "jobs" / name
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        return work
+
+    def _score(self, attempt: Attempt, fold: Fold, outcome: Outcome) -> FoldFinished:
+        """Score one fork's predictions; anything but finite numbers of the right shape is a failed fold."""
+        self.fit_s += outcome.seconds
+        status, error, score = str(outcome.status), outcome.error, None
+        if status == "ok":
+            try:
+                valid = self._checked(outcome.arrays.get("valid"), len(fold.valid))
+                y = self.workspace.y_development[fold.valid]
+                weight = self.workspace.weight_development
+                score = self.metric.score(y, valid, None if weight is None else weight[fold.valid])
+                holdout = outcome.arrays.get("holdout")
+                if holdout is not None:
+                    holdout = self._checked(holdout, len(self.workspace.holdout))
+                self._save(attempt, fold, valid, holdout)
+            except ValueError as problem:
+                status, error, score = "bad_result", str(problem), None
+        fitted = outcome.result.get("fitted_params")
+        return FoldFinished(
+            attempt.number, fold.index, status, score, round(outcome.seconds, 3), round(outcome.peak_mib, 1),
+            plain_params(fitted), error[-2000:],
+        )  # fmt: skip
+
+    def _checked(self, values: Any, n_rows: int) -> np.ndarray:
+        """Probabilities (n_rows, n_classes) that sum to one, or finite floats (n_rows,). Raises ValueError."""
+        import numpy as np
+
+        classes = self.workspace.n_classes
+        shape = (n_rows, classes) if classes else (n_rows,)
+        if not isinstance(values, np.ndarray) or values.shape != shape or values.dtype.kind != "f":
+            raise ValueError(f"predictions must be floats of shape {shape}")
+        if not np.isfinite(values).all():
+            raise ValueError("the predictions hold NaN or infinite values")
+        if classes:
+            total = values.sum(axis=1, keepdims=True)
+            if (values < 0).any() or (total <= 0).any():
+                raise ValueError("probabilities must not be negative, nor all zero")
+            values = values / total
+        return values.astype(np.float64)
+
+    def _save(self, attempt: Attempt, fold: Fold, valid: np.ndarray, holdout: np.ndarray | None) -> None:
+        import numpy as np
+
+        path = self.fold_file(attempt.number, fold.index)
+        torn = path.with_suffix(".part.npz")
+        arrays = {"valid": valid.astype(np.float32)}
+        if holdout is not None:
+            arrays["holdout"] = holdout.astype(np.float32)
+        with open(torn, "wb") as file:
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        torn.rename(path)
+
+    def fold_file(self, number: int, fold: int) -> Path:
+        return self.solution_path(number).parent / f"fold_{fold}.npz"
+
+    def _finish(self, attempt: Attempt, folds: list[Fold], events: list[FoldFinished]) -> AttemptFinished:
+        import numpy as np
+
+        scores = [e.score for e in events if e.score is not None]
+        bad = [e for e in events if e.status != "ok"]
+        complete = len(scores) == len(folds)
+        status = "ok" if complete else bad[0].status if bad else "pruned"
+        noise = float(np.std(scores, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else None
+        return AttemptFinished(
+            attempt.number, status, float(np.mean(scores)) if scores else None, noise, scores,
+            round(sum(e.seconds for e in events), 3), bad[0].error if bad else "",
+        )  # fmt: skip
+
+    def out_of_fold(self, number: int) -> np.ndarray:
+        """Predictions of the validated development rows, in the order of `validated_rows`."""
+        import numpy as np
+
+        parts = [np.load(self.fold_file(number, f.index))["valid"] for f in self.workspace.folds]
+        return np.concatenate(parts)
+
+    def validated_rows(self) -> np.ndarray:
+        import numpy as np
+
+        return np.concatenate([f.valid for f in self.workspace.folds])
+
+    def holdout(self, number: int) -> np.ndarray:
+        """The fold models' mean prediction of the locked rows."""
+        import numpy as np
+
+        parts = [np.load(self.fold_file(number, f.index))["holdout"] for f in self.workspace.folds]
+        return np.mean(parts, axis=0)
+
+
+def plain_params(values: Any) -> dict[str, Any]:
+    """The numbers, strings and booleans among a child's `fitted_params`; whatever else it sent is left out."""
+    if not isinstance(values, dict):
+        return {}
+    return {str(k)[:64]: v for k, v in list(values.items())[:64] if isinstance(v, int | float | str | bool)}
+
+
+def mean_params(each: list[dict[str, Any]]) -> dict[str, Any]:
+    """Numbers averaged over the folds (whole ones rounded up); of anything else the first fold's."""
+    names = each[0] if each else {}
+    merged: dict[str, Any] = {}
+    for name, first in names.items():
+        values = [e[name] for e in each if name in e]
+        if isinstance(first, bool | str):
+            merged[name] = first
+        elif all(isinstance(v, int) for v in values):
+            merged[name] = -(-sum(values) // len(values))
+        else:
+            merged[name] = sum(values) / len(values)
+    return merged

@@ -1,0 +1,160 @@
+"""The run's arrays on disk, each in the folder that only those forks are granted that may see it.
+
+work/data/development.feather   features of all development rows
+work/data/holdout.feather       features of the locked rows; their labels exist in the engine's memory alone
+work/data/fold_<k>/             train_rows.npy train_y.npy [train_weight.npy] valid_rows.npy
+work/data/probe_<k>/            the same for few rows, to settle questions cheaply
+work/refit/                     features and labels of all rows, written when the search has ended
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automlgpt_local.data.load import Table
+from automlgpt_local.data.resolve import class_labels
+from automlgpt_local.data.splits import Splits, make_splits
+from automlgpt_local.metrics import METRICS, Metric
+from automlgpt_local.task import TaskSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+PROBE_ROWS = 6000
+PROBE_FOLDS = 3
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One train / validation cut of the development rows: row positions, and the folder that holds them."""
+
+    index: int
+    train: np.ndarray
+    valid: np.ndarray
+    folder: Path
+
+
+class Workspace:
+    """Rows without a target are not in here. `y`: (n_rows,) class codes or floats; `development` and `holdout` index it."""
+
+    def __init__(self, run_dir: Path, task: TaskSpec, table: Table) -> None:
+        import numpy as np
+        import pandas as pd
+
+        self.run_dir, self.task = run_dir, task
+        self.metric: Metric = METRICS[task.metric]
+        frame = table.frame[table.frame[task.target].notna()].reset_index(drop=True)
+        target = frame[task.target]
+        self.classes: list[str] = []
+        if task.kind == "regression":
+            self.y: np.ndarray = pd.to_numeric(target, errors="coerce").to_numpy(dtype=float)
+            frame, self.y = frame[np.isfinite(self.y)].reset_index(drop=True), self.y[np.isfinite(self.y)]
+        else:
+            self.classes = class_labels(target, task.positive)
+            codes = {label: code for code, label in enumerate(self.classes)}
+            self.y = target.astype(str).map(codes).to_numpy(dtype=np.int64)
+        self.weight: np.ndarray | None = None
+        if task.weight:
+            self.weight = pd.to_numeric(frame[task.weight], errors="coerce").fillna(0.0).to_numpy(dtype=float)
+        self.splits: Splits = make_splits(task, self.y, frame)
+        self.features = self.only_features(frame)
+        self.development, self.holdout = self.splits.development, self.splits.holdout
+        self.data_dir = run_dir / "work" / "data"
+        self.folds: list[Fold] = []
+        self.probes: list[Fold] = []
+
+    def only_features(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The columns that a model may use: not the target, nor what the task sets aside."""
+        aside = {self.task.target, self.task.weight, self.task.group, *self.task.ignore}
+        return frame[[c for c in frame.columns if c not in aside]]
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
+
+    @property
+    def y_development(self) -> np.ndarray:
+        return self.y[self.development]
+
+    @property
+    def weight_development(self) -> np.ndarray | None:
+        return None if self.weight is None else self.weight[self.development]
+
+    def write(self) -> None:
+        """Everything the forks read before the refit. Safe to call again: a resumed run writes the same files."""
+        import numpy as np
+
+        shutil.rmtree(self.data_dir, ignore_errors=True)
+        self.data_dir.mkdir(parents=True)
+        write_features(self.features.iloc[self.development], self.data_dir / "development.feather")
+        if len(self.holdout):
+            write_features(self.features.iloc[self.holdout], self.data_dir / "holdout.feather")
+        self.folds = [
+            self._write_fold("fold", i, np.asarray(train), np.asarray(valid))
+            for i, (train, valid) in enumerate(self.splits.folds)
+        ]
+        self.probes = self._write_probes()
+
+    def _write_fold(self, kind: str, index: int, train: np.ndarray, valid: np.ndarray) -> Fold:
+        import numpy as np
+
+        folder = self.data_dir / f"{kind}_{index}"
+        folder.mkdir()
+        np.save(folder / "train_rows.npy", train.astype(np.int64))
+        np.save(folder / "train_y.npy", self.y_development[train])
+        np.save(folder / "valid_rows.npy", valid.astype(np.int64))
+        if self.weight_development is not None:
+            np.save(folder / "train_weight.npy", self.weight_development[train])
+        return Fold(index, train, valid, folder)
+
+    def _write_probes(self) -> list[Fold]:
+        """Folds over a sample of rows. On a small table the first real folds serve."""
+        import numpy as np
+
+        n_rows = len(self.development)
+        if n_rows <= PROBE_ROWS or self.n_classes > 50:
+            return self.folds
+        rng = np.random.default_rng(self.task.seed)
+        probes = []
+        for fold in self.folds[:PROBE_FOLDS]:
+            train = np.sort(rng.choice(fold.train, min(len(fold.train), PROBE_ROWS), replace=False))
+            valid = np.sort(rng.choice(fold.valid, min(len(fold.valid), PROBE_ROWS // 2), replace=False))
+            probes.append(self._write_fold("probe", fold.index, train, valid))
+        return probes
+
+    def write_refit(self) -> Path:
+        """Features, labels and weights of all rows; the folder that the refit's forks are granted."""
+        import numpy as np
+
+        folder = self.run_dir / "work" / "refit"
+        if not (folder / "y.npy").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_features(self.features, folder / "features.feather")
+            if self.weight is not None:
+                np.save(folder / "weight.npy", self.weight)
+            np.save(folder / "y.npy", self.y)
+        return folder
+
+    def context(self, columns: dict[str, list[str]], *, seed: int, threads: int, seconds: float | None) -> dict[str, Any]:
+        """`ctx` of the solution contract, less `n_rows`, which depends on the fit."""
+        return {
+            "kind": self.task.kind,
+            "n_classes": self.n_classes,
+            "metric": self.task.metric,
+            "seed": seed,
+            "n_threads": threads,
+            "seconds": seconds,
+            "columns": columns,
+        }
+
+
+def write_features(frame: pd.DataFrame, path: Path) -> None:
+    import pyarrow
+    from pyarrow import feather
+
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False, nthreads=1)
+    feather.write_feather(table, str(path), compression="uncompressed")
