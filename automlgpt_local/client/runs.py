@@ -1,0 +1,212 @@
+"""Run folders: where new ones are made, which exist, and what state each is in."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from automlgpt_local import paths, settings
+from automlgpt_local.client.view import RunView
+from automlgpt_local.errors import AutoMLGPTError, ResumeError, UsageError
+from automlgpt_local.events import Record, decode, read_events
+
+State = Literal["running", "done", "failed", "interrupted", "empty", "unreadable"]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """A line of `sessions list`. `seconds`: of the budget, used so far."""
+
+    id: str
+    path: str
+    state: State
+    target: str | None = None
+    metric: str | None = None
+    score: float | None = None
+    started_at: str | None = None
+    seconds: float = 0.0
+
+
+def write_durably(path: Path, text: str) -> None:
+    """Write a whole file so that a crash leaves either the old one or the new one."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with open(draft, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def new_run_dir(out: str | Path | None = None) -> Path:
+    """A fresh, empty run folder: `out` itself, or a new one where the settings say. Raises UsageError."""
+    if out is None:
+        stem = time.strftime("%Y%m%d-%H%M%S")
+        path = Path(settings.load().runs_dir).expanduser().absolute() / f"{stem}-{secrets.token_hex(2)}"
+    else:
+        path = Path(out).expanduser().absolute()
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"--out {path} is a file.", "Name a folder that does not exist yet.")
+        if path.is_dir() and any(path.iterdir()):
+            raise UsageError(f"--out {path} is not empty.", "Name a folder that does not exist yet, or an empty one.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The folder {path} cannot be made: {error.strerror}.", "Choose another with --out.") from error
+    _remember(path)
+    return path
+
+
+def _index_dir() -> Path:
+    return paths.state_dir() / "runs"
+
+
+def _entry(path: Path) -> Path:
+    return _index_dir() / hashlib.sha256(str(path).encode()).hexdigest()[:24]
+
+
+def _remember(path: Path) -> None:
+    """One small file per run, so that two commands never write the same one. A read-only home is no reason to fail."""
+    try:
+        _index_dir().mkdir(parents=True, exist_ok=True)
+        write_durably(_entry(path), f"{path}\n")
+    except OSError:
+        pass
+
+
+def _known_paths() -> list[Path]:
+    """Run folders of the index (entries whose folder is gone are dropped) and of the settings' folder."""
+    found: dict[Path, None] = {}
+    index = _index_dir()
+    for entry in sorted(index.iterdir()) if index.is_dir() else []:
+        if entry.name.startswith("."):
+            continue
+        try:
+            path = Path(entry.read_text(encoding="utf-8").rstrip("\n"))
+            if path.is_dir():
+                found[path] = None
+            elif path.parent.is_dir():  # an unmounted disk is no deleted run
+                entry.unlink()
+        except OSError:
+            continue
+    home = Path(settings.load().runs_dir).expanduser().absolute()
+    for path in sorted(home.iterdir()) if home.is_dir() else []:
+        if (path / "request.json").is_file():
+            found[path] = None
+    return list(found)
+
+
+def is_locked(run_dir: Path) -> bool:
+    """Does an engine work in this folder now? The lock is asked for shared and given back at once."""
+    try:
+        handle = os.open(run_dir / "lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_UN)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+class LogTail:
+    """What was appended to an event log since the last look; a line that is not whole yet waits for the next look."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def read(self) -> list[Record]:
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        records = []
+        for line in whole.decode("utf-8", "replace").splitlines():
+            try:
+                if (record := decode(line)) is not None:
+                    records.append(record)
+            except (ValueError, TypeError, KeyError):
+                continue
+        return records
+
+
+def view(run_dir: Path) -> RunView:
+    """All events of a run, folded. Raises ResumeError for a log that was changed from outside."""
+    result = RunView()
+    log = run_dir / "events.jsonl"
+    if log.is_file():
+        for record in read_events(log):
+            result.apply(record)
+    return result
+
+
+def state(run_dir: Path, seen: RunView | None = None) -> State:
+    """`interrupted`: no engine works in it and it did not come to its end, so it can be resumed."""
+    if is_locked(run_dir):
+        return "running"
+    seen = seen or view(run_dir)
+    if seen.failed:
+        return "failed"
+    if seen.finished:
+        return "done"
+    return "interrupted" if seen.started_at else "empty"
+
+
+def info(run_dir: Path) -> RunInfo:
+    try:
+        seen = view(run_dir)
+    except AutoMLGPTError:
+        return RunInfo(run_dir.name, str(run_dir), "unreadable")
+    return RunInfo(
+        run_dir.name, str(run_dir), state(run_dir, seen), seen.task.get("target"), seen.metric or None, seen.score,
+        seen.started_at or None, round(seen.finished.seconds if seen.finished else seen.used_s, 1),
+    )  # fmt: skip
+
+
+def list_runs() -> list[RunInfo]:
+    """Every run that is known on this machine, the newest first."""
+    return sorted((info(p) for p in _known_paths()), key=lambda r: (r.started_at or "", r.id), reverse=True)
+
+
+def find_run(name: str | Path) -> Path:
+    """The folder of a run, by its path, its id, or the beginning of an id that no other run shares."""
+    path = Path(name).expanduser().absolute()
+    if path.is_dir() and ((path / "request.json").is_file() or (path / "events.jsonl").is_file()):
+        return path
+    known = _known_paths()
+    same = [p for p in known if p.name == str(name)] or [p for p in known if p.name.startswith(str(name))]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise UsageError(f"{name!r} may mean {len(same)} runs.", "Give a path: " + ", ".join(map(str, same[:5])))
+    raise UsageError(f"There is no run {str(name)!r}.", "`automlgpt sessions list` shows the runs that exist.")
+
+
+def remove_run(run_dir: Path) -> None:
+    """Delete a run folder and forget it. Raises ResumeError while an engine works in it."""
+    if is_locked(run_dir):
+        raise ResumeError(f"{run_dir} is in use by a running engine.", "Stop that run first.")
+    shutil.rmtree(run_dir)
+    try:
+        _entry(run_dir).unlink()
+    except OSError:
+        pass
