@@ -1,0 +1,305 @@
+"""From what a person said to a TaskSpec: flag > plain words > what the data show > default, each answer with its source."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from automlgpt_local.data import machine
+from automlgpt_local.data.load import Table, load
+from automlgpt_local.data.names import metric_name, near_names, resolve_column
+from automlgpt_local.data.request import Asked, parse_ask
+from automlgpt_local.data.schema import as_number
+from automlgpt_local.data.splits import holdout_share
+from automlgpt_local.data.target import POSITIVE_WORDS, class_labels, guess_kind
+from automlgpt_local.errors import DataError, UsageError
+from automlgpt_local.metrics import DEFAULT_METRIC, METRICS
+from automlgpt_local.task import Kind, Request, Source, TaskSpec
+
+MIN_ROWS = 20
+MOST_CLASSES = 200
+DEFAULT_TIME_LIMIT_S = 600.0
+TARGET_NAMES = ("target", "label", "y", "class", "outcome", "response", "__target__", "labels", "targets", "dependent")
+
+
+@dataclass
+class _Notes:
+    """Where answers came from, and what a person should know. A doubt is an error when strict."""
+
+    strict: bool
+    source: dict[str, Source] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+
+    def doubt(self, message: str, remedy: str) -> None:
+        if self.strict:
+            raise UsageError(f"In doubt, and --strict asks for certainty: {message}", remedy)
+        self.warn(f"{message} {remedy}".strip())
+
+
+def resolve(request: Request, table: Table) -> TaskSpec:
+    """What the run will do. Raises UsageError or DataError for what cannot be, or, when strict, for every doubt."""
+    notes = _Notes(request.strict)
+    for message in table.warnings:
+        notes.doubt(message, "") if "looks like data" in message else notes.warn(message)
+    columns = list(table.schema.columns)
+    asked = parse_ask(request.ask, columns) if request.ask else Asked()
+    for message in asked.warnings:
+        notes.doubt(message, "")
+    target = _target(request, asked, table, notes)
+    exact_class = request.positive if request.positive is not None else asked.positive
+    values, exact = _target_values(table, target, exact_class)
+    metric = _metric_asked(request, asked, notes)
+    kind = _kind(request, asked, values, metric, target, notes)
+    values = _checked_rows(values, kind, target, notes)
+    metric = _metric(metric, kind, values, notes)
+    group = _column("group", request.group, asked.group, columns, target, notes)
+    time = _column("time", request.time, asked.time, columns, target, notes)
+    weight = _column("weight", request.weight, asked.weight, columns, target, notes)
+    if weight is not None:
+        _check_weight(table, weight)
+    ignore = _ignored(request, asked, columns, target, notes)
+    rows = len(values)
+    return TaskSpec(
+        target=target,
+        kind=kind,
+        metric=metric,
+        time_limit_s=_time_limit(request, asked, notes),
+        ignore=ignore,
+        group=group,
+        time=time,
+        weight=weight,
+        positive=_positive(request, asked, kind, values, notes),
+        only=_said("only", (), asked.only, (), notes),
+        never=_said("never", (), asked.never, (), notes),
+        ensemble=_said("ensemble", None if request.ensemble else False, asked.ensemble, True, notes),
+        holdout=_said("holdout", None, None, holdout_share(rows), notes),
+        seed=request.seed,
+        threads=_said("threads", request.threads, asked.threads, machine.available_threads(), notes),
+        memory_mib=_said("memory_mib", request.memory_mib, None, machine.available_memory_mib() // 2, notes),
+        model=request.model,
+        trials=_said("trials", request.trials, asked.trials, None, notes),
+        source=notes.source,
+        warnings=tuple(notes.warnings),
+    )
+
+
+def _said(name: str, flag: Any, ask: Any, default: Any, notes: _Notes) -> Any:
+    if flag is not None and flag != ():
+        if ask is not None and ask != () and ask != flag:
+            notes.doubt(f"The request says {name} {ask}, the flag {flag}; the flag counts.", "Say it once.")
+        notes.source[name] = "flag"
+        return flag
+    if ask is not None and ask != ():
+        notes.source[name] = "ask"
+        return ask
+    notes.source[name] = "default"
+    return default
+
+
+def _target(request: Request, asked: Asked, table: Table, notes: _Notes) -> str:
+    columns = list(table.schema.columns)
+    if request.target is not None:
+        target = resolve_column(request.target, columns, "--target")
+        if asked.target is not None and asked.target != target:
+            notes.doubt(f"The request names the target {asked.target}, --target {target}; the flag counts.", "Say it once.")
+        notes.source["target"] = "flag"
+        return target
+    if asked.target is not None:
+        notes.source["target"] = "ask"
+        return asked.target
+    notes.source["target"] = "inferred"
+    from_files = _target_from_files(request, columns)
+    if len(from_files) == 1:
+        return from_files[0]
+    pool = from_files or columns
+    by_name = [c for n in TARGET_NAMES for c in pool if c.strip().lower() == n]
+    if by_name:
+        if len(by_name) > 1:
+            notes.doubt(f"Several columns could be the target: {', '.join(by_name)}; {by_name[0]!r} was taken.", "Name it with --target.")
+        else:
+            notes.warn(f"The target was not named; {by_name[0]!r} was taken for its name.")
+        return by_name[0]
+    shown = ", ".join(columns[:30]) + (", …" if len(columns) > 30 else "")
+    raise UsageError("It is not clear which column is to be predicted.", f"Name it with --target. The columns: {shown}")
+
+
+def _target_from_files(request: Request, columns: list[str]) -> list[str]:
+    """Columns of the training data that the test file lacks, or that the sample submission has and the test lacks."""
+    test = _header(request.test) if request.test else None
+    submission = _header(request.submission) if request.submission else None
+    candidates = [c for c in columns if test is None or c not in test]
+    if submission is not None:
+        in_submission = [c for c in candidates if c in submission]
+        if test is None and len(in_submission) > 1:
+            in_submission = in_submission[1:]  # the first column of a submission is the id
+        return in_submission
+    return candidates if test is not None else []
+
+
+def _header(path: str) -> list[str]:
+    return list(load(Path(path)).schema.columns)
+
+
+def _target_values(table: Table, target: str, positive: str | None) -> tuple[pd.Series, bool]:
+    """The target as the text of the file. A positive label that pandas takes for missing makes it a class."""
+    values = table.exact(target)
+    if positive is not None and positive not in set(values.dropna().unique()):
+        literal = table.with_target(target, "text", exact=True).frame[target]
+        if positive in set(literal.dropna().unique()):
+            return literal, True
+    return values, False
+
+
+def _metric_asked(request: Request, asked: Asked, notes: _Notes) -> str | None:
+    flag = metric_name(request.metric) if request.metric is not None else None
+    if request.metric is not None and flag is None:
+        near = near_names(request.metric, list(METRICS))
+        raise UsageError(f"There is no metric {request.metric!r}.", f"Did you mean {near}? All: {' '.join(METRICS)}.")
+    if flag and asked.metric and flag != asked.metric:
+        notes.doubt(f"The request asks for {asked.metric}, --metric for {flag}; the flag counts.", "Say it once.")
+    if flag or asked.metric:
+        notes.source["metric"] = "flag" if flag else "ask"
+    return flag or asked.metric
+
+
+def _kind(
+    request: Request, asked: Asked, values: pd.Series, metric: str | None, target: str, notes: _Notes
+) -> Kind:
+    unique = values.dropna().unique()
+    said = request.kind or asked.kind
+    if said is not None:
+        notes.source["kind"] = "flag" if request.kind else "ask"
+        if said == "binary" and len(unique) > 2:
+            raise UsageError(
+                f"The target {target!r} has {len(unique)} classes, so the task is not binary.", "Leave --kind out, or use multiclass."
+            )
+        if said == "multiclass" and len(unique) == 2:
+            notes.warn(f"The target {target!r} has two classes: the task is binary.")
+            return "binary"
+        return said
+    notes.source["kind"] = "inferred"
+    guess = guess_kind(values)
+    if metric is not None and guess.kind not in METRICS[metric].kinds:
+        if METRICS[metric].kinds == ("regression",) and as_number(values.dropna()).notna().all():
+            return "regression"
+        if "multiclass" in METRICS[metric].kinds and len(unique) <= MOST_CLASSES:
+            return "multiclass"
+    elif guess.doubt and metric is None:
+        notes.doubt(f"About the target {target!r}: {guess.doubt}.", "Say which with --kind.")
+    return guess.kind
+
+
+def _checked_rows(values: pd.Series, kind: Kind, target: str, notes: _Notes) -> pd.Series:
+    missing = int(values.isna().sum())
+    kept = values.dropna()
+    if kind == "regression":
+        numbers = as_number(kept)
+        bad = int(numbers.isna().sum())
+        if bad > 0.1 * len(kept):
+            example = str(kept[numbers.isna()].iloc[0])[:40]
+            raise UsageError(
+                f"The target {target!r} is not a number in {bad} of {len(kept)} rows (for example {example!r}).",
+                "Use --kind multiclass for classes, or clean the column.",
+            )
+        missing, kept = missing + bad, numbers.dropna()
+    if len(kept) == 0:
+        raise DataError(f"The target {target!r} is empty in every row.", "Name another column with --target.")
+    if missing:
+        notes.warn(f"{missing} of {len(values)} rows have no target and are left out.")
+    if len(kept) < MIN_ROWS:
+        raise DataError(f"Only {len(kept)} rows have a target; at least {MIN_ROWS} are needed.", "Bring more rows.")
+    n_unique = int(kept.nunique())
+    if n_unique < 2:
+        raise DataError(f"The target {target!r} has the same value in every row ({str(kept.iloc[0])[:40]!r}).", "Name another target.")
+    if kind != "regression":
+        if n_unique > MOST_CLASSES or n_unique > 0.5 * len(kept):
+            raise UsageError(
+                f"The target {target!r} has {n_unique} different values in {len(kept)} rows: too many for classes.",
+                "Is it an id or free text? Name another target, or use --kind regression for an amount.",
+            )
+        rare = kept.value_counts()
+        rare = rare[rare < 5]
+        if len(rare):
+            notes.warn(f"{len(rare)} class(es) have fewer than 5 rows (such as {str(rare.index[-1])[:40]!r}); expect little of them.")
+    return kept
+
+
+def _metric(asked: str | None, kind: Kind, values: pd.Series, notes: _Notes) -> str:
+    if asked is None:
+        notes.source["metric"] = "default"
+        metric = DEFAULT_METRIC[kind]
+        notes.doubt(f"No metric was named; {metric} is used.", "Name one with --metric.") if notes.strict else None
+        return metric
+    if kind not in METRICS[asked].kinds:
+        fitting = " ".join(name for name, m in METRICS.items() if kind in m.kinds)
+        raise UsageError(f"The metric {asked} does not fit a {kind} task.", f"Those that fit: {fitting}.")
+    lowest = float(values.min()) if kind == "regression" else 0.0
+    if asked == "rmsle" and lowest < 0:
+        raise UsageError(f"RMSLE needs a target of 0 or more; the smallest is {lowest:g}.", "Use --metric rmse or mae.")
+    if asked == "tweedie" and lowest < 0:
+        raise UsageError(f"Tweedie needs a target of 0 or more; the smallest is {lowest:g}.", "Use --metric rmse or mae.")
+    if asked == "mape" and bool((values == 0).any()):
+        notes.warn("MAPE divides by the target, which is 0 in some rows: these rows outweigh all others.")
+    return asked
+
+
+def _column(
+    role: str, flag: str | None, ask: str | None, columns: list[str], target: str, notes: _Notes
+) -> str | None:
+    said = _said(role, resolve_column(flag, columns, f"--{role}") if flag else None, ask, None, notes)
+    if said == target:
+        raise UsageError(f"The column {target!r} is the target and cannot also be the {role} column.", f"Change --{role}.")
+    return cast("str | None", said)
+
+
+def _check_weight(table: Table, weight: str) -> None:
+    numbers = as_number(table.frame[weight])
+    if numbers.isna().any() or (numbers < 0).any() or numbers.sum() <= 0:
+        raise DataError(
+            f"The weight column {weight!r} holds missing, negative or no positive numbers.", "Weights are numbers above 0."
+        )
+
+
+def _ignored(request: Request, asked: Asked, columns: list[str], target: str, notes: _Notes) -> tuple[str, ...]:
+    flagged = [resolve_column(name, columns, "--ignore") for name in request.ignore]
+    ignored = tuple(dict.fromkeys([*flagged, *asked.ignore]))
+    if target in ignored:
+        raise UsageError(f"The column {target!r} is the target and cannot be ignored.", "Change --ignore or --target.")
+    if len(ignored) >= len(columns) - 1:
+        raise UsageError("Every column except the target is ignored.", "Leave some to learn from.")
+    notes.source["ignore"] = "flag" if flagged else "ask" if ignored else "default"
+    return ignored
+
+
+def _time_limit(request: Request, asked: Asked, notes: _Notes) -> float:
+    flag = request.time_limit_s if request.time_limit_s not in (None, DEFAULT_TIME_LIMIT_S) else None
+    limit = float(_said("time_limit_s", flag, asked.time_limit_s, DEFAULT_TIME_LIMIT_S, notes))
+    if limit < 5:
+        raise UsageError(f"A time limit of {limit:g} s is too short for any model.", "Give it 10 s or more, such as --time-limit 2m.")
+    return limit
+
+
+def _positive(request: Request, asked: Asked, kind: Kind, values: pd.Series, notes: _Notes) -> str | None:
+    said = _said("positive", request.positive, asked.positive, None, notes)
+    if kind != "binary":
+        if request.positive is not None:
+            raise UsageError(f"--positive belongs to a binary task; this one is {kind}.", "Leave --positive out.")
+        return None
+    labels = class_labels(values)
+    if said is not None:
+        same = [x for x in labels if x == said] or [x for x in labels if x.strip().lower() == said.strip().lower()]
+        if not same:
+            raise UsageError(f"The target has no label {said!r}.", f"It has: {', '.join(map(repr, labels))}.")
+        return same[0]
+    notes.source["positive"] = "inferred"
+    if not any(re.sub(r"\s", "", x.lower()) in POSITIVE_WORDS for x in labels) and "positive" not in notes.source:
+        notes.warn(f"{labels[-1]!r}, the rarer label, was taken as the positive one.")
+    return labels[-1]
