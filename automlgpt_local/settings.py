@@ -22,7 +22,9 @@ def parse_seconds(text: str | float) -> float:
     """`90`, `90s`, `10m`, `1.5h` in seconds. Raises UsageError."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", str(text).lower())
     if not match or match[2] not in _UNITS_S or float(match[1]) <= 0:
-        raise UsageError(f"{str(text)!r} is not a duration.", "Write seconds, or a number with s, m or h: 90, 10m, 1.5h.")
+        raise UsageError(
+            f"{str(text)!r} is not a duration.", "Write seconds, or a number with s, m or h: 90, 10m, 1.5h."
+        )
     return float(match[1]) * _UNITS_S[match[2]]
 
 

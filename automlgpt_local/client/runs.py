@@ -63,7 +63,9 @@ def new_run_dir(out: str | Path | None = None) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"The folder {path} cannot be made: {error.strerror}.", "Choose another with --out.") from error
+        raise UsageError(
+            f"The folder {path} cannot be made: {error.strerror}.", "Choose another with --out."
+        ) from error
     _remember(path)
     return path
 

@@ -21,7 +21,8 @@ from automlgpt_local.errors import ResumeError, UsageError
 from automlgpt_local.events import Failed, Finished, Record, Token, decode, read_events
 from automlgpt_local.task import Request
 
-ENGINE_COMMAND: list[str] = [sys.executable, "-m", "automlgpt_local.engine"]
+# -P: the current folder may hold a pandas.py of the user's.
+ENGINE_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.engine"]
 INTERNAL_EXIT = 70
 _END = None
 
@@ -192,6 +193,17 @@ class Session:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
+    def close(self) -> None:
+        """Close the pipes and collect the ended engine."""
+        if self.process is None:
+            return
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with suppress(OSError):
+                    pipe.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(1.0)
+
     def wait(self, timeout_s: float | None = None) -> int:
         """Read to the end; the exit code of the run (see cli/exits.py). Raises subprocess.TimeoutExpired."""
         if not self._closed:
@@ -211,7 +223,7 @@ def _events(run_dir: Path) -> list[Record]:
     return list(read_events(log)) if log.is_file() else []
 
 
-def _absolute(request: Request) -> Request:
+def absolute(request: Request) -> Request:
     """The same request with paths that mean the same in any folder. Raises UsageError for a file that is not there."""
     if not request.data:
         raise UsageError("No data file was given.", "Name a CSV or parquet file.")
@@ -251,8 +263,12 @@ def start(
     started_at: CLOCK_MONOTONIC seconds at which the budget began; now when left out.
     """
     started_at = time.monotonic() if started_at is None else started_at
-    request = _absolute(request)
-    run_dir = runs.new_run_dir(out)
+    request = absolute(request)
+    return begin(request, runs.new_run_dir(out), started_at, detach)
+
+
+def begin(request: Request, run_dir: Path, started_at: float, detach: bool = False) -> Session:
+    """Start the engine of a request with absolute paths in a run folder that was made for it."""
     runs.write_durably(run_dir / "request.json", json.dumps(request.to_json(), indent=1, ensure_ascii=False) + "\n")
     process = _launch(run_dir, started_at, detach=detach)
     return Session(run_dir, process, [], detach)

@@ -1,0 +1,260 @@
+"""The client against an engine that acts: events, commands, ends of every kind, and run folders."""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import automlgpt_local
+from automlgpt_local import client
+from automlgpt_local import events as ev
+from automlgpt_local.client import runs
+from automlgpt_local.client import session as session_module
+from automlgpt_local.errors import DataError, ResumeError, UsageError
+from automlgpt_local.task import Request
+
+ENGINE = [sys.executable, "-P", "-m", "automlgpt_local.client.scripted"]
+
+
+@pytest.fixture(autouse=True)
+def own_dirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("AUTOMLGPT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("AUTOMLGPT_CONFIG", str(tmp_path / "config.toml"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data.csv").write_text("a,Churn\n1,Yes\n2,No\n")
+    use_engine(monkeypatch)
+    return tmp_path
+
+
+def use_engine(monkeypatch: pytest.MonkeyPatch, *flags: str) -> None:
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", [*ENGINE, *flags])
+
+
+def request(**values: object) -> Request:
+    return Request(data=("data.csv",), target="Churn", **values)  # type: ignore[arg-type]
+
+
+def test_a_session_hands_out_every_event_once_and_in_order() -> None:
+    session = client.start(request())
+    records = list(session)
+    stored = [r.seq for r in records if r.seq]
+    assert stored == list(range(1, len(stored) + 1))
+    assert any(isinstance(r.event, ev.Token) for r in records)
+    assert isinstance(records[-1].event, ev.Finished)
+    assert session.wait() == 0
+    assert session.closed and session.get() is None
+    session.close()
+
+
+def test_the_request_is_written_before_the_engine_starts_and_its_paths_are_absolute(own_dirs: Path) -> None:
+    session = client.start(request(test="data.csv"), out="here")
+    assert session.run_dir == own_dirs / "here"
+    kept = client.load_request(session.run_dir)
+    assert kept.data == (str(own_dirs / "data.csv"),) and kept.test == str(own_dirs / "data.csv")
+    session.wait()
+
+
+def test_view_folds_a_run() -> None:
+    session = client.start(request())
+    session.wait()
+    seen = client.view(session.run_dir)
+    assert seen.metric == "roc_auc" and seen.best == 6
+    assert [a.number for a in seen.ranking()][:2] == [6, 3]
+    assert seen.attempts[6].status == "kept" and seen.attempts[4].status == "dropped"
+    assert seen.attempts[6].folds_done == 5 and seen.attempts[6].weight == 0.55
+    assert seen.score == 0.8511 and seen.holdout is not None and seen.over
+    assert set(seen.stages.values()) == {"done"} and seen.took_over == 1
+    assert client.state(session.run_dir) == "done"
+
+
+def test_stop_keeps_the_best_and_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--pace", "0.05")
+    session = client.start(request())
+    session.get()
+    assert session.stop()
+    assert session.wait() == 130
+    assert any(isinstance(r.event, ev.Commanded) for r in ev.read_events(session.run_dir / "events.jsonl"))
+
+
+def test_pause_holds_the_engine_until_it_may_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--pace", "0.01")
+    session = client.start(request())
+    session.get()
+    session.pause()
+    time.sleep(0.4)
+    before = len(session.drain(10_000))
+    time.sleep(0.3)
+    assert before and session.drain(10_000) == []
+    session.go_on()
+    assert session.wait() == 0
+
+
+def test_an_engine_that_dies_is_a_failure_with_its_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--mode", "crash")
+    session = client.start(request())
+    assert session.wait() == 70
+    assert isinstance(session.outcome, ev.Failed)
+    assert "part of the play" in session.outcome.message and "resume" in session.outcome.hint
+    assert client.state(session.run_dir) == "interrupted"
+
+
+def test_kill_ends_an_engine_that_does_not_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--mode", "hang")
+    session = client.start(request())
+    session.get()
+    session.stop()
+    session.kill()
+    assert session.wait(5) == 130
+
+
+def test_a_killed_run_is_resumed_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--mode", "crash")
+    first = client.start(request())
+    first.wait()
+    use_engine(monkeypatch)
+    second = client.resume(first.run_dir.name)
+    records = list(second)
+    stored = [r.seq for r in records if r.seq]
+    assert stored == list(range(1, len(stored) + 1))
+    assert sum(isinstance(r.event, ev.CodeWritten) for r in records) == 6
+    assert second.wait() == 0
+
+
+def test_a_run_that_ended_is_resumed_only_with_more_time() -> None:
+    session = client.start(request(time_limit_s=60.0))
+    session.wait()
+    with pytest.raises(ResumeError, match="has ended"):
+        client.resume(session.run_dir)
+    used_s = client.view(session.run_dir).used_s
+    again = client.resume(session.run_dir, time_limit_s=30.0)
+    again.wait()
+    assert client.load_request(session.run_dir).time_limit_s == pytest.approx(used_s + 30.0, abs=1.0)
+
+
+def test_a_detached_run_is_followed_from_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--pace", "0.01")
+    session = client.start(request(), detach=True)
+    records = list(session)
+    assert isinstance(records[-1].event, ev.Finished) and session.exit_code == 0
+    assert not session.send("stop")
+    again = list(client.attach(session.run_dir))
+    assert [r.seq for r in again] == [r.seq for r in records]
+
+
+def test_runs_made_anywhere_are_listed_and_forgotten_when_gone(own_dirs: Path) -> None:
+    inside, outside = client.start(request()), client.start(request(), out=own_dirs / "far" / "away")
+    inside.wait(), outside.wait()
+    listed = {r.path: r for r in client.list_runs()}
+    assert set(listed) == {str(inside.run_dir), str(outside.run_dir)}
+    assert listed[str(outside.run_dir)].score == 0.8511 and listed[str(outside.run_dir)].target == "Churn"
+    client.remove_run(outside.run_dir)
+    assert [r.path for r in client.list_runs()] == [str(inside.run_dir)]
+    assert client.find_run(inside.run_dir.name[:10]) == inside.run_dir
+
+
+def test_a_read_only_home_is_no_reason_to_fail(own_dirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (own_dirs / "file").write_text("")
+    monkeypatch.setenv("AUTOMLGPT_STATE_DIR", str(own_dirs / "file" / "state"))
+    session = client.start(request())
+    session.wait()
+    assert [r.path for r in client.list_runs()] == [str(session.run_dir)]
+
+
+def test_a_running_engine_keeps_its_folder(own_dirs: Path) -> None:
+    session = client.start(request())
+    session.wait()
+    assert not runs.is_locked(session.run_dir)
+    with open(session.run_dir / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert client.state(session.run_dir) == "running"
+        with pytest.raises(ResumeError, match="in use"):
+            client.remove_run(session.run_dir)
+        with pytest.raises(ResumeError, match="in use"):
+            client.resume(session.run_dir, time_limit_s=10)
+
+
+@pytest.mark.parametrize(
+    ("data", "out", "problem"),
+    [(("gone.csv",), None, "no file"), (("..",), None, "is a folder"), ((), None, "No data"),
+     (("data.csv",), "full", "not empty"), (("data.csv",), "data.csv", "is a file")],
+)  # fmt: skip
+def test_what_cannot_be_started_leaves_no_folder(
+    own_dirs: Path, data: tuple[str, ...], out: str | None, problem: str
+) -> None:
+    (own_dirs / "full").mkdir()
+    (own_dirs / "full" / "file").write_text("mine")
+    with pytest.raises(UsageError, match=problem):
+        client.start(Request(data=data), out=out)
+    assert not (own_dirs / "runs").exists()
+
+
+def test_find_run_says_what_is_wrong(own_dirs: Path) -> None:
+    with pytest.raises(UsageError, match="no run"):
+        client.find_run("nothing")
+    client.start(request(), out="a/same").wait()
+    client.start(request(), out="b/same").wait()
+    with pytest.raises(UsageError, match="2 runs"):
+        client.find_run("same")
+
+
+def test_the_process_start_is_before_now_and_after_boot() -> None:
+    code = (
+        "import time; t = time.monotonic()\n"
+        "from automlgpt_local.client.session import process_started_at as p\n"
+        "print(t - p())"
+    )
+    age_s = float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert -0.01 <= age_s < 2.0
+
+
+def test_run_from_python(own_dirs: Path) -> None:
+    seen: list[ev.Event] = []
+    result = automlgpt_local.run("data.csv", target="Churn", time_limit="1m", on_event=seen.append)
+    assert result.score == 0.8511 and result.holdout_score == 0.8472 and result.metric == "roc_auc"
+    assert result.path.parent == own_dirs / "runs" and "0.8472" in result.report
+    assert isinstance(next(iter(result.events)), ev.SessionStarted) and isinstance(seen[-1], ev.Finished)
+
+
+def test_run_from_python_raises_what_ended_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--mode", "fail")
+    with pytest.raises(DataError, match="no column") as caught:
+        automlgpt_local.run("data.csv", target="nope", ignore="a,b")
+    assert "tenure" in caught.value.hint
+    with pytest.raises(UsageError, match="targett"):
+        automlgpt_local.run("data.csv", targett="x")
+
+
+def test_run_from_python_takes_a_frame(own_dirs: Path) -> None:
+    import pandas as pd
+
+    result = automlgpt_local.run(pd.DataFrame({"a": [1, 2], "Churn": ["x", "y"]}), target="Churn", out="framed")
+    assert client.load_request(result.path).data == (str(own_dirs / "framed" / "data.parquet"),)
+
+
+def test_importing_the_client_is_light() -> None:
+    code = "import sys, automlgpt_local, automlgpt_local.client\nprint(*sorted({m.split('.')[0] for m in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"pandas", "numpy", "sklearn", "pydantic", "textual", "rich", "llama_cpp", "click"} & set(loaded)
+
+
+def test_no_engine_outlives_its_client(own_dirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--pace", "0.2")
+    code = (
+        "from automlgpt_local import client\nfrom automlgpt_local.client import session as s\n"
+        f"s.ENGINE_COMMAND = {session_module.ENGINE_COMMAND!r}\n"
+        "from automlgpt_local.task import Request\nimport os\n"
+        "x = client.start(Request(data=('data.csv',), target='Churn'), out='orphan'); x.get()\n"
+        "print(x.process.pid, flush=True); os._exit(1)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    pid = int(done.stdout)
+    assert pid > 0
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and client.state(own_dirs / "orphan") == "running":
+        time.sleep(0.05)
+    assert client.state(own_dirs / "orphan") == "interrupted"
