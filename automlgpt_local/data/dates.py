@@ -2,19 +2,92 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Sequence
 
 import pandas as pd
 
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
+_TIME = r"(?P<time>[T\s]\s*\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?(?P<half>\s*[ap]m)?(?P<zone>\s*(?:Z|UTC|[+-]\d{2}:?\d{2}))?)?"
 
-def parse_dates(values: pd.Series) -> pd.Series:
-    """Text as datetime64 without zone; NaT where unreadable. The format of the first value is tried for all."""
+# Pattern of the day, its strptime format. "{a}/{b}" stands for day and month in the order that the values show.
+_DAYS: tuple[tuple[str, str], ...] = (
+    (r"\d{4}-\d{1,2}-\d{1,2}", "%Y-%m-%d"),
+    (r"\d{4}/\d{1,2}/\d{1,2}", "%Y/%m/%d"),
+    (r"\d{4}\.\d{1,2}\.\d{1,2}", "%Y.%m.%d"),
+    (r"(?P<a>\d{1,2})/(?P<b>\d{1,2})/\d{4}", "{a}/{b}/%Y"),
+    (r"(?P<a>\d{1,2})/(?P<b>\d{1,2})/\d{2}", "{a}/{b}/%y"),
+    (r"(?P<a>\d{1,2})-(?P<b>\d{1,2})-\d{4}", "{a}-{b}-%Y"),
+    (r"(?P<a>\d{1,2})\.(?P<b>\d{1,2})\.\d{4}", "{a}.{b}.%Y"),
+    (rf"{_MONTH}\s+\d{{1,2}},\s*\d{{4}}", "%B %d, %Y"),
+    (rf"{_MONTH}\s+\d{{1,2}}\s+\d{{4}}", "%B %d %Y"),
+    (rf"\d{{1,2}}\s+{_MONTH}\s+\d{{4}}", "%d %B %Y"),
+    (rf"\d{{1,2}}-{_MONTH}-\d{{4}}", "%d-%B-%Y"),
+    (rf"\d{{1,2}}-{_MONTH}-\d{{2}}", "%d-%B-%y"),
+    (rf"{_MONTH}-\d{{4}}", "%B-%Y"),
+    (rf"{_MONTH}-\d{{2}}", "%B-%y"),
+    (rf"{_MONTH}\s+\d{{4}}", "%B %Y"),
+)
+_COMPACT = re.compile(r"\d{8}T\d{6}")
+_COMPILED = tuple((re.compile(day + _TIME, re.IGNORECASE), fmt) for day, fmt in _DAYS)
+
+
+def date_format(values: Sequence[str]) -> str | None:
+    """The strptime format of these texts; "" for dates in several formats; None when they are no dates.
+
+    At least 95 % must be dates. Names of months or weekdays alone are categories.
+    """
+    values = [v.strip() for v in values if v.strip()]
+    if not values:
+        return None
+    if sum(_COMPACT.fullmatch(v) is not None for v in values) >= 0.95 * len(values):
+        return "%Y%m%dT%H%M%S"
+    dates = 0
+    for pattern, fmt in _COMPILED:
+        found = [m for m in (pattern.fullmatch(v) for v in values) if m]
+        dates += len(found)
+        if len(found) >= 0.95 * len(values):
+            return _full_format(fmt, found)
+    return "" if dates >= 0.95 * len(values) else None
+
+
+def _full_format(fmt: str, found: list[re.Match[str]]) -> str:
+    if "{a}" in fmt:
+        day_first = any(int(m["a"]) > 12 for m in found) and not any(int(m["b"]) > 12 for m in found)
+        if not day_first and "." in fmt and not any(int(m["b"]) > 12 for m in found):
+            day_first = True  # 03.04.2020 is written where the day comes first
+        fmt = fmt.replace("{a}", "%d" if day_first else "%m").replace("{b}", "%m" if day_first else "%d")
+    if "%B" in fmt:
+        names = [re.search(r"[A-Za-z]+", m[0]) for m in found]
+        if all(n is not None and len(n[0]) == 3 for n in names):
+            fmt = fmt.replace("%B", "%b")
+    times = {tuple(bool(m[part]) for part in ("time", "seconds", "fraction", "half", "zone")) for m in found}
+    if times == {(False,) * 5}:
+        return fmt
+    shapes = {
+        (True, True, False, False, False): "%H:%M:%S",
+        (True, False, False, False, False): "%H:%M",
+        (True, True, True, False, False): "%H:%M:%S.%f",
+    }
+    shape = shapes.get(next(iter(times))) if len(times) == 1 else None
+    marks = {"T" if "T" in m["time"] else " " for m in found} if shape else set()
+    return f"{fmt}{marks.pop()}{shape}" if shape and len(marks) == 1 else ""
+
+
+def parse_dates(values: pd.Series, fmt: str | None = None) -> pd.Series:
+    """Text as datetime64 without zone; NaT where unreadable. fmt: of `date_format`; None finds it out."""
     text = values.astype("str").where(values.notna())
+    if fmt is None:
+        fmt = date_format([str(v) for v in text.dropna().unique()[:300]]) or ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dates = pd.to_datetime(text, errors="coerce", utc=True)
-        if dates.notna().sum() < 0.9 * text.notna().sum():
-            mixed = pd.to_datetime(text, errors="coerce", utc=True, format="mixed")
-            dates = mixed if mixed.notna().sum() > dates.notna().sum() else dates
+        dates = pd.to_datetime(text.str.strip(), errors="coerce", utc=True, format=fmt or "mixed")
     naive: pd.Series = dates.dt.tz_localize(None)
     return naive
+
+
+def day_numbers(values: pd.Series) -> pd.Series:
+    """Numbers such as 20141013 as datetime64."""
+    text = values.astype("Int64").astype("str")
+    return pd.to_datetime(text, format="%Y%m%d", errors="coerce")

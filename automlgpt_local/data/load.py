@@ -84,7 +84,9 @@ def load(
     for i, (path, fmt) in enumerate(zip(files, formats)):
         wrong = [n for n, kind in columns.items() if kind == "text" and _type_of(frames[i][n]) == "number"]
         if wrong and fmt.format != "parquet":
-            frames[i][wrong] = _read(path, replace(fmt, encoding=encodings[i]), wrong, text=wrong, schema=options)[wrong]
+            frames[i][wrong] = _read(path, replace(fmt, encoding=encodings[i]), wrong, text=wrong, schema=options)[
+                wrong
+            ]
     whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     final = replace(options, columns=columns, encoding=encodings[0])
     frame = conform(whole, columns, final.decimal)
@@ -193,7 +195,9 @@ def _read_parquet(path: Path, only: list[str] | None) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path, columns=only)
     except Exception as error:  # pyarrow raises many types
-        raise DataError(f"{path} is no readable parquet file ({str(error)[:200]}).", "Write it again, or use CSV.") from error
+        raise DataError(
+            f"{path} is no readable parquet file ({str(error)[:200]}).", "Write it again, or use CSV."
+        ) from error
     frame.columns = [str(c) for c in frame.columns]
     return frame.reset_index(drop=True)
 

@@ -109,7 +109,9 @@ def _target(request: Request, asked: Asked, table: Table, notes: _Notes) -> str:
     if request.target is not None:
         target = resolve_column(request.target, columns, "--target")
         if asked.target is not None and asked.target != target:
-            notes.doubt(f"The request names the target {asked.target}, --target {target}; the flag counts.", "Say it once.")
+            notes.doubt(
+                f"The request names the target {asked.target}, --target {target}; the flag counts.", "Say it once."
+            )
         notes.source["target"] = "flag"
         return target
     if asked.target is not None:
@@ -123,7 +125,10 @@ def _target(request: Request, asked: Asked, table: Table, notes: _Notes) -> str:
     by_name = [c for n in TARGET_NAMES for c in pool if c.strip().lower() == n]
     if by_name:
         if len(by_name) > 1:
-            notes.doubt(f"Several columns could be the target: {', '.join(by_name)}; {by_name[0]!r} was taken.", "Name it with --target.")
+            notes.doubt(
+                f"Several columns could be the target: {', '.join(by_name)}; {by_name[0]!r} was taken.",
+                "Name it with --target.",
+            )
         else:
             notes.warn(f"The target was not named; {by_name[0]!r} was taken for its name.")
         return by_name[0]
@@ -170,16 +175,15 @@ def _metric_asked(request: Request, asked: Asked, notes: _Notes) -> str | None:
     return flag or asked.metric
 
 
-def _kind(
-    request: Request, asked: Asked, values: pd.Series, metric: str | None, target: str, notes: _Notes
-) -> Kind:
+def _kind(request: Request, asked: Asked, values: pd.Series, metric: str | None, target: str, notes: _Notes) -> Kind:
     unique = values.dropna().unique()
     said = request.kind or asked.kind
     if said is not None:
         notes.source["kind"] = "flag" if request.kind else "ask"
         if said == "binary" and len(unique) > 2:
             raise UsageError(
-                f"The target {target!r} has {len(unique)} classes, so the task is not binary.", "Leave --kind out, or use multiclass."
+                f"The target {target!r} has {len(unique)} classes, so the task is not binary.",
+                "Leave --kind out, or use multiclass.",
             )
         if said == "multiclass" and len(unique) == 2:
             notes.warn(f"The target {target!r} has two classes: the task is binary.")
@@ -218,7 +222,10 @@ def _checked_rows(values: pd.Series, kind: Kind, target: str, notes: _Notes) -> 
         raise DataError(f"Only {len(kept)} rows have a target; at least {MIN_ROWS} are needed.", "Bring more rows.")
     n_unique = int(kept.nunique())
     if n_unique < 2:
-        raise DataError(f"The target {target!r} has the same value in every row ({str(kept.iloc[0])[:40]!r}).", "Name another target.")
+        raise DataError(
+            f"The target {target!r} has the same value in every row ({str(kept.iloc[0])[:40]!r}).",
+            "Name another target.",
+        )
     if kind != "regression":
         if n_unique > MOST_CLASSES or n_unique > 0.5 * len(kept):
             raise UsageError(
@@ -228,7 +235,9 @@ def _checked_rows(values: pd.Series, kind: Kind, target: str, notes: _Notes) -> 
         rare = kept.value_counts()
         rare = rare[rare < 5]
         if len(rare):
-            notes.warn(f"{len(rare)} class(es) have fewer than 5 rows (such as {str(rare.index[-1])[:40]!r}); expect little of them.")
+            notes.warn(
+                f"{len(rare)} class(es) have fewer than 5 rows (such as {str(rare.index[-1])[:40]!r}); expect little of them."
+            )
     return kept
 
 
@@ -245,18 +254,20 @@ def _metric(asked: str | None, kind: Kind, values: pd.Series, notes: _Notes) -> 
     if asked == "rmsle" and lowest < 0:
         raise UsageError(f"RMSLE needs a target of 0 or more; the smallest is {lowest:g}.", "Use --metric rmse or mae.")
     if asked == "tweedie" and lowest < 0:
-        raise UsageError(f"Tweedie needs a target of 0 or more; the smallest is {lowest:g}.", "Use --metric rmse or mae.")
+        raise UsageError(
+            f"Tweedie needs a target of 0 or more; the smallest is {lowest:g}.", "Use --metric rmse or mae."
+        )
     if asked == "mape" and bool((values == 0).any()):
         notes.warn("MAPE divides by the target, which is 0 in some rows: these rows outweigh all others.")
     return asked
 
 
-def _column(
-    role: str, flag: str | None, ask: str | None, columns: list[str], target: str, notes: _Notes
-) -> str | None:
+def _column(role: str, flag: str | None, ask: str | None, columns: list[str], target: str, notes: _Notes) -> str | None:
     said = _said(role, resolve_column(flag, columns, f"--{role}") if flag else None, ask, None, notes)
     if said == target:
-        raise UsageError(f"The column {target!r} is the target and cannot also be the {role} column.", f"Change --{role}.")
+        raise UsageError(
+            f"The column {target!r} is the target and cannot also be the {role} column.", f"Change --{role}."
+        )
     return cast("str | None", said)
 
 
@@ -264,7 +275,8 @@ def _check_weight(table: Table, weight: str) -> None:
     numbers = as_number(table.frame[weight])
     if numbers.isna().any() or (numbers < 0).any() or numbers.sum() <= 0:
         raise DataError(
-            f"The weight column {weight!r} holds missing, negative or no positive numbers.", "Weights are numbers above 0."
+            f"The weight column {weight!r} holds missing, negative or no positive numbers.",
+            "Weights are numbers above 0.",
         )
 
 
@@ -283,7 +295,9 @@ def _time_limit(request: Request, asked: Asked, notes: _Notes) -> float:
     flag = request.time_limit_s if request.time_limit_s not in (None, DEFAULT_TIME_LIMIT_S) else None
     limit = float(_said("time_limit_s", flag, asked.time_limit_s, DEFAULT_TIME_LIMIT_S, notes))
     if limit < 5:
-        raise UsageError(f"A time limit of {limit:g} s is too short for any model.", "Give it 10 s or more, such as --time-limit 2m.")
+        raise UsageError(
+            f"A time limit of {limit:g} s is too short for any model.", "Give it 10 s or more, such as --time-limit 2m."
+        )
     return limit
 
 

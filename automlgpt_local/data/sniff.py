@@ -129,7 +129,9 @@ def _sample(path: Path, compression: str | None) -> bytes:
         with open_bytes(path, compression) as file:
             sample = file.read(SAMPLE_BYTES)
     except (OSError, EOFError, lzma.LZMAError, zipfile.BadZipFile, ValueError) as error:
-        raise DataError(f"{path} cannot be unpacked ({error}).", "The file is cut off or damaged; get it again.") from error
+        raise DataError(
+            f"{path} cannot be unpacked ({error}).", "The file is cut off or damaged; get it again."
+        ) from error
     if not sample.strip():
         raise DataError(f"{path} is empty.", "A table needs a line of column names and at least 20 rows.")
     return sample

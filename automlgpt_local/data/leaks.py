@@ -1,0 +1,79 @@
+"""Columns that know the target: copies of it, consequences of it, or its traces in what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+MIN_ROWS = 50
+WORTH_A_LOOK = 0.6
+MOST_LOOKED_AT = 20
+NEAR_PERFECT = 0.98
+FAR_AHEAD = (0.93, 0.5)
+
+
+def find_leaks(
+    columns: Mapping[str, np.ndarray],
+    association: Mapping[str, float],
+    y: np.ndarray,
+    n_classes: int,
+    missing: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, str]:
+    """Suspects: name -> reason. columns: (n_rows,) numbers (codes for categories), NaN missing; y: codes or floats.
+
+    A column is suspect when a small tree on it alone, tried on the other half of the rows, is near perfect (R2 or
+    balanced accuracy of 0.98), or when it is very strong and every other column is far behind. Strong but honest
+    columns exist: a suspect is a question to the user, not a verdict.
+    """
+    if len(y) < MIN_ROWS:
+        return {}
+    suspects: dict[str, str] = {}
+    ranked = sorted(association, key=lambda name: -association[name])
+    for name in [n for n in ranked if association[n] >= WORTH_A_LOOK][:MOST_LOOKED_AT]:
+        values = columns[name]
+        if n_classes == 0 and np.array_equal(values, y):
+            suspects[name] = "it is a copy of the target"
+            continue
+        skill = _alone(values, y, n_classes)
+        if skill >= NEAR_PERFECT:
+            measure = "explains" if n_classes == 0 else "tells"
+            what = "of the target's variance" if n_classes == 0 else "of the classes (balanced accuracy)"
+            suspects[name] = f"alone it {measure} {skill:.1%} {what}"
+    for name, absent in (missing or {}).items():
+        if name not in suspects and _missing_tells(absent, y, n_classes):
+            suspects[name] = "whether it is filled in tells the target"
+    if len(ranked) > 2 and ranked[0] not in suspects:
+        first, second = association[ranked[0]], association[ranked[1]]
+        if first >= FAR_AHEAD[0] and second <= FAR_AHEAD[1] * first:
+            suspects[ranked[0]] = f"it goes with the target far more ({first:.2f}) than any other column ({second:.2f})"
+    return suspects
+
+
+def _alone(values: np.ndarray, y: np.ndarray, n_classes: int) -> float:
+    """R2 or balanced accuracy of a small tree on one column, fitted on one half of the rows, tried on the other."""
+    from sklearn.metrics import balanced_accuracy_score, r2_score
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    half = np.random.default_rng(0).permutation(len(y)) % 2 == 0
+    x = np.nan_to_num(values, nan=-1e30)[:, None]
+    if n_classes == 0:
+        tree = DecisionTreeRegressor(max_leaf_nodes=200, min_samples_leaf=3, random_state=0).fit(x[half], y[half])
+        return float(r2_score(y[~half], tree.predict(x[~half])))
+    tree = DecisionTreeClassifier(max_leaf_nodes=200, min_samples_leaf=3, class_weight="balanced", random_state=0)
+    guessed = tree.fit(x[half], y[half]).predict(x[~half])
+    known = np.isin(y[~half], y[half])
+    if len(np.unique(y[~half][known])) < 2:
+        return 0.0
+    return float(balanced_accuracy_score(y[~half][known], guessed[known]))
+
+
+def _missing_tells(absent: np.ndarray, y: np.ndarray, n_classes: int) -> bool:
+    share = float(absent.mean())
+    if n_classes != 2 or not 0.01 <= share <= 0.99:
+        return False
+    if min(int((y == 1).sum()), int((y == 0).sum())) < 10:
+        return False
+    present = ~absent
+    rates = [float(present[y == k].mean()) for k in (0, 1)]
+    return abs(rates[0] - rates[1]) >= 0.96
