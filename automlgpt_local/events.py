@@ -242,6 +242,7 @@ class ApprovalAsked(Event):
 class Approved(Event):
     attempt: int
     answer: str  # once, always, reject, edit
+    code_sha256: str = ""  # of the module that runs, when the user edited it
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,7 @@ class Token(Event):
 
 # Events that the outside world or the clock caused: a replay passes over them.
 AMBIENT: tuple[type[Event], ...] = (
-    Approved, ApprovalAsked, Budget, CodeRejected, Commanded, Failed, Resumed, SessionStarted, TookOver, Warned,
+    ApprovalAsked, Budget, CodeRejected, Commanded, Failed, Resumed, SessionStarted, TookOver, Warned,
 )  # fmt: skip
 
 

@@ -8,12 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from automlgpt_local.events import ApprovalAsked, Approved, Commanded
-from automlgpt_local.search.recorder import Recorder
-
-
-class StopSearchError(Exception):
-    """The user asked to stop: keep the best model so far. Raised between steps, caught by the session alone."""
+from automlgpt_local.events import ApprovalAsked, Commanded
+from automlgpt_local.search.recorder import Recorder, StopSearchError
 
 
 @dataclass(frozen=True)
@@ -27,10 +23,10 @@ class Answer:
 class Control:
     """Filled by the thread that reads commands (`put`), read by the engine between its steps (`check`)."""
 
-    def __init__(self, recorder: Recorder, approve: str) -> None:
+    def __init__(self, recorder: Recorder, asks: bool) -> None:
         self._recorder = recorder
         self._commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._approve_always = approve == "auto"
+        self.asks = asks  # may a module run before the user has said so?
         self._answers: list[dict[str, Any]] = []
         self._paused = False
         self.stop_requested = threading.Event()
@@ -53,7 +49,7 @@ class Control:
             self._drain()
         self._recorder.clock.go_on()
         if self.interrupted():
-            raise StopSearchError
+            raise StopSearchError("user")
 
     def _drain(self) -> None:
         while True:
@@ -76,20 +72,15 @@ class Control:
 
     def approval(self, attempt: int, title: str) -> Answer:
         """Wait until the user has answered for this attempt; their time is not counted."""
-        if self._approve_always or self._recorder.replaying:
-            return Answer("always")
         self._recorder.ambient(ApprovalAsked(attempt, title))
         self._recorder.clock.pause()
         while True:
             self._drain()
             if self.interrupted():
-                raise StopSearchError
+                raise StopSearchError("user")
             for values in self._answers:
                 if values.get("attempt") == attempt:
                     self._answers.remove(values)
-                    answer = Answer(str(values.get("answer", "reject")), str(values.get("code") or ""))
-                    self._approve_always = answer.answer == "always"
-                    self._recorder.ambient(Approved(attempt, answer.answer))
                     self._recorder.clock.go_on()
-                    return answer
+                    return Answer(str(values.get("answer", "reject")), str(values.get("code") or ""))
             time.sleep(0.05)

@@ -96,6 +96,16 @@ class Evaluator:
             mean_params([e.fitted_params for e in events]), done.error,
         )  # fmt: skip
 
+    def rejected(self, attempt: Attempt) -> Evaluation:
+        """The record of a module that the user did not allow to run."""
+        self._recorder.note(AttemptFinished(attempt.number, "rejected", None, None, [], 0.0, "not allowed by the user"))
+        return Evaluation(attempt, "rejected", None, None, (), 0.0, 0.0, self.threads_per_fold)
+
+    def test_share(self, probe: bool) -> float:
+        """Validation rows per training row, for the gate's noise (Nadeau and Bengio)."""
+        fold = (self.workspace.probes if probe else self.workspace.folds)[0]
+        return len(fold.valid) / max(1, len(fold.train))
+
     def _run_folds(
         self, attempt: Attempt, pending: list[Fold], seconds: float, finished: dict[int, FoldFinished],
         best_losses: tuple[float, ...],

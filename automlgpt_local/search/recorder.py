@@ -19,6 +19,14 @@ from automlgpt_local.search.clock import Clock
 E = TypeVar("E", bound=Event)
 
 
+class StopSearchError(Exception):
+    """The search ends here: raised between steps by the clock, by the user, or because the log says that it ended."""
+
+    def __init__(self, reason: str, evidence: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.evidence = reason, evidence
+
+
 def replayable(records: Sequence[Record]) -> list[Event]:
     """The steps of a run to answer from, oldest first.
 
@@ -49,13 +57,16 @@ class Recorder:
     def step(self, cls: type[E], make: Callable[[], E], **key: Any) -> E:
         """The event of this step: from the log if it is there, otherwise made, written and returned.
 
-        Raises ResumeError when the log goes on with another step than the code does.
+        Raises StopSearchError when the recorded search ended here, ResumeError when the log goes on with another step
+        than the code does.
         """
         if not self._replay:
             event = make()
             self._append(event)
             return event
         recorded = self._replay[0]
+        if isinstance(recorded, Stopped) and cls is not Stopped:
+            raise StopSearchError(recorded.reason, recorded.evidence)
         if type(recorded) is not cls or any(getattr(recorded, k) != v for k, v in key.items()):
             raise ResumeError(
                 f"The run cannot be continued: its log goes on with {type(recorded).__name__}, not {cls.__name__}.",

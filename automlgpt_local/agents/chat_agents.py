@@ -1,0 +1,156 @@
+"""Both agents on a chat model: full prompts, decisions as schema-constrained JSON, code as one fenced module."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from automlgpt_local.agents import compact
+from automlgpt_local.agents.advisor import Answer, Situation
+from automlgpt_local.agents.ideas import FeatureIdea
+from automlgpt_local.data.profile import ColumnProfile
+from automlgpt_local.events import Agent, Author
+from automlgpt_local.llm.backend import Backend, Message, Reply
+from automlgpt_local.recipes import Recipe, load
+
+TURN_S = 120.0
+CODE_TOKENS = 2500
+DECISION_TOKENS = 1200
+PROFILE_SHARE = 0.35  # of the context, for the columns' lines; what does not fit is counted, not shown
+
+
+class ChatAgents:
+    by: Author = "model"
+
+    def __init__(self, backend: Backend, request: str, seed: int, on_text: Callable[[Agent, str], None]) -> None:
+        self._backend, self._request, self._seed, self._on_text = backend, request, seed, on_text
+        self._turns = 0
+
+    # --- the Reasoning agent
+    def next_tool(self, now: Situation, done: Sequence[str]) -> Answer:
+        options = [t for t in compact.TOOLS if t not in done]
+        return self._decide(now, render("next_tool", done=list(done)), {"tool": _enum(options)})
+
+    def treatments(self, now: Situation, columns: Sequence[ColumnProfile], first: int) -> Answer:
+        question = render("treatments", columns=[f"c{i}: {column_line(c)}" for i, c in enumerate(columns)])
+        slots = {f"c{i}": _enum(compact.TREATMENTS[c.kind]) for i, c in enumerate(columns)}
+        return self._decide(now, question, slots)
+
+    def next_recipe(self, now: Situation, remaining: Sequence[str]) -> Answer:
+        known = load()
+        question = render("next_recipe", journal=journal(now), recipes=[known[r] for r in remaining if r in known])
+        return self._decide(now, question, {"next": _enum([*remaining, "own", "stop"])})
+
+    def next_tune(self, now: Situation, candidates: Sequence[str]) -> Answer:
+        return self._decide(now, render("next_tune", journal=journal(now)), {"next": _enum([*candidates, "stop"])})
+
+    # --- the Coding agent
+    def params(self, now: Situation, recipe: Recipe) -> Answer:
+        question = render("params", journal=journal(now), recipe=recipe, history=now.journal.history(recipe.name)[-8:])
+        return self._decide(now, question, {n: _enum(v) for n, v in recipe.grid.items()}, agent="coder")
+
+    def features(self, now: Situation, ideas: Sequence[FeatureIdea], base: str) -> Answer:
+        return self._write(now, render("features", base=base or "pass", ideas=ideas))
+
+    def solution(self, now: Situation, example: str, features: str) -> Answer:
+        return self._write(now, render("solution", journal=journal(now), example=example, features=features))
+
+    def repair(self, now: Situation, source: str, error: str) -> Answer:
+        return self._write(now, render("repair", source=source, error=error[-1500:]))
+
+    # --- turns
+    def _decide(self, now: Situation, question: str, slots: dict[str, Any], agent: Agent = "reasoner") -> Answer:
+        properties = {"thought": {"type": "string", "maxLength": 300}, **slots}
+        schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+        reply = self._turn(agent, now, question, DECISION_TOKENS, schema)
+        values = reply.calls[0].arguments if reply.calls else json.loads(reply.text)
+        if not isinstance(values, dict):
+            raise ValueError("the answer is not a JSON object")
+        thought = str(values.pop("thought", ""))[:300]
+        for name, slot in slots.items():
+            if values.get(name) not in slot["enum"]:
+                raise ValueError(f"{name} must be one of {slot['enum']}")
+        return _answer(reply, {name: values[name] for name in slots}, thought or reply.thought[:300])
+
+    def _write(self, now: Situation, question: str) -> Answer:
+        reply = self._turn("coder", now, question, CODE_TOKENS, None)
+        if reply.code is None:
+            raise ValueError("the reply holds no fenced block of Python")
+        return _answer(reply, {"source": reply.code}, reply.thought[:300])
+
+    def _turn(
+        self, agent: Agent, now: Situation, question: str, max_tokens: int, schema: dict[str, Any] | None
+    ) -> Reply:
+        self._turns += 1
+        system = render(agent, table=self._table(now))
+        messages = [Message("system", system), Message("user", question)]
+        return self._backend.chat(
+            agent, messages, schema=schema, max_tokens=max_tokens, seed=self._seed + self._turns,
+            timeout_s=min(TURN_S, now.turn_s), on_text=lambda text: self._on_text(agent, text),
+        )  # fmt: skip
+
+    def _table(self, now: Situation) -> str:
+        """The task and as many columns as a share of the context holds, the most telling ones first."""
+        columns = sorted(now.profile.columns, key=lambda c: -(c.association or 0.0))
+        room = int(self._backend.info.context_tokens * PROFILE_SHARE)
+        lines: list[str] = []
+        for column in columns:
+            line = column_line(column)
+            room -= len(line) // 3 + 1  # a token is about three characters of names and numbers
+            if room < 0:
+                break
+            lines.append(line)
+        return render(
+            "table", request=self._request, task=now.task, profile=now.profile, columns=lines,
+            left_out=len(columns) - len(lines),
+        )  # fmt: skip
+
+
+def column_line(column: ColumnProfile) -> str:
+    """One column in a line: its name as a JSON string, so that no name can end the line."""
+    facts = [str(column.kind), f"{column.missing:.0%} missing", f"{column.unique} distinct"]
+    if column.min is not None and column.max is not None:
+        facts.append(f"{column.min:.6g} to {column.max:.6g}")
+    if column.association is not None:
+        facts.append(f"association {column.association:.2f}")
+    return f"- {json.dumps(str(column.name)[:80])}: {', '.join(facts)}"
+
+
+def journal(now: Situation) -> str:
+    return render("journal", rows=now.journal.board(), left_s=now.left_s)
+
+
+def _enum(options: Sequence[Any]) -> dict[str, Any]:
+    return {"enum": list(options)}
+
+
+def _answer(reply: Reply, values: dict[str, Any], thought: str) -> Answer:
+    return Answer(
+        values, "model", thought, 0, reply.output_tokens, reply.evaluated_tokens, {}, round(reply.seconds, 3)
+    )
+
+
+@cache
+def _environment() -> Any:
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    return ImmutableSandboxedEnvironment(
+        loader=jinja2.PackageLoader("automlgpt_local.agents", "prompts"), undefined=jinja2.StrictUndefined,
+        trim_blocks=False, keep_trailing_newline=False,
+    )  # fmt: skip
+
+
+def render(name: str, **values: Any) -> str:
+    return str(_environment().get_template(f"{name}.md.j2").render(**values)).strip()
+
+
+def prompts_sha256() -> str:
+    """The hash of all prompts, recorded with each session."""
+    folder = resources.files("automlgpt_local.agents") / "prompts"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".j2"))
+    return hashlib.sha256(b"\0".join((folder / name).read_bytes() for name in names)).hexdigest()

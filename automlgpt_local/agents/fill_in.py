@@ -1,0 +1,99 @@
+"""Both agents in the compact dialect: our code writes what is known, the model fills the slots.
+
+Each question is a short transcript: the opening (task and table in one line), which stays evaluated, then the
+question with the board of what was tried. A turn costs its own tokens alone, and a resumed run has nothing to rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from automlgpt_local.agents import compact
+from automlgpt_local.agents.advisor import Answer, Situation
+from automlgpt_local.agents.ideas import FeatureIdea
+from automlgpt_local.data.profile import ColumnProfile
+from automlgpt_local.events import Author
+from automlgpt_local.llm.backend import Backend, Template
+from automlgpt_local.recipes import Recipe
+
+# Chance instead of the likeliest option from the second hyper-parameter guess of a recipe on, so that guesses differ.
+TUNING_TEMPERATURE = 0.7
+
+
+class FillInAgents:
+    def __init__(self, backend: Backend, author: Author, seed: int, turn_s: float = 20.0) -> None:
+        self.by = author
+        self._backend, self._seed, self._turn_s = backend, seed, turn_s
+        self._turns = 0
+
+    def _ask(self, agent: str, now: Situation, template: Template, temperature: float = 0.0) -> Answer:
+        """One decision in a short transcript of its own: the opening, then the question.
+
+        The opening is the shared prefix that stays evaluated; what was decided before stands in the board of the
+        question itself, so nothing else of the past is needed.
+        """
+        self._turns += 1
+        opening = compact.opening(agent, now.task, now.profile)
+        filled = self._backend.fill(
+            agent, [opening], template, temperature=temperature, seed=self._seed + self._turns,
+            timeout_s=min(self._turn_s, now.turn_s),
+        )  # fmt: skip
+        return Answer(
+            dict(filled.values), self.by, "", filled.forced_tokens, filled.chosen_tokens, filled.evaluated_tokens,
+            {k: round(p, 4) for k, p in filled.probabilities.items()}, round(filled.seconds, 4),
+        )  # fmt: skip
+
+    def next_tool(self, now: Situation, done: Sequence[str]) -> Answer:
+        return self._ask("reasoner", now, compact.next_tool(done))
+
+    def treatments(self, now: Situation, columns: Sequence[ColumnProfile], first: int) -> Answer:
+        return self._ask("reasoner", now, compact.treat(columns, first, now.profile.rows))
+
+    def next_recipe(self, now: Situation, remaining: Sequence[str]) -> Answer:
+        return self._ask("reasoner", now, compact.next_recipe(_board(now), remaining))
+
+    def next_tune(self, now: Situation, candidates: Sequence[str]) -> Answer:
+        return self._ask("reasoner", now, compact.next_tune(_board(now), candidates), TUNING_TEMPERATURE)
+
+    def features(self, now: Situation, ideas: Sequence[FeatureIdea], base: str) -> Answer:
+        return self._ask("coder", now, compact.features(ideas))
+
+    def params(self, now: Situation, recipe: Recipe) -> Answer:
+        tried = now.journal.of_recipe(recipe.name)
+        answer = self._ask(
+            "coder", now, compact.params(recipe.name, recipe.grid, _board(now)), TUNING_TEMPERATURE if tried else 0.0
+        )
+        return _typed(answer, recipe)
+
+    def solution(self, now: Situation, example: str, features: str) -> Answer:
+        return Answer({}, self.by)
+
+    def repair(self, now: Situation, source: str, error: str) -> Answer:
+        return Answer({}, self.by)
+
+
+def _typed(answer: Answer, recipe: Recipe) -> Answer:
+    """The chosen options as the grid's own values (0.05, not "0.05")."""
+    from dataclasses import replace
+
+    values: dict[str, Any] = {
+        name: next(v for v in options if str(v) == answer.values[name]) for name, options in recipe.grid.items()
+    }
+    return replace(answer, values=values)
+
+
+def _board(now: Situation) -> list[tuple[str, str, str, str]]:
+    """The attempts in the order tried, in the buckets of the compact dialect."""
+    rows = now.journal.board()
+    order = {e.attempt.recipe: i for i, e in reversed(list(enumerate(now.journal.evaluations)))}
+    return [
+        (
+            row.recipe,
+            compact.rank_bucket(row.rank, len(rows)),
+            compact.gain_bucket(row.gain),
+            compact.seconds_bucket(row.seconds, now.task.time_limit_s),
+        )
+        for row in sorted(rows, key=lambda r: order.get(r.recipe, 0))
+        if row.recipe in compact.RECIPES
+    ][-10:]

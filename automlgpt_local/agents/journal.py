@@ -1,0 +1,81 @@
+"""What was tried and what came of it: the agents' memory, and the pool that the ensemble is chosen from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from automlgpt_local.metrics import Metric
+from automlgpt_local.search.evaluate import Attempt, Evaluation
+
+POOL = 24  # the ensemble is chosen among this many of the best
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """One recipe as the agents see it: its best attempt's rank (1 is best), relative gain over the first, seconds."""
+
+    recipe: str
+    rank: int
+    gain: float
+    seconds: float
+    tries: int
+
+
+@dataclass
+class Journal:
+    metric: Metric
+    evaluations: list[Evaluation] = field(default_factory=list)
+    sources: dict[int, str] = field(default_factory=dict)  # attempt -> module text
+    prints: dict[str, int] = field(default_factory=dict)  # fingerprint of code and params -> attempt
+
+    @property
+    def next_number(self) -> int:
+        return len(self.sources) + 1
+
+    def add(self, evaluation: Evaluation) -> None:
+        self.evaluations.append(evaluation)
+
+    def loss(self, evaluation: Evaluation) -> float:
+        """Lower is better; infinite for an attempt without a score."""
+        return float("inf") if evaluation.score is None else self.metric.loss(evaluation.score)
+
+    def pool(self) -> list[Evaluation]:
+        """Complete attempts on all folds, best first."""
+        complete = [e for e in self.evaluations if e.ok and not e.attempt.probe]
+        return sorted(complete, key=lambda e: (self.loss(e), e.attempt.number))[:POOL]
+
+    def best(self) -> Evaluation | None:
+        pool = self.pool()
+        return pool[0] if pool else None
+
+    def of_recipe(self, recipe: str) -> list[Evaluation]:
+        return [e for e in self.evaluations if e.attempt.recipe == recipe and not e.attempt.probe]
+
+    def history(self, recipe: str) -> list[tuple[dict[str, Any], float]]:
+        """Hyper-parameters and loss of each complete attempt of a recipe, oldest first."""
+        return [(e.attempt.params, self.loss(e)) for e in self.of_recipe(recipe) if e.ok]
+
+    def board(self) -> list[BoardRow]:
+        best: dict[str, Evaluation] = {}
+        for evaluation in self.pool():
+            best.setdefault(evaluation.attempt.recipe, evaluation)
+        first = next((self.loss(e) for e in self.evaluations if e.ok and not e.attempt.probe), 0.0)
+        scale = max(abs(first), 1e-9)
+        return [
+            BoardRow(
+                name, rank, (first - self.loss(e)) / scale, e.seconds, len(self.of_recipe(name))
+            )
+            for rank, (name, e) in enumerate(best.items(), start=1)
+        ]  # fmt: skip
+
+    def failures_in_a_row(self) -> int:
+        count = 0
+        for evaluation in reversed(self.evaluations):
+            if evaluation.status in ("ok", "pruned"):
+                break
+            count += 1
+        return count
+
+    def attempt(self, number: int) -> Attempt:
+        return next(e.attempt for e in self.evaluations if e.attempt.number == number)

@@ -1,0 +1,323 @@
+"""The paper's four stages around the two agents: explore, process, select, tune. What ends them is the clock.
+
+The backbone is fixed, the choices inside it are the agents'. Each choice is recorded before it is acted upon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents.advisor import Advisor, Answer
+from automlgpt_local.agents.assemble import assemble, features_of, fingerprint
+from automlgpt_local.agents.check import problems
+from automlgpt_local.agents.tools import TOOLS
+from automlgpt_local.agents.workbench import Draft, Workbench, batches
+from automlgpt_local.data.profile import ColumnProfile
+from automlgpt_local.events import Author, CodeRejected, Decided, Stopped
+from automlgpt_local.search.evaluate import Evaluation
+from automlgpt_local.search.portfolio import PortfolioEntry
+from automlgpt_local.search.recorder import StopSearchError
+from automlgpt_local.search.tune import Tuner
+
+ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
+MAX_IDEAS = 12
+MAX_REPAIRS = 2
+PROBE_RECIPE = "lightgbm"
+# Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
+PATIENCE = 30
+SAFE_SHARE = 0.35  # of the room, for one attempt
+
+
+class Loop:
+    def __init__(self, bench: Workbench, portfolio: Sequence[PortfolioEntry], tuner: Tuner) -> None:
+        self.bench, self.tuner = bench, tuner
+        self.portfolio = [entry for entry in portfolio if entry.recipe in bench.recipes]
+        self.columns: dict[str, list[str]] = {}
+        self.features_source = ""
+
+    def run(self) -> Stopped:
+        """All stages, until nothing is left to gain, the time is over or the user stops."""
+        try:
+            self.explore()
+            self.process()
+            self.select()
+            reason, evidence = "nothing_left_to_gain", self.tune()
+        except StopSearchError as stop:
+            reason, evidence = stop.reason, stop.evidence
+        return self.bench.recorder.step(Stopped, lambda: Stopped(reason, evidence))
+
+    # --- explore: the Reasoning agent looks at what it wants to see
+    def explore(self) -> None:
+        bench, done = self.bench, []
+        bench.start("explore")
+        while len(done) < len(TOOLS):
+            choice = bench.decide("reasoner", "next_tool", lambda a: a.next_tool(bench.situation(), done))
+            tool = str(choice.values.get("tool"))
+            if tool not in TOOLS or tool in done:
+                break
+            bench.note(tool, TOOLS[tool](bench.task, bench.profile))
+            done.append(tool)
+
+    # --- process: columns' treatment and features, each kept only when it gains
+    def process(self) -> None:
+        bench = self.bench
+        bench.start("process")
+        columns = list(bench.profile.columns)
+        by_rule = {c.name: compact.default_treatment(c, bench.profile.rows) for c in columns}
+        self._adopt(columns, by_rule)
+        if "baseline" in bench.recipes:
+            bench.attempt(lambda: self._draft("baseline", "a first plain model", "recipes"), share=SAFE_SHARE)
+        advised, author = self._treatments(columns, by_rule)
+        kept = self._probe("the rules' treatment of the columns", "recipes")
+        treatments = by_rule
+        if advised != by_rule:
+            plain = (self.columns, self.features_source)
+            self._adopt(columns, advised)
+            tried = self._probe("the Reasoner's treatment of the columns", author)
+            if bench.gate(tried, kept):
+                kept, treatments = tried, advised
+            else:
+                self.columns, self.features_source = plain
+        self._features(columns, treatments, kept)
+
+    def _treatments(self, columns: list[ColumnProfile], by_rule: dict[str, str]) -> tuple[dict[str, str], Author]:
+        bench = self.bench
+        telling = sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]
+        names = {c.name for c in telling}
+        advised, author = dict(by_rule), "recipes"
+        first = 0
+        for batch in batches([c for c in columns if c.name in names], compact.BATCH):
+            decided = bench.decide(
+                "reasoner", "treatments", lambda a, b=batch, f=first: a.treatments(bench.situation(), b, f),
+                lambda values, b=batch: _check_treatments(values, b),
+            )  # fmt: skip
+            advised.update({c.name: str(decided.values[f"c{i}"]) for i, c in enumerate(batch)})
+            author = decided.by if decided.by != "recipes" else author
+            first += len(batch)
+        return advised, author  # type: ignore[return-value]
+
+    def _features(self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation) -> None:
+        """The Coding agent's features, in one module, gated as a whole."""
+        bench = self.bench
+        proposed = ideas.propose(bench.profile, treatments, MAX_IDEAS)
+        if not proposed:
+            return
+        base = ideas.features_body(columns, treatments)
+        decided = bench.decide("coder", "features", lambda a: self._checked_features(a, proposed, base))
+        before = self.features_source
+        self.features_source = self._features_source(decided, columns, treatments, proposed)
+        if self.features_source == before:
+            return
+        if not bench.gate(self._probe("the Coder's features", decided.by, decided), kept):
+            self.features_source = before
+
+    def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
+        bench = self.bench
+        answer: Answer = advisor.features(bench.situation(), proposed, base)
+        if "source" in answer.values:
+            found = problems(f"{answer.values['source']}\n\ndef build(params, ctx):\n    return None\n", self._names())
+            if found:
+                bench.recorder.ambient(CodeRejected(bench.stage, " ".join(found), 0))
+                raise ValueError(found[0])
+        return answer
+
+    def _features_source(
+        self, decided: Decided, columns: list[ColumnProfile], treatments: dict[str, str],
+        proposed: list[ideas.FeatureIdea],
+    ) -> str:  # fmt: skip
+        if "source" in decided.values:
+            return features_of(str(decided.values["source"]))
+        chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
+        return ideas.features_source(columns, treatments, chosen)
+
+    def _probe(self, title: str, by: Author, decided: Decided | None = None) -> Evaluation:
+        """A quick LightGBM on few rows, to settle a question about columns. On a small table it is a full attempt."""
+        bench = self.bench
+        workspace = bench.evaluator.workspace
+        recipe = PROBE_RECIPE if PROBE_RECIPE in bench.recipes else next(iter(bench.recipes))
+        probe = workspace.probes is not workspace.folds
+        return bench.attempt(
+            lambda: self._draft(recipe, title, by, decided=decided), probe=probe, share=0.15 if probe else SAFE_SHARE
+        )
+
+    # --- select: which kinds of model fit
+    def select(self) -> None:
+        bench = self.bench
+        bench.start("select")
+        while True:
+            untried = self._untried()
+            if not untried:
+                return
+            decided = bench.decide(
+                "reasoner", "next_recipe", lambda a, u=untried: a.next_recipe(bench.situation(), self._in_time(u))
+            )
+            choice = str(decided.values["next"])
+            if choice == "own":
+                self._own_solution()
+            elif choice in bench.recipes:
+                self._try(choice)
+            else:
+                return
+
+    def _untried(self) -> list[str]:
+        tried = {e.attempt.recipe for e in self.bench.journal.evaluations if not e.attempt.probe}
+        return [r for r in dict.fromkeys(entry.recipe for entry in self.portfolio) if r not in tried]
+
+    def _in_time(self, recipes: list[str]) -> list[str]:
+        """Those that the clock has room for. Raises StopSearchError when it has room for none."""
+        bench = self.bench
+        if bench.task.trials is not None:
+            return recipes
+        fitting = [r for r in recipes if bench.cost_s(r) * 0.7 < bench.room_s()]
+        if not fitting:
+            raise StopSearchError("time", f"{bench.clock.used_s():.0f} s used; the next attempt would not end in time")
+        return fitting
+
+    def _try(self, recipe: str) -> Evaluation:
+        """One attempt of a recipe, with the Coder's hyper-parameters; the portfolio's when it chooses none."""
+        bench = self.bench
+        decided = bench.decide("coder", "params", lambda a: a.params(bench.situation(), bench.recipes[recipe]))
+        params = dict(decided.values) or self._variant(recipe) or {}
+        return bench.attempt(lambda: self._draft(recipe, self._title(recipe, params), decided.by, params, decided), share=SAFE_SHARE)
+
+    def _title(self, recipe: str, params: dict[str, Any]) -> str:
+        changed = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in list(params.items())[:4])
+        return f"{self.bench.recipes[recipe].title}{f' ({changed})' if changed else ''}"
+
+    def _variant(self, recipe: str) -> dict[str, Any] | None:
+        """The portfolio's next hyper-parameters of a recipe that were not tried yet."""
+        tried = [e.attempt.params for e in self.bench.journal.of_recipe(recipe)]
+        return next((e.params for e in self.portfolio if e.recipe == recipe and e.params not in tried), None)
+
+    def _own_solution(self) -> None:
+        """The Coding agent's own module, mended up to MAX_REPAIRS times with the tail of its traceback."""
+        bench = self.bench
+        example = bench.recipes[PROBE_RECIPE].source if PROBE_RECIPE in bench.recipes else ""
+        decided = bench.decide(
+            "coder", "solution", lambda a: a.solution(bench.situation(), example, self.features_source)
+        )
+        for repairs_left in range(MAX_REPAIRS, -1, -1):
+            source = str(decided.values.get("source") or "")
+            if not source:
+                return
+            error = self._refusal(source)
+            if not error:
+                evaluation = bench.attempt(lambda s=source, d=decided: self._own_draft(s, d), share=SAFE_SHARE)
+                if evaluation.status in ("ok", "pruned"):
+                    return
+                error = evaluation.error or evaluation.status
+            bench.recorder.ambient(CodeRejected(bench.stage, error[-1000:], repairs_left))
+            if repairs_left == 0:
+                return
+            decided = bench.decide(
+                "coder", "repair", lambda a, s=source, e=error: a.repair(bench.situation(), s, e)
+            )
+
+    def _refusal(self, source: str) -> str:
+        """Why a module may not run; empty when it may."""
+        found = problems(source, self._names())
+        if found:
+            return " ".join(found)
+        before = self.bench.journal.prints.get(fingerprint(source) + repr({}))
+        return f"It is the same module as attempt {before}." if before else ""
+
+    def _own_draft(self, source: str, decided: Decided) -> Draft:
+        number = sum(e.attempt.recipe.startswith("own") for e in self.bench.journal.evaluations) + 1
+        return Draft(
+            source, f"own_{number}", "a solution of the Coder's own", decided.by, {}, self.columns, None,
+            decided.chosen_tokens, decided.probabilities,
+        )  # fmt: skip
+
+    # --- tune: better hyper-parameters for what is good, until the time is over
+    def tune(self) -> str:
+        """Returns the evidence that nothing is left to gain; normally the clock ends this stage."""
+        bench = self.bench
+        bench.start("tune")
+        while True:
+            candidates = self._candidates()
+            if not candidates:
+                return "no model has hyper-parameters to tune"
+            decided = bench.decide("reasoner", "next_tune", lambda a, c=candidates: self._next_tune(a, c))
+            recipe = str(decided.values["next"])
+            if recipe == "stop":
+                return str(decided.values.get("evidence", ""))
+            self._tune_once(recipe)
+
+    def _next_tune(self, advisor: Advisor, candidates: list[str]) -> Answer:
+        """The advisor's choice. Stopping needs evidence: a model's wish to stop counts once the search is calm."""
+        settled = self._settled(PATIENCE)
+        if settled:
+            return Answer({"next": "stop", "evidence": settled}, "recipes")
+        answer = advisor.next_tune(self.bench.situation(), self._in_time(candidates))
+        if answer.values["next"] != "stop":
+            return answer
+        calm = self._settled(PATIENCE // 2)
+        return replace(answer, values={"next": "stop", "evidence": calm} if calm else {"next": candidates[0]})
+
+    def _candidates(self) -> list[str]:
+        """Recipes worth another try: the best ones, those of the ensemble first among equals."""
+        rows = self.bench.journal.board()
+        known = [row.recipe for row in rows if row.recipe in self.bench.recipes and row.recipe != "baseline"]
+        return known[:4]
+
+    def _settled(self, patience: int) -> str:
+        """The evidence that tuning gains nothing any more; empty while it may."""
+        history, best = self.bench.blender.history, self.bench.journal.best()
+        if best is None or best.noise is None or len(history) <= patience:
+            return ""
+        moved = history[-patience - 1] - min(history[-patience:])
+        if moved > best.noise / 10:
+            return ""
+        return f"{patience} attempts moved the ensemble by {moved:.3g}; a tenth of the noise is {best.noise / 10:.3g}"
+
+    def _tune_once(self, recipe: str) -> None:
+        """A new set of hyper-parameters: the portfolio's next one, then the Coder's and Optuna's in turn."""
+        bench = self.bench
+        tries = len(bench.journal.of_recipe(recipe))
+        variant = self._variant(recipe)
+        if variant is not None:
+            bench.attempt(lambda: self._draft(recipe, self._title(recipe, variant), "recipes", variant), share=SAFE_SHARE)
+            return
+        if tries % 3 == 1:
+            decided = bench.decide("coder", "params", lambda a: a.params(bench.situation(), bench.recipes[recipe]))
+            params = dict(decided.values)
+            if params and params not in [e.attempt.params for e in bench.journal.of_recipe(recipe)]:
+                title = self._title(recipe, params)
+                bench.attempt(lambda: self._draft(recipe, title, decided.by, params, decided), share=SAFE_SHARE)
+                return
+        bench.attempt(lambda: self._optuna_draft(recipe), share=SAFE_SHARE)
+
+    def _optuna_draft(self, recipe: str) -> Draft:
+        bench = self.bench
+        number = bench.journal.next_number
+        path = bench.evaluator.solution_path(bench.journal.of_recipe(recipe)[0].attempt.number)
+        history = bench.journal.history(recipe)
+        params = self.tuner.suggest(recipe, path, self.columns, history, number) or {}
+        return self._draft(recipe, self._title(recipe, params), "recipes", params)
+
+    # --- modules
+    def _adopt(self, columns: list[ColumnProfile], treatments: dict[str, str]) -> None:
+        self.columns = ideas.columns_by_type(columns, treatments)
+        self.features_source = ideas.features_source(columns, treatments)
+
+    def _names(self) -> list[str]:
+        return [c.name for c in self.bench.profile.columns]
+
+    def _draft(
+        self, recipe: str, title: str, by: Author, params: dict[str, Any] | None = None, decided: Decided | None = None
+    ) -> Draft:
+        source = assemble(self.bench.recipes[recipe].source, self.features_source, params)
+        chosen = 0 if decided is None else decided.chosen_tokens
+        probabilities = {} if decided is None else decided.probabilities
+        best = self.bench.journal.best()
+        parent = None if best is None else best.attempt.number
+        return Draft(source, recipe, title, by, params or {}, self.columns, parent, chosen, probabilities)
+
+
+def _check_treatments(values: dict[str, Any], batch: Sequence[ColumnProfile]) -> None:
+    for i, column in enumerate(batch):
+        if values.get(f"c{i}") not in compact.TREATMENTS[column.kind]:
+            raise ValueError(f"no valid treatment for column {i + 1}")

@@ -1,0 +1,259 @@
+"""What all stages of the loop share: asking for decisions, writing modules, running attempts, minding the clock."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from automlgpt_local.agents.advisor import Advisor, Answer, Situation
+from automlgpt_local.agents.assemble import fingerprint
+from automlgpt_local.agents.journal import Journal
+from automlgpt_local.agents.rules import RuleAdvisor
+from automlgpt_local.data.profile import Profile
+from automlgpt_local.errors import BackendError
+from automlgpt_local.events import (
+    Agent,
+    Approved,
+    Author,
+    Budget,
+    CodeWritten,
+    Decided,
+    Gated,
+    Noted,
+    StageStarted,
+    TookOver,
+)
+from automlgpt_local.recipes import Recipe
+from automlgpt_local.search.blend import Blender
+from automlgpt_local.search.control import Control
+from automlgpt_local.search.evaluate import Attempt, Evaluation, Evaluator
+from automlgpt_local.search.gate import compare
+from automlgpt_local.search.recorder import Recorder, StopSearchError
+from automlgpt_local.task import TaskSpec
+
+# Of the time limit: more than this the model may not think, and then the recipes decide.
+MODEL_SHARE = 0.25
+MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
+FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A module that is about to become an attempt."""
+
+    source: str
+    recipe: str
+    title: str
+    by: Author
+    params: dict[str, Any]
+    columns: dict[str, list[str]]
+    parent: int | None = None
+    chosen_tokens: int = 0
+    probabilities: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Workbench:
+    task: TaskSpec
+    profile: Profile
+    recipes: dict[str, Recipe]
+    advisor: Advisor
+    evaluator: Evaluator
+    recorder: Recorder
+    control: Control
+    blender: Blender
+    count_tokens: Callable[[str], int]
+    rules: RuleAdvisor = field(default_factory=RuleAdvisor)
+    stage: str = ""
+    model_s: float = 0.0
+    failures_in_a_row: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.journal = Journal(self.evaluator.metric)
+        self.clock = self.recorder.clock
+        self._told_out_of_share = False
+        for record in self.recorder.log.records:
+            if isinstance(record.event, Decided) and record.event.by == "model":
+                self.model_s += record.event.seconds
+
+    # --- stages and time
+    def start(self, stage: str) -> None:
+        self.stage = stage
+        self.recorder.note(StageStarted(stage))
+        self.tell_budget()
+
+    def tell_budget(self) -> None:
+        if not self.recorder.replaying:
+            used, limit = round(self.clock.used_s(), 2), self.clock.limit_s
+            fit_s = round(self.evaluator.fit_s, 2)
+            self.recorder.ambient(Budget(used, limit, round(self.model_s, 2), fit_s, self.stage))
+
+    def room_s(self) -> float:
+        """Seconds that the search may still use: what is left, less what the ending needs."""
+        return self.clock.left_s() - self.blender.ending_s()
+
+    def cost_s(self, recipe: str) -> float:
+        """Expected wall seconds of an attempt on all folds: measured where it ran, else from LightGBM's or the last."""
+        known = [e.seconds for e in self.journal.of_recipe(recipe) if e.ok]
+        parallel = self.evaluator.parallel
+        if known:
+            return sum(known) / len(known) / parallel
+        for other in ("lightgbm", *(e.attempt.recipe for e in self.journal.pool())):
+            measured = [e.seconds for e in self.journal.of_recipe(other) if e.ok]
+            if measured and other in self.recipes and recipe in self.recipes:
+                return measured[-1] / parallel * self.recipes[recipe].cost / max(0.05, self.recipes[other].cost)
+        return 1.0
+
+    # --- decisions
+    def situation(self) -> Situation:
+        turn_s = max(0.5, MODEL_SHARE * self.clock.limit_s - self.model_s)
+        return Situation(self.task, self.profile, self.journal, self.clock.left_s(), turn_s, tuple(self.notes[-8:]))
+
+    def model_may_speak(self) -> bool:
+        if self.advisor.by == "recipes" or self.failures_in_a_row >= MAX_FAILURES:
+            return False
+        if self.model_s < MODEL_SHARE * self.clock.limit_s:
+            return True
+        if not self._told_out_of_share:
+            self._told_out_of_share = True
+            self._took_over(f"the model has used its share of the time ({self.model_s:.0f} s)")
+        return False
+
+    def ask(self, put: Callable[[Advisor], Answer], check: Callable[[dict[str, Any]], object] = bool) -> Answer:
+        """The advisor's answer, or the rules' where it fails. `check` raises ValueError for an impossible answer."""
+        if self.model_may_speak():
+            started = time.monotonic()
+            try:
+                answer = put(self.advisor)
+                check(answer.values)
+                self.failures_in_a_row = 0
+                return answer
+            except (BackendError, ValueError, KeyError) as problem:
+                self.failures_in_a_row += 1
+                self._took_over(str(problem) or type(problem).__name__)
+            finally:
+                if self.advisor.by == "model":
+                    self.model_s += time.monotonic() - started
+        return put(self.rules)
+
+    def decide(
+        self, agent: Agent, decision: str, put: Callable[[Advisor], Answer],
+        check: Callable[[dict[str, Any]], object] = bool,
+    ) -> Decided:  # fmt: skip
+        """One recorded decision."""
+
+        def make() -> Decided:
+            self.control.check()
+            answer = self.ask(put, check)
+            return Decided(
+                agent, self.stage, decision, answer.values, answer.by, answer.thought, answer.forced_tokens,
+                answer.chosen_tokens, answer.evaluated_tokens, answer.probabilities, answer.seconds,
+            )  # fmt: skip
+
+        return self.recorder.step(Decided, make, decision=decision)
+
+    def _took_over(self, reason: str) -> None:
+        self.recorder.ambient(TookOver(self.stage, reason[:500]))
+
+    def note(self, title: str, text: str) -> None:
+        self.recorder.note(Noted(self.stage, title, text))
+        self.notes.append(f"{title}: {text}")
+
+    # --- attempts
+    def attempt(
+        self, make_draft: Callable[[], Draft], *, probe: bool = False, share: float = 0.4, needed_s: float = 0.0
+    ) -> Evaluation:
+        """Write a module, run it, score it, gate it against the best so far.
+
+        share: of the room, what this attempt may take at most. Raises StopSearchError when no time is left for it.
+        """
+        if self.task.trials is not None and not probe:
+            if sum(not e.attempt.probe for e in self.journal.evaluations) >= self.task.trials:
+                raise StopSearchError("trials", f"{self.task.trials} trials are done")
+        written = self.recorder.step(CodeWritten, lambda: self._write(make_draft, probe, needed_s))
+        allowed = self._allowed(written)
+        source = self.evaluator.solution_path(written.attempt).read_text(encoding="utf-8")
+        self.journal.sources[written.attempt] = source
+        self.journal.prints.setdefault(fingerprint(source) + repr(written.params), written.attempt)
+        attempt = Attempt(
+            written.attempt, written.stage, written.recipe, written.title, written.params, written.columns,
+            written.parent, written.probe,
+        )  # fmt: skip
+        best = self.journal.best()
+        losses = best.fold_losses if best is not None and not probe else ()
+        seconds = FIXED_WORK_S if self.task.trials is not None else max(2.0, self.room_s() * share)
+        if allowed:
+            evaluation = self.evaluator.evaluate(attempt, seconds, losses)
+        else:
+            evaluation = self.evaluator.rejected(attempt)
+        self.journal.add(evaluation)
+        if not probe and evaluation.ok:
+            self.gate(evaluation, best)
+            if not self.recorder.replaying:
+                self.blender.update(self.journal.pool())
+        self.tell_budget()
+        return evaluation
+
+    def gate(self, new: Evaluation, old: Evaluation | None) -> bool:
+        """Is `new` better than `old` by more than noise? Recorded; without an `old` the answer is yes."""
+        if old is None or not old.ok:
+            kept, gain, noise = new.ok, 0.0, 0.0
+        elif not new.ok or len(new.fold_losses) != len(old.fold_losses):
+            kept, gain, noise = False, 0.0, 0.0
+        else:
+            result = compare(new.fold_losses, old.fold_losses, self.evaluator.test_share(new.attempt.probe))
+            kept, gain, noise = result.kept, result.gain, result.noise
+        against = None if old is None else old.attempt.number
+        event = Gated(new.attempt.number, against, gain, noise, kept)
+        return self.recorder.step(Gated, lambda: event, attempt=new.attempt.number).kept
+
+    def _write(self, make_draft: Callable[[], Draft], probe: bool, needed_s: float) -> CodeWritten:
+        self.control.check()
+        if self.room_s() < max(needed_s, 1.0) and (self.journal.best() is not None or self.clock.left_s() < 1.0):
+            raise StopSearchError("time")
+        draft = make_draft()
+        number = self.journal.next_number
+        path = self.evaluator.solution_path(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, draft.source)
+        tokens = self.count_tokens(draft.source)
+        return CodeWritten(
+            number, self.stage, draft.by, draft.title, draft.recipe, draft.parent, draft.params, draft.columns,
+            hashlib.sha256(draft.source.encode()).hexdigest(), probe, max(0, tokens - draft.chosen_tokens),
+            draft.chosen_tokens, draft.probabilities,
+        )  # fmt: skip
+
+    def _allowed(self, written: CodeWritten) -> bool:
+        """Ask the user, where the run was started so. Their edited module takes the place of the agents'."""
+        if not self.control.asks:
+            return True
+        path = self.evaluator.solution_path(written.attempt)
+
+        def make() -> Approved:
+            answer = self.control.approval(written.attempt, written.title)
+            if answer.answer == "edit" and answer.code:
+                write_durably(path, answer.code)
+            code_sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            return Approved(written.attempt, answer.answer, code_sha256)
+
+        approved = self.recorder.step(Approved, make, attempt=written.attempt)
+        if approved.answer == "always":
+            self.control.asks = False
+        return approved.answer != "reject"
+
+
+def write_durably(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]

@@ -1,0 +1,77 @@
+"""The ensemble as the search goes on: its members, its score, and the seconds that its ending will take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from automlgpt_local.search.ensemble import Blend, select
+from automlgpt_local.search.evaluate import Evaluation, Evaluator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MAX_MEMBERS = 8
+ENDING_SHARE = 0.3  # of the time limit: members whose refits need more are left out, the lightest first
+# Report, export, predictions and the start of the refit's forks.
+CLOSING_WORK_S = 4.0
+REFIT_MARGIN = 1.25
+
+
+@dataclass
+class Blender:
+    """`ensemble` False: the best single model only."""
+
+    evaluator: Evaluator
+    limit_s: float
+    ensemble: bool
+    weights: dict[int, float] = field(default_factory=dict)
+    score: float | None = None
+    history: list[float] = field(default_factory=list)  # the blend's loss after each update
+    _evaluations: dict[int, Evaluation] = field(default_factory=dict)
+    _predictions: dict[int, Any] = field(default_factory=dict)
+
+    def update(self, pool: list[Evaluation]) -> None:
+        """Choose members among `pool` (best first), by their out-of-fold predictions."""
+        if not pool:
+            return
+        self._evaluations = {e.attempt.number: e for e in pool}
+        metric, workspace = self.evaluator.metric, self.evaluator.workspace
+        if not self.ensemble or len(pool) == 1:
+            self.weights, self.score = {pool[0].attempt.number: 1.0}, pool[0].score
+        else:
+            for number in set(self._predictions) - set(self._evaluations):
+                del self._predictions[number]
+            for number in set(self._evaluations) - set(self._predictions):
+                self._predictions[number] = self.evaluator.out_of_fold(number)
+            rows = self.evaluator.validated_rows()
+            weight = workspace.weight_development
+            blend: Blend = select(
+                {n: self._predictions[n] for n in self._evaluations}, workspace.y_development[rows], metric,
+                None if weight is None else weight[rows], max_members=MAX_MEMBERS,
+            )  # fmt: skip
+            self.weights, self.score = self._affordable(blend.weights), blend.score
+        if self.score is not None:
+            self.history.append(metric.loss(self.score))
+
+    def blended(self) -> np.ndarray:
+        """The ensemble's out-of-fold prediction, in the order of `evaluator.validated_rows()`."""
+        return sum(w * self.evaluator.out_of_fold(n) for n, w in self.weights.items())  # type: ignore[return-value]
+
+    def refit_s(self, number: int) -> float:
+        """Expected wall seconds of fitting one member on all rows, with the threads of its folds."""
+        evaluation, workspace = self._evaluations[number], self.evaluator.workspace
+        rows_more = len(workspace.y) / max(1, len(workspace.folds[0].train))
+        return evaluation.fit_s * rows_more * REFIT_MARGIN + 0.3
+
+    def ending_s(self) -> float:
+        refits = [self.refit_s(n) for n in self.weights]
+        return CLOSING_WORK_S + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
+
+    def _affordable(self, weights: dict[int, float]) -> dict[int, float]:
+        kept = dict(sorted(weights.items(), key=lambda item: -item[1]))
+        limit = self.limit_s * ENDING_SHARE
+        while len(kept) > 1 and sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit:
+            kept.popitem()
+        total = sum(kept.values())
+        return {n: w / total for n, w in kept.items()}

@@ -1,0 +1,198 @@
+"""How a run ends: the ensemble is chosen, the locked holdout is scored once, the members are fitted on all rows."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automlgpt_local.events import EnsembleChosen, HoldoutScored, Refitted
+from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
+from automlgpt_local.search.blend import Blender
+from automlgpt_local.search.control import Control
+from automlgpt_local.search.ensemble import apply, decision
+from automlgpt_local.search.evaluate import Evaluation, Evaluator, plain_params
+from automlgpt_local.search.recorder import Recorder
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+WRITING_S = 3.0  # kept for export and report behind the last refit
+
+
+@dataclass(frozen=True)
+class FittedMember:
+    """One member of the final model. `params`: with what early stopping found, so that a fit is repeatable."""
+
+    evaluation: Evaluation
+    weight: float
+    params: dict[str, Any]
+    ctx: dict[str, Any]
+    model: Path  # joblib file; never opened outside a sandbox
+    test: np.ndarray | None
+
+
+@dataclass
+class Closing:
+    evaluator: Evaluator
+    recorder: Recorder
+    control: Control
+    blender: Blender
+    pool: list[Evaluation]  # best first, not empty
+
+    def choose(self) -> EnsembleChosen:
+        """The ensemble, unless the best single model is as good out of fold."""
+
+        def make() -> EnsembleChosen:
+            self.blender.update(self.pool)
+            single, score = self.pool[0], self.blender.score
+            assert single.score is not None and score is not None
+            metric = self.evaluator.metric
+            kept = len(self.blender.weights) > 1 and metric.loss(score) < metric.loss(self._single_out_of_fold())
+            weights = self.blender.weights if kept else {single.attempt.number: 1.0}
+            return EnsembleChosen({str(n): w for n, w in weights.items()}, score, single.score, kept)
+
+        chosen = self.recorder.step(EnsembleChosen, make)
+        self.blender.weights = {int(n): w for n, w in chosen.weights.items()}
+        return chosen
+
+    def _single_out_of_fold(self) -> float:
+        rows = self.evaluator.validated_rows()
+        workspace = self.evaluator.workspace
+        weight = workspace.weight_development
+        return self.evaluator.metric.score(
+            workspace.y_development[rows], self.evaluator.out_of_fold(self.pool[0].attempt.number),
+            None if weight is None else weight[rows],
+        )  # fmt: skip
+
+    def decision(self) -> dict[str, Any]:
+        """Threshold, multipliers or the like that serve the metric, tuned out of fold; empty: argmax."""
+        rows = self.evaluator.validated_rows()
+        y = self.evaluator.workspace.y_development[rows]
+        return decision(y, self.blender.blended(), self.evaluator.metric)
+
+    def score_holdout(self, chosen: EnsembleChosen, rule: dict[str, Any]) -> HoldoutScored | None:
+        """The fold models' mean on the locked rows. None when nothing was locked away."""
+        workspace, metric = self.evaluator.workspace, self.evaluator.metric
+        if not len(workspace.holdout):
+            return None
+        looks = 1 + sum(isinstance(r.event, HoldoutScored) for r in self.recorder.log.records)
+
+        def make() -> HoldoutScored:
+            blended = sum(w * self.evaluator.holdout(n) for n, w in self.blender.weights.items())
+            y = workspace.y[workspace.holdout]
+            weight = None if workspace.weight is None else workspace.weight[workspace.holdout]
+            score = metric.score(y, apply(rule, blended, metric), weight)
+            validation = chosen.score if chosen.kept else chosen.single_score
+            return HoldoutScored(score, validation, metric.loss(score) - metric.loss(validation), looks)
+
+        return self.recorder.step(HoldoutScored, make)
+
+    # --- refit on all rows
+    def refit(self, test: pd.DataFrame | None) -> list[FittedMember]:
+        """Every member on all rows, the heaviest first; one that does not fit into the time is left out.
+
+        test: rows to predict, or None. Returns [] when no member could be fitted.
+        """
+        from automlgpt_local.search.workspace import write_features
+
+        members = sorted(self.blender.weights.items(), key=lambda item: -item[1])
+        evaluations = {e.attempt.number: e for e in self.pool}
+        folder = self.evaluator.workspace.write_refit()
+        test_path = folder / "test.feather"
+        if test is not None:
+            write_features(test, test_path)
+        names = {n: "pipeline" if len(members) == 1 else f"pipeline.member_{i}" for i, (n, _) in enumerate(members, 1)}
+        done: dict[int, tuple[Refitted, dict[str, Any]]] = {}
+        events = {e.attempt: e for e in self.recorder.take(Refitted)}
+        pending = [evaluations[n] for n, _ in members if n not in events]
+        for event in self._refit_all(pending, names, test is not None):
+            events[event.attempt] = event
+        for number, _ in members:
+            if number in events and events[number].status == "ok":
+                done[number] = (events[number], self._context(evaluations[number]))
+        total = sum(w for n, w in members if n in done)
+        return [
+            FittedMember(
+                evaluations[n], w / total, {**evaluations[n].attempt.params, **done[n][0].fitted_params}, done[n][1],
+                self.model_path(n), self._test_predictions(n) if test is not None else None,
+            )
+            for n, w in members if n in done
+        ]  # fmt: skip
+
+    def _refit_all(self, pending: list[Evaluation], names: dict[int, str], with_test: bool) -> Iterator[Refitted]:
+        with ThreadPoolExecutor(self.evaluator.parallel) as pool:
+            outcomes = pool.map(lambda e: (e, self._refit_one(e, names[e.attempt.number], with_test)), pending)
+            for evaluation, outcome in outcomes:
+                number = evaluation.attempt.number
+                fitted = plain_params(outcome.result.get("fitted_params"))
+                event = Refitted(number, str(outcome.status), round(outcome.seconds, 3), fitted, outcome.error[-2000:])
+                self.recorder.note(event)
+                yield event
+
+    def _context(self, evaluation: Evaluation) -> dict[str, Any]:
+        workspace = self.evaluator.workspace
+        ctx = workspace.context(
+            evaluation.attempt.columns, seed=workspace.task.seed, threads=self.evaluator.threads_per_fold, seconds=None
+        )
+        return {**ctx, "n_rows": len(workspace.y)}
+
+    def _refit_one(self, evaluation: Evaluation, module: str, with_test: bool) -> Outcome:
+        left_s = self.recorder.clock.left_s() - WRITING_S
+        if self.control.abandoned.is_set() or left_s < 0.5:
+            return Outcome("timeout", 0.0, error="no time was left for this member")
+        number, workspace = evaluation.attempt.number, self.evaluator.workspace
+        folder = workspace.run_dir / "work" / "refit"
+        work = self.evaluator.job_dir(f"refit_{number:04d}")
+        weight, test, solution = folder / "weight.npy", folder / "test.feather", self.evaluator.solution_path(number)
+        spec = {
+            "solution": str(solution),
+            "module": module,
+            "params": {**evaluation.attempt.params, **evaluation.fitted_params},
+            "ctx": self._context(evaluation),
+            "features": str(folder / "features.feather"),
+            "y": str(folder / "y.npy"),
+            "weight": str(weight) if weight.exists() else None,
+            "test": str(test) if with_test else None,
+            "n_classes": workspace.n_classes,
+            "seed": workspace.task.seed,
+        }
+        limits = Limits(
+            wall_s=left_s, memory_mib=workspace.task.memory_mib // self.evaluator.parallel,
+            threads=self.evaluator.threads_per_fold,
+        )  # fmt: skip
+        outcome = self.evaluator.sandbox.run(
+            Job("refit", spec, work, (solution, folder), limits), cancelled=self.control.abandoned.is_set
+        )
+        if outcome.status == "ok":
+            outcome = self._keep(outcome, number, work, with_test)
+        shutil.rmtree(work, ignore_errors=True)
+        return outcome
+
+    def _keep(self, outcome: Outcome, number: int, work: Path, with_test: bool) -> Outcome:
+        """Move the fitted model, as bytes, and its test predictions out of the fork's folder."""
+        import numpy as np
+
+        source = work / "model.joblib"
+        if source.is_symlink() or not source.is_file():
+            return Outcome("bad_result", outcome.seconds, error="the fit left no model file")
+        if with_test:
+            values = outcome.arrays.get("test")
+            if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or not np.isfinite(values).all():
+                return Outcome("bad_result", outcome.seconds, error="the predictions of the test rows are not finite")
+            np.save(self.model_path(number).with_suffix(".npy"), values)
+        shutil.copyfile(source, self.model_path(number))
+        return outcome
+
+    def model_path(self, number: int) -> Path:
+        return self.evaluator.workspace.run_dir / "work" / "refit" / f"model_{number:04d}.joblib"
+
+    def _test_predictions(self, number: int) -> np.ndarray:
+        import numpy as np
+
+        values: np.ndarray = np.load(self.model_path(number).with_suffix(".npy"))
+        return values
