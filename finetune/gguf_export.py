@@ -1,0 +1,113 @@
+"""Hugging Face weights to GGUF with the `gguf` package alone: llama, the nano's own tokenizer, F16 or Q8_0."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from finetune.tokenizer import NanoTokenizer
+
+
+def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of a llama's q or k projection in llama.cpp's order (the two halves of a rotary pair side by side)."""
+    rows, columns = weight.shape
+    return weight.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
+
+
+def write_gguf(
+    path: Path,
+    model: Any,
+    tokenizer: NanoTokenizer,
+    *,
+    name: str,
+    kind: str = "F16",
+    extra: dict[str, str] | None = None,
+) -> int:
+    """Writes a llama of `transformers` with its tokenizer; returns the file's bytes. kind: F32, F16 or Q8_0."""
+    import gguf
+
+    config = model.config
+    part = path.with_suffix(".part")
+    writer = gguf.GGUFWriter(str(part), "llama")
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_name(name)
+    writer.add_license("apache-2.0")
+    writer.add_file_type({"F32": 0, "F16": 1, "Q8_0": 7}[kind])
+    writer.add_vocab_size(config.vocab_size)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
+    for key, value in (extra or {}).items():
+        writer.add_string(key, value)
+    _add_tokenizer(writer, tokenizer)
+    for target, weight in llama_tensors(model).items():
+        quantised = kind == "Q8_0" and weight.ndim == 2
+        if quantised:
+            q8 = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(target, gguf.quants.quantize(weight, q8), raw_dtype=q8)
+        else:
+            writer.add_tensor(target, weight.astype(np.float16 if kind != "F32" and weight.ndim == 2 else np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    part.replace(path)
+    return path.stat().st_size
+
+
+def llama_tensors(model: Any) -> dict[str, np.ndarray]:
+    """GGUF name -> float32 weights. A tied output layer is left out."""
+    import gguf
+
+    config = model.config
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    tensors: dict[str, np.ndarray] = {}
+    for key, value in model.state_dict().items():
+        if key == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        weight = value.detach().float().cpu().numpy()
+        if key.endswith("q_proj.weight"):
+            weight = permuted(weight, config.num_attention_heads)
+        elif key.endswith("k_proj.weight"):
+            weight = permuted(weight, config.num_key_value_heads)
+        target = names.get_name(key, try_suffixes=(".weight",))
+        if target is None:
+            raise ValueError(f"no GGUF name for {key}")
+        tensors[target] = np.ascontiguousarray(weight)
+    return tensors
+
+
+def _add_tokenizer(writer: Any, tokenizer: NanoTokenizer) -> None:
+    import gguf
+
+    core = json.loads(tokenizer.core.to_str())
+    added = {token["content"]: token["special"] for token in core["added_tokens"]}
+    tokens: list[str] = []
+    types: list[int] = []
+    for i in range(tokenizer.size):
+        token = tokenizer.core.id_to_token(i)
+        tokens.append(token)
+        kind = gguf.TokenType.NORMAL
+        if token in added:
+            kind = gguf.TokenType.CONTROL if added[token] else gguf.TokenType.USER_DEFINED
+        types.append(int(kind))
+    merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in core["model"]["merges"]]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(tokenizer.bos)
+    writer.add_eos_token_id(tokenizer.eos)
+    writer.add_pad_token_id(tokenizer.pad)
+    writer.add_add_bos_token(True)
+    writer.add_add_eos_token(False)

@@ -1,0 +1,213 @@
+"""The nano's network: a small llama, trained on choices alone, in bf16; checkpoints resume."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.rows import Encoded
+
+CONTEXT = 2048
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Width, layers, heads and feed-forward width of the network; `vocab` tokens."""
+
+    vocab: int
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    inner: int = 704
+    context: int = CONTEXT
+
+    def build(self) -> Any:
+        from transformers import LlamaConfig, LlamaForCausalLM
+
+        return LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=self.vocab, hidden_size=self.width, intermediate_size=self.inner, tie_word_embeddings=True,
+                num_hidden_layers=self.layers, num_attention_heads=self.heads, num_key_value_heads=self.heads,
+                max_position_embeddings=self.context, rms_norm_eps=1e-5, pad_token_id=0, bos_token_id=1, eos_token_id=2,
+            )
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training:
+    seconds: float = 600.0  # of training, over all resumed parts; ends earlier at `steps`
+    steps: int | None = None
+    tokens_per_batch: int = 6000
+    rate: float = 1.5e-3
+    weight_decay: float = 0.05
+    warmup: float = 0.03  # share of the whole
+    seed: int = 0
+    threads: int = 1
+    slice_s: float | None = None  # stop after this many seconds, with a checkpoint to resume from
+
+
+def batches(rows: Sequence[Encoded], budget: int, rng: random.Random) -> list[list[int]]:
+    """Indices of rows of like length, at most `budget` tokens with padding, in random order."""
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].tokens) + rng.uniform(-8, 8), i))
+    groups: list[list[int]] = [[]]
+    longest = 0
+    for i in order:
+        longest = max(longest, len(rows[i].tokens))
+        if groups[-1] and longest * (len(groups[-1]) + 1) > budget:
+            groups.append([])
+            longest = len(rows[i].tokens)
+        groups[-1].append(i)
+    rng.shuffle(groups)
+    return groups
+
+
+def collate(rows: Sequence[Encoded]) -> dict[str, Any]:
+    """Padded ids (n, length) and the branches flattened: which row, position, target, and allowed tokens as a mask."""
+    import torch
+
+    length = max(len(row.tokens) for row in rows)
+    ids = torch.zeros((len(rows), length), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row.tokens)] = torch.tensor(row.tokens)
+    where = [(i, b.position) for i, row in enumerate(rows) for b in row.branches]
+    branches = [b for row in rows for b in row.branches]
+    widest = max((len(b.allowed) for b in branches), default=1)
+    allowed = torch.full((len(branches), widest), -1, dtype=torch.long)
+    target = torch.zeros(len(branches), dtype=torch.long)
+    for k, branch in enumerate(branches):
+        allowed[k, : len(branch.allowed)] = torch.tensor(branch.allowed)
+        target[k] = branch.allowed.index(branch.token)
+    where_t = torch.tensor(where, dtype=torch.long).reshape(-1, 2)
+    return {"ids": ids, "where": where_t, "allowed": allowed, "target": target}
+
+
+def choice_logits(model: Any, batch: dict[str, Any]) -> Any:
+    """(n_branches, widest) logits over the allowed tokens of each branch; -inf where there is none."""
+    hidden = model.model(input_ids=batch["ids"]).last_hidden_state  # right padding needs no mask under causal attention
+    at = hidden[batch["where"][:, 0], batch["where"][:, 1]].float()
+    weight = model.lm_head.weight.float()
+    known = batch["allowed"] >= 0
+    picked = weight[batch["allowed"].clamp(min=0)]
+    logits = (picked * at[:, None, :]).sum(-1)
+    return logits.masked_fill(~known, float("-inf"))
+
+
+def train(
+    model: Any,
+    rows: Sequence[Encoded],
+    settings: Training,
+    folder: Path,
+    evaluate: Callable[[Any], dict[str, float]] | None = None,
+    note: Callable[[str], None] | None = None,
+) -> bool:
+    """Train until the seconds or steps are spent; False when `slice_s` ended first and the next call goes on.
+
+    Writes folder/state.pt (model, optimiser, position) and folder/log.jsonl.
+    """
+    import torch
+
+    say = note or (lambda text: print(text, file=sys.stderr, flush=True))
+    torch.set_num_threads(settings.threads)
+    torch.manual_seed(settings.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    decay = [p for p in model.parameters() if p.dim() >= 2]
+    plain = [p for p in model.parameters() if p.dim() < 2]
+    optimiser = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=settings.rate,
+        betas=(0.9, 0.97),
+    )
+    state = {"step": 0, "seconds": 0.0, "epoch": 0, "at": 0, "tokens": 0}
+    checkpoint = folder / "state.pt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        state = saved["state"]
+        say(f"resumed at step {state['step']}, {state['seconds']:.0f} s")
+
+    def save() -> None:
+        part = folder / "state.part"
+        torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": state}, part)
+        part.replace(checkpoint)
+
+    (folder / "settings.json").write_text(json.dumps(asdict(settings), indent=1))
+    log = (folder / "log.jsonl").open("a", encoding="utf-8")
+    began, told, saved_at, mean_loss = time.monotonic(), 0.0, time.monotonic(), None
+    base_s = state["seconds"]
+    model.train()
+    while True:
+        order = batches(rows, settings.tokens_per_batch, random.Random(settings.seed * 1000 + int(state["epoch"])))
+        while state["at"] < len(order):
+            share = max(state["seconds"] / settings.seconds, state["step"] / settings.steps if settings.steps else 0.0)
+            now = time.monotonic()
+            if share >= 1 or (settings.slice_s is not None and now - began >= settings.slice_s):
+                save()
+                log.close()
+                return share >= 1
+            rate = settings.rate * min(1.0, share / settings.warmup if settings.warmup else 1.0, 1.0)
+            rate = max(rate, settings.rate * 0.02) * (0.5 * (1 + math.cos(math.pi * share)) * 0.97 + 0.03)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            batch = collate([rows[i] for i in order[int(state["at"])]])
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                logits = choice_logits(model, batch)
+            loss = torch.nn.functional.cross_entropy(logits, batch["target"])
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            state["step"] += 1
+            state["at"] += 1
+            state["tokens"] += int(batch["ids"].numel())
+            now = time.monotonic()
+            state["seconds"] = base_s + now - began
+            mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
+            if now - saved_at > 60:
+                save()
+                saved_at = now
+            if now - told > 15:
+                told = now
+                left = max(0.0, settings.seconds - state["seconds"])
+                speed = state["tokens"] / max(1e-9, state["seconds"])
+                line = {
+                    "step": state["step"],
+                    "epoch": state["epoch"],
+                    "loss": round(mean_loss, 4),
+                    "tokens_per_s": round(speed),
+                }
+                say(f"{line} {left:.0f} s left")
+                log.write(json.dumps({**line, "seconds": round(state["seconds"], 1)}) + "\n")
+                log.flush()
+        state["epoch"] += 1
+        state["at"] = 0
+        if evaluate is not None and state["epoch"] % 4 == 0:
+            model.eval()
+            with torch.no_grad():
+                say(f"held out: {evaluate(model)}")
+            model.train()
+
+
+def probabilities(model: Any, rows: Sequence[Encoded], tokens_per_batch: int = 12_000) -> list[list[list[float]]]:
+    """For each row, for each branch, the probability of each allowed token."""
+    import torch
+
+    found: list[list[list[float]]] = [[] for _ in rows]
+    model.eval()
+    for group in batches(rows, tokens_per_batch, random.Random(0)):
+        batch = collate([rows[i] for i in group])
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            shares = choice_logits(model, batch).softmax(-1)
+        k = 0
+        for i in group:
+            for branch in rows[i].branches:
+                found[i].append(shares[k, : len(branch.allowed)].tolist())
+                k += 1
+    return found

@@ -1,0 +1,87 @@
+"""Does a GGUF say the same as the weights it was made of? llama.cpp answers in a child, which may crash alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def gguf_logits(path: Path, sequences: Sequence[Sequence[int]], lora: Path | None = None) -> list[np.ndarray]:
+    """For each sequence of ids, (length, vocab) logits by llama.cpp. Raises RuntimeError when the child fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        request = {"model": str(path), "lora": str(lora) if lora else None, "sequences": [list(s) for s in sequences]}
+        (work / "request.json").write_text(json.dumps(request))
+        _child("logits", work)
+        with np.load(work / "logits.npz") as arrays:
+            return [arrays[f"s{i}"] for i in range(len(sequences))]
+
+
+def gguf_tokens(path: Path, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids by llama.cpp, without BOS."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "request.json").write_text(json.dumps({"model": str(path), "texts": list(texts)}))
+        _child("tokens", work)
+        found: list[list[int]] = json.loads((work / "tokens.json").read_text())
+        return found
+
+
+def compare(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> dict[str, float]:
+    """max_logit_diff and argmax_agreement over all positions."""
+    worst = max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
+    same = np.concatenate([a.argmax(-1) == b.argmax(-1) for a, b in zip(ours, theirs, strict=True)])
+    return {"max_logit_diff": worst, "argmax_agreement": float(same.mean()), "positions": float(len(same))}
+
+
+def torch_logits(model: Any, sequences: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """The same by transformers, in float32."""
+    import torch
+
+    model = model.float().eval()
+    with torch.no_grad():
+        return [model(input_ids=torch.tensor([list(s)])).logits[0].numpy() for s in sequences]
+
+
+def _child(what: str, work: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "finetune.parity", what, str(work)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"llama.cpp child ended with {done.returncode}: {done.stderr[-1500:]}")
+
+
+def _serve(what: str, work: Path) -> None:
+    import llama_cpp
+
+    request = json.loads((work / "request.json").read_text())
+    longest = max((len(s) for s in request.get("sequences", [])), default=8)
+    llm = llama_cpp.Llama(
+        request["model"], n_ctx=max(64, longest), n_batch=max(64, longest), logits_all=True, n_threads=1, verbose=False,
+        n_threads_batch=1, vocab_only=what == "tokens", lora_path=request.get("lora"), flash_attn=False,
+    )  # fmt: skip
+    if what == "tokens":
+        found = [llm.tokenize(text.encode(), add_bos=False, special=False) for text in request["texts"]]
+        (work / "tokens.json").write_text(json.dumps(found))
+        return
+    arrays = {}
+    for i, sequence in enumerate(request["sequences"]):
+        llm.reset()
+        llm.eval(sequence)
+        arrays[f"s{i}"] = llm.scores[: len(sequence)].copy()
+    np.savez(work / "logits.npz", **arrays)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], Path(sys.argv[2]))
