@@ -90,15 +90,28 @@ class Backend(Protocol):
     def info(self) -> BackendInfo: ...
 
     def fill(
-        self, agent: str, transcript: Sequence[str], template: Template, *,
-        temperature: float = 0.0, seed: int = 0, timeout_s: float = 60.0,
+        self,
+        agent: str,
+        transcript: Sequence[str],
+        template: Template,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        timeout_s: float = 60.0,
     ) -> Filled:
         """Fill the slots of `template`, read after `transcript` (pieces tokenised one by one, append-only)."""
         ...
 
     def chat(
-        self, agent: str, messages: Sequence[Message], *, schema: dict[str, Any] | None = None,
-        max_tokens: int = 2048, temperature: float = 0.2, seed: int = 0, timeout_s: float = 300.0,
+        self,
+        agent: str,
+        messages: Sequence[Message],
+        *,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int = 2048,
+        temperature: float = 0.2,
+        seed: int = 0,
+        timeout_s: float = 300.0,
         on_text: Callable[[str], None] | None = None,
     ) -> Reply:
         """One assistant turn. With `schema` (JSON schema) the answer is constrained to it and parsed into calls[0]

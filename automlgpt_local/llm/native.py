@@ -1,0 +1,71 @@
+"""The low-level ctypes layer of llama-cpp-python, without the package around it. Imported in the worker only."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import sys
+from collections import deque
+from types import ModuleType
+from typing import Any
+
+_ERROR_LEVEL, _WARN_LEVEL, _CONTINUE_LEVEL = 4, 3, 5
+
+
+def load() -> Any:
+    """`llama_cpp.llama_cpp`. The package's `__init__` would import its server-side half, 0.35 s that nobody needs."""
+    if "llama_cpp" not in sys.modules:
+        spec = importlib.util.find_spec("llama_cpp")
+        if spec is None or spec.submodule_search_locations is None:
+            raise ImportError("llama-cpp-python is not installed")
+        package = ModuleType("llama_cpp")
+        package.__path__ = list(spec.submodule_search_locations)
+        package.__spec__ = spec
+        sys.modules["llama_cpp"] = package
+    import llama_cpp.llama_cpp as api
+
+    return api
+
+
+class LogTail:
+    """The library's last complaints: the only place where it says why a model would not load."""
+
+    def __init__(self, api: Any, lines: int = 40) -> None:
+        self._lines: deque[str] = deque(maxlen=lines)
+        self._level = 0
+
+        def collect(level: int, text: bytes, _: Any) -> None:
+            if level != _CONTINUE_LEVEL:
+                self._level = level
+            if self._level >= _WARN_LEVEL and text:
+                self._lines.append(text.decode("utf-8", "replace").strip())
+
+        self._callback = api.llama_log_callback(collect)  # the library keeps only the address
+        api.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def errors(self, limit: int = 3) -> str:
+        """The last few complaints in one line, or an empty string."""
+        return "; ".join([line for line in self._lines if line][-limit:])
+
+
+class AbortFlag:
+    """Stops a computation from another thread within one graph node.
+
+    llama.cpp asks a C function at every node. A Python function there would take the interpreter's lock some 300 times
+    a token, so the function is libc's `strlen` over a buffer of two bytes: 0 for an empty string, 1 once it is set.
+    """
+
+    def __init__(self, api: Any) -> None:
+        self._buffer = ctypes.create_string_buffer(2)
+        libc = ctypes.CDLL(None)
+        self.function = ctypes.cast(libc.strlen, api.ggml_abort_callback)
+        self.address = ctypes.cast(self._buffer, ctypes.c_void_p)
+
+    def set(self) -> None:
+        self._buffer[0] = b"\x01"
+
+    def clear(self) -> None:
+        self._buffer[0] = b"\x00"
+
+    def __bool__(self) -> bool:
+        return self._buffer[0] != b"\x00"

@@ -1,0 +1,393 @@
+"""One model and one context in this process, a sequence per agent, and nothing evaluated twice.
+
+A `Sequence` is told the whole list of tokens that must precede the next one; it keeps what its part of the KV cache
+shares with that list, takes the rest of a prefix from a neighbour with the same adapter, and evaluates only what is new.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automlgpt_local.errors import BackendError, ModelError
+from automlgpt_local.llm import native
+
+N_BATCH = 512
+MAX_CACHED_PIECES = 20_000
+_SLEEP_SLICE_S = 0.02
+
+
+class CancelledError(BackendError):
+    """The caller asked the worker to stop this turn."""
+
+
+class Runtime:
+    """Raises ModelError when the file cannot be loaded or used."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        threads: int,
+        context_tokens: int,
+        n_seq: int = 2,
+        adapters: dict[str, Path] | None = None,
+        n_gpu_layers: int = 0,
+        slow_tokens_per_s: float | None = None,
+    ) -> None:
+        self.api = native.load()
+        self.log = native.LogTail(self.api)
+        self.abort = native.AbortFlag(self.api)
+        self.api.llama_backend_init()
+        self.evaluated_tokens = 0
+        self.slow_tokens_per_s = slow_tokens_per_s
+        self._model = self._load_model(path, n_gpu_layers)
+        self.vocab = self.api.llama_model_get_vocab(self._model)
+        self.n_vocab = int(self.api.llama_vocab_n_tokens(self.vocab))
+        self.n_ctx_train = int(self.api.llama_model_n_ctx_train(self._model))
+        if self.n_vocab <= 0 or not self.api.llama_model_has_decoder(self._model):
+            raise ModelError(f"{path.name} is no model that writes text.", "Choose a chat or instruct model.")
+        self.context_tokens = min(context_tokens, self.n_ctx_train) if self.n_ctx_train > 0 else context_tokens
+        self.n_seq = n_seq
+        self._context = self._new_context(threads)
+        self._memory = self.api.llama_get_memory(self._context)
+        self._adapters = {agent: self._load_adapter(file) for agent, file in (adapters or {}).items()}
+        self._active_adapter: Any = None
+        self._sequences: OrderedDict[str, Sequence] = OrderedDict()
+        self._pieces: dict[int, bytes] = {}
+        self._token_cache: OrderedDict[tuple[str, bool], tuple[int, ...]] = OrderedDict()
+        self._make_batch()
+
+    # --- loading
+    def _load_model(self, path: Path, n_gpu_layers: int) -> Any:
+        params = self.api.llama_model_default_params()
+        params.n_gpu_layers = n_gpu_layers
+        params.check_tensors = path.stat().st_size < 256 * 2**20
+        model = self.api.llama_model_load_from_file(str(path).encode(), params)
+        if not model:
+            raise ModelError(
+                f"llama.cpp cannot load {path.name}: {self.log.errors() or 'no reason given'}",
+                "The file may be cut short or of an architecture that this llama.cpp does not know. "
+                "Verify it with `automlgpt models verify`.",
+            )
+        return model
+
+    def _new_context(self, threads: int) -> Any:
+        params = self.api.llama_context_default_params()
+        params.n_ctx = self.context_tokens * self.n_seq
+        params.n_batch = params.n_ubatch = N_BATCH
+        params.n_outputs_max = self.n_seq  # one row of logits is read per batch; the default reserves N_BATCH rows
+        params.n_seq_max = self.n_seq
+        params.kv_unified = True
+        params.n_threads = params.n_threads_batch = max(1, threads)
+        params.abort_callback = self.abort.function
+        params.abort_callback_data = self.abort.address
+        params.no_perf = True
+        context = self.api.llama_init_from_model(self._model, params)
+        if not context:
+            raise ModelError(
+                f"no context of {params.n_ctx} tokens: {self.log.errors() or 'no reason given'}",
+                "Most likely memory is short: choose a smaller model or a smaller context.",
+            )
+        return context
+
+    def _load_adapter(self, path: Path) -> Any:
+        adapter = self.api.llama_adapter_lora_init(self._model, str(path).encode())
+        if not adapter:
+            raise ModelError(
+                f"the adapter {path.name} does not fit this model: {self.log.errors()}",
+                "An adapter only works with the base model it was trained on.",
+            )
+        return adapter
+
+    def _make_batch(self) -> None:
+        self._batch_tokens = (ctypes.c_int32 * N_BATCH)()
+        self._batch_positions = (ctypes.c_int32 * N_BATCH)()
+        self._batch_outputs = (ctypes.c_int8 * N_BATCH)()
+        one_each = (ctypes.c_int32 * N_BATCH)(*([1] * N_BATCH))
+        id_type = ctypes.POINTER(ctypes.c_int32)
+        self._batches = []
+        self._keep: list[Any] = [one_each]
+        for number in range(self.n_seq):
+            sequence_id = ctypes.c_int32(number)
+            ids = (id_type * N_BATCH)(*([ctypes.pointer(sequence_id)] * N_BATCH))
+            self._keep += [sequence_id, ids]
+            batch = self.api.llama_batch()
+            batch.token = self._batch_tokens
+            batch.pos = self._batch_positions
+            batch.n_seq_id = one_each
+            batch.seq_id = ids
+            batch.logits = self._batch_outputs
+            self._batches.append(batch)
+
+    # --- what the file says
+    def metadata(self, key: str) -> str | None:
+        buffer = ctypes.create_string_buffer(256)
+        for _ in range(2):
+            size = self.api.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
+            if size < 0:
+                return None
+            if size < len(buffer):
+                return buffer.value.decode("utf-8", "replace")
+            buffer = ctypes.create_string_buffer(size + 1)
+        return None
+
+    def description(self) -> dict[str, Any]:
+        return {
+            "architecture": self.metadata("general.architecture") or "",
+            "name": self.metadata("general.name") or "",
+            "dialect": self.metadata("automlgpt.dialect") or "",
+            "prompts": self.metadata("automlgpt.prompts") or "",
+            "context_tokens": self.context_tokens,
+            "context_train": self.n_ctx_train,
+            "vocabulary": self.n_vocab,
+            "parameters": int(self.api.llama_model_n_params(self._model)),
+            "bytes": int(self.api.llama_model_size(self._model)),
+            "gpu": bool(self.api.llama_supports_gpu_offload()),
+            "recurrent": bool(
+                self.api.llama_model_is_recurrent(self._model) or self.api.llama_model_is_hybrid(self._model)
+            ),
+        }
+
+    # --- tokens
+    def tokenize(self, text: str, *, parse_special: bool = True) -> tuple[int, ...]:
+        """Tokens of one piece of text, read on its own, without BOS."""
+        key = (text, parse_special)
+        known = self._token_cache.get(key)
+        if known is None:
+            known = self._tokenize(text.encode("utf-8", "replace"), parse_special)
+            self.remember(text, known, parse_special=parse_special)
+        else:
+            self._token_cache.move_to_end(key)
+        return known
+
+    def remember(self, text: str, tokens: tuple[int, ...], *, parse_special: bool = True) -> None:
+        """From now on `text` stands for exactly these tokens: those that were evaluated when it was written."""
+        self._token_cache[(text, parse_special)] = tokens
+        while len(self._token_cache) > MAX_CACHED_PIECES:
+            self._token_cache.popitem(last=False)
+
+    def _tokenize(self, data: bytes, parse_special: bool) -> tuple[int, ...]:
+        size = len(data) + 8
+        buffer = (ctypes.c_int32 * size)()
+        count = self.api.llama_tokenize(self.vocab, data, len(data), buffer, size, False, parse_special)
+        if count < 0:
+            raise BackendError("the text could not be split into tokens")
+        return tuple(buffer[:count])
+
+    def bos_tokens(self) -> tuple[int, ...]:
+        """What this model wants before the first token of a text: BOS, or nothing."""
+        bos = int(self.api.llama_vocab_bos(self.vocab))
+        return (bos,) if bos >= 0 and self.api.llama_vocab_get_add_bos(self.vocab) else ()
+
+    def piece(self, token: int) -> bytes:
+        known = self._pieces.get(token)
+        if known is None:
+            buffer = ctypes.create_string_buffer(256)
+            size = self.api.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, True)
+            if size < 0:
+                buffer = ctypes.create_string_buffer(-size)
+                size = self.api.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, True)
+            known = self._pieces[token] = buffer.raw[: max(0, size)]
+        return known
+
+    def ends(self, token: int) -> bool:
+        return bool(self.api.llama_vocab_is_eog(self.vocab, token))
+
+    # --- sequences
+    def sequence(self, agent: str) -> Sequence:
+        """The agent's part of the KV cache; the one unused for longest is given away when there are too many."""
+        if agent not in self._sequences:
+            if len(self._sequences) < self.n_seq:
+                number = len(self._sequences)
+            else:
+                _, oldest = self._sequences.popitem(last=False)
+                oldest.clear()
+                number = oldest.number
+            self._sequences[agent] = Sequence(self, number, self._adapters.get(agent))
+        self._sequences.move_to_end(agent)
+        return self._sequences[agent]
+
+    def neighbours(self, of: Sequence) -> list[Sequence]:
+        return [other for other in self._sequences.values() if other is not of]
+
+    def remove(self, number: int, start: int) -> bool:
+        """Forget positions from `start` on. False: this architecture cannot, and all was forgotten."""
+        if self.api.llama_memory_seq_rm(self._memory, number, start, -1):
+            return True
+        self.api.llama_memory_seq_rm(self._memory, number, -1, -1)
+        return False
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        self.api.llama_memory_seq_cp(self._memory, source, target, 0, length)
+
+    def decode(self, number: int, tokens: list[int], start: int, adapter: Any) -> None:
+        """Evaluate `tokens` at positions from `start` on, in batches; logits of the last one become readable."""
+        self._use_adapter(adapter)
+        batch = self._batches[number]
+        for offset in range(0, len(tokens), N_BATCH):
+            part = tokens[offset : offset + N_BATCH]
+            count = len(part)
+            first = start + offset
+            self._batch_tokens[:count] = part
+            self._batch_positions[:count] = range(first, first + count)
+            last = offset + count == len(tokens)
+            self._batch_outputs[count - 1] = 1 if last else 0
+            batch.n_tokens = count
+            status = self.api.llama_decode(self._context, batch)
+            self._batch_outputs[count - 1] = 0
+            if status == 0:
+                self.evaluated_tokens += count
+                self._sleep_when_slowed(count)
+            if self.abort:
+                raise CancelledError("the turn was cancelled")
+            if status == 1:
+                raise OutOfCacheError("the context is full")
+            if status != 0:
+                raise BackendError(f"llama.cpp failed to evaluate a batch (status {status}): {self.log.errors(1)}")
+
+    def _use_adapter(self, adapter: Any) -> None:
+        if adapter is self._active_adapter:
+            return
+        if adapter is None:
+            status = self.api.llama_set_adapters_lora(self._context, None, 0, None)
+        else:
+            pointers = (ctypes.c_void_p * 1)(adapter)
+            status = self.api.llama_set_adapters_lora(self._context, pointers, 1, (ctypes.c_float * 1)(1.0))
+        if status != 0:
+            raise BackendError("the adapter could not be switched")
+        self._active_adapter = adapter
+
+    def _sleep_when_slowed(self, tokens: int) -> None:
+        if self.slow_tokens_per_s:
+            until = time.monotonic() + tokens / self.slow_tokens_per_s
+            while (left := until - time.monotonic()) > 0 and not self.abort:
+                time.sleep(min(left, _SLEEP_SLICE_S))
+
+    def read_logits(self) -> np.ndarray:
+        """Logits of the last evaluated token, shape (n_vocab,): a view that the next evaluation overwrites."""
+        pointer = self.api.llama_get_logits_ith(self._context, -1)
+        if not pointer:
+            raise BackendError("llama.cpp gave no logits")
+        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+
+    def close(self) -> None:
+        self.api.llama_free(self._context)
+        self.api.llama_model_free(self._model)
+
+
+class OutOfCacheError(BackendError):
+    """No room for the batch among the cells that all sequences share."""
+
+
+class Sequence:
+    """The tokens of one agent: `evaluated` are in the KV cache, `pending` will be when logits are next wanted."""
+
+    def __init__(self, runtime: Runtime, number: int, adapter: Any = None) -> None:
+        self.runtime = runtime
+        self.number = number
+        self.adapter = adapter
+        self.evaluated: list[int] = []
+        self.pending: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.evaluated) + len(self.pending)
+
+    def start(self, tokens: list[int]) -> None:
+        """From now on the text before the next token is `tokens`, whatever it was before."""
+        own = _common_prefix(self.evaluated, tokens)
+        self.pending = []
+        self._cut(own)
+        best, length = None, len(self.evaluated)
+        for other in self.runtime.neighbours(self):
+            shared = _common_prefix(other.evaluated, tokens)
+            if other.adapter is self.adapter and shared > length:
+                best, length = other, shared
+        if best is not None:
+            self.clear()
+            self.runtime.copy_prefix(best.number, self.number, length)
+            self.evaluated = tokens[:length]
+        self.pending = tokens[len(self.evaluated) :]
+
+    def feed(self, tokens: tuple[int, ...] | list[int]) -> None:
+        self.pending.extend(tokens)
+
+    def drop(self, count: int) -> None:
+        """Take the last `count` tokens back."""
+        from_pending = min(count, len(self.pending))
+        if from_pending:
+            del self.pending[-from_pending:]
+        if count > from_pending:
+            self._cut(len(self.evaluated) - (count - from_pending))
+
+    def logits(self) -> np.ndarray:
+        """Logits of the token that follows all others, shape (n_vocab,). Raises BackendError when they are no numbers."""
+        if not self.pending and self.evaluated:
+            tail = self.evaluated[-1]
+            self._cut(len(self.evaluated) - 1)
+            self.pending.append(tail)
+        if not self.pending:
+            raise BackendError("nothing to read before the first slot")
+        if len(self) > self.runtime.context_tokens:
+            raise BackendError(f"{len(self)} tokens do not fit into a context of {self.runtime.context_tokens}")
+        tokens = self.evaluated + self.pending if not self._evaluate() else None
+        if tokens is not None:  # the cache was given up for this sequence: all at once, with the neighbours gone
+            for other in self.runtime.neighbours(self):
+                other.clear()
+            self.clear()
+            self.pending = tokens
+            if not self._evaluate():
+                raise BackendError("the context is full")
+        logits = self.runtime.read_logits()
+        if not np.isfinite(logits.max()):
+            self.clear()
+            raise BackendError(
+                "the model returned no numbers (NaN)", "The file may be damaged: `automlgpt models verify`."
+            )
+        return logits
+
+    def _evaluate(self) -> bool:
+        before = len(self.evaluated)
+        try:
+            self.runtime.decode(self.number, self.pending, before, self.adapter)
+        except OutOfCacheError:
+            self._cut(before)
+            return False
+        except BackendError:
+            self._cut(before)
+            self.pending = []
+            raise
+        self.evaluated += self.pending
+        self.pending = []
+        return True
+
+    def _cut(self, length: int) -> None:
+        if not self.runtime.remove(self.number, length):
+            self.pending = self.evaluated[:length] + self.pending
+            self.evaluated = []
+        else:
+            del self.evaluated[length:]
+
+    def clear(self) -> None:
+        self.runtime.remove(self.number, 0)
+        self.evaluated = []
+        self.pending = []
+
+
+def _common_prefix(a: list[int], b: list[int]) -> int:
+    length = min(len(a), len(b))
+    if a[:length] == b[:length]:
+        return length
+    low, high = 0, length  # equal up to low, different before high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,113 @@
+"""Choosing the next token from logits, in numpy: exact, seeded, and cheap with a large vocabulary.
+
+Order as in llama.cpp: repetition penalty, top-k, top-p, min-p, temperature. With min-p the candidates are found by one
+comparison over the vocabulary, so nothing is sorted but the few that matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from automlgpt_local.errors import BackendError
+
+_FLOOR = 16.0  # candidates below e^-16 of the best one are never drawn
+_STEPS = (256, 4096)  # how many of the best tokens a grammar is asked about before it is asked about all
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    temperature: float = 0.2
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repetition_penalty: float = 1.0
+    last_tokens: int = 64
+    seed: int = 0
+
+
+Mask = Callable[[np.ndarray], np.ndarray]  # token ids -> which of them a grammar allows
+
+
+class Sampler:
+    def __init__(self, options: SamplingOptions) -> None:
+        self.options = options
+        self._rng = np.random.default_rng(options.seed)
+        self._recent: list[int] = []
+        self.refused = 0
+
+    def sample(self, logits: np.ndarray, mask: Mask | None = None) -> int:
+        """The next token. With `mask` the first draw is tested, and drawn again among the allowed if it is refused."""
+        logits = self._penalised(logits)
+        token = self._draw(logits)
+        if mask is not None and not mask(np.array([token], np.int32))[0]:
+            self.refused += 1
+            token = self._draw_allowed(logits, mask)
+        if self.options.repetition_penalty != 1.0:
+            self._recent = [*self._recent[-self.options.last_tokens + 1 :], token]
+        return token
+
+    def _penalised(self, logits: np.ndarray) -> np.ndarray:
+        if self.options.repetition_penalty == 1.0 or not self._recent:
+            return logits
+        logits = logits.copy()
+        seen = np.unique(np.array(self._recent))
+        values = logits[seen]
+        penalty = self.options.repetition_penalty
+        logits[seen] = np.where(values > 0, values / penalty, values * penalty)
+        return logits
+
+    def _draw(self, logits: np.ndarray) -> int:
+        if self.options.temperature <= 0:
+            return int(logits.argmax())
+        floor = -np.log(self.options.min_p) if self.options.min_p > 0 else _FLOOR
+        ids = np.flatnonzero(logits >= logits.max() - floor)
+        return int(ids[self._pick(logits[ids])])
+
+    def _draw_allowed(self, logits: np.ndarray, mask: Mask) -> int:
+        for count in (*_STEPS, len(logits)):
+            ids = _best(logits, count)
+            allowed = ids[mask(ids.astype(np.int32))]
+            if len(allowed):
+                values = logits[allowed]
+                if self.options.temperature <= 0:
+                    return int(allowed[values.argmax()])
+                return int(allowed[self._pick(values)])
+        raise BackendError("the grammar allows no token here")
+
+    def _pick(self, values: np.ndarray) -> int:
+        """Index drawn among candidate logits."""
+        options = self.options
+        order = np.argsort(-values, kind="stable")
+        if options.top_k > 0:
+            order = order[: options.top_k]
+        probabilities = softmax(values[order])
+        keep = len(order)
+        if options.top_p < 1:
+            keep = int(np.searchsorted(probabilities.cumsum(), options.top_p)) + 1
+        if options.min_p > 0:
+            keep = min(keep, int((probabilities >= options.min_p * probabilities[0]).sum()))
+        order = order[: max(1, keep)]
+        weights = softmax(values[order] / options.temperature)
+        return int(order[draw(weights, self._rng)])
+
+
+def softmax(values: np.ndarray) -> np.ndarray:
+    values = values.astype(np.float64)
+    powers = np.exp(values - values.max())
+    total: np.ndarray = powers / powers.sum()
+    return total
+
+
+def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
+    """Index drawn with these probabilities."""
+    at = int(np.searchsorted(probabilities.cumsum(), rng.random(), side="right"))
+    return min(at, len(probabilities) - 1)
+
+
+def _best(logits: np.ndarray, count: int) -> np.ndarray:
+    if count >= len(logits):
+        return np.arange(len(logits))
+    return np.argpartition(logits, len(logits) - count)[-count:]

@@ -1,0 +1,116 @@
+"""Tiny models of random weights, written with the `gguf` package: they say nothing, yet they decode for real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+WORDS = ["the", " the", "ing", "log", " log", "none", "yes", "no", "drop", "keep", " c", "num", "cat", '{"', '": ']
+
+
+def byte_alphabet() -> list[str]:
+    """The 256 characters that GPT-2's byte-level vocabularies write bytes with."""
+    kept = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    letters, extra = {}, 0
+    for byte in range(256):
+        if byte in kept:
+            letters[byte] = chr(byte)
+        else:
+            letters[byte] = chr(256 + extra)
+            extra += 1
+    return [letters[byte] for byte in range(256)]
+
+
+def make_vocabulary() -> tuple[list[str], list[int], list[str]]:
+    """(tokens, token types, merges): all bytes, some words, then the control tokens."""
+    alphabet = byte_alphabet()
+    tokens, merges = list(alphabet), []
+    for word in WORDS:
+        parts = [alphabet[byte] for byte in word.encode()]
+        merged = parts[0]
+        for part in parts[1:]:
+            if f"{merged} {part}" not in merges:
+                merges.append(f"{merged} {part}")
+            merged += part
+            if merged not in tokens:
+                tokens.append(merged)
+    types = [1] * len(tokens)
+    for control in ("<|endoftext|>", "<|im_start|>", "<|im_end|>"):
+        tokens.append(control)
+        types.append(3)
+    return tokens, types, merges
+
+
+def write_model(
+    path: Path,
+    *,
+    seed: int = 0,
+    width: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    context: int = 2048,
+    architecture: str = "llama",
+    dialect: str | None = "compact",
+    chat_template: str | None = CHATML,
+    nan: bool = False,
+    extra_tokens: int = 0,
+    scale: float = 0.2,
+) -> Path:
+    """A llama of random weights; with `nan` one tensor is poisoned; `extra_tokens` fill the vocabulary up."""
+    import gguf
+
+    rng = np.random.default_rng(seed)
+    tokens, types, merges = make_vocabulary()
+    tokens += [f"[{number}]" for number in range(extra_tokens)]
+    types += [1] * extra_tokens
+    inner = width * 2
+    writer: Any = gguf.GGUFWriter(path, architecture)
+    writer.add_name("tiny")
+    writer.add_context_length(context)
+    writer.add_embedding_length(width)
+    writer.add_block_count(layers)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_dimension_count(width // heads)
+    writer.add_vocab_size(len(tokens))
+    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    writer.add_token_merges(merges)
+    writer.add_bos_token_id(tokens.index("<|endoftext|>"))
+    writer.add_eos_token_id(tokens.index("<|im_end|>"))
+    writer.add_add_bos_token(False)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
+    if dialect is not None:
+        writer.add_string("automlgpt.dialect", dialect)
+
+    def add(name: str, *shape: int) -> None:
+        writer.add_tensor(name, rng.normal(0, scale, shape).astype(np.float32))
+
+    add("token_embd.weight", len(tokens), width)
+    for n in range(layers):
+        writer.add_tensor(f"blk.{n}.attn_norm.weight", np.ones(width, np.float32))
+        for part in ("q", "k", "v", "output"):
+            add(f"blk.{n}.attn_{part}.weight", width, width)
+        writer.add_tensor(f"blk.{n}.ffn_norm.weight", np.ones(width, np.float32))
+        add(f"blk.{n}.ffn_gate.weight", inner, width)
+        add(f"blk.{n}.ffn_up.weight", inner, width)
+        add(f"blk.{n}.ffn_down.weight", width, inner)
+    writer.add_tensor("output_norm.weight", np.full(width, np.nan if nan else 1.0, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
