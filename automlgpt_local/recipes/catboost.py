@@ -1,0 +1,181 @@
+"""CatBoost: symmetric trees, categories by ordered target statistics. Often the best single model on a small table."""
+
+import time
+
+import catboost
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+RECIPE = {
+    "family": "catboost",
+    "title": "CatBoost",
+    "fits": "tables up to 50,000 rows, above all with categories or few rows",
+    "kinds": ["binary", "multiclass", "regression"],
+    "cost": 8.0,
+    "grid": {
+        "learning_rate": [0.03, 0.05, 0.08],
+        "depth": [4, 6, 8],
+        "l2_leaf_reg": [1.0, 3.0, 6.0],
+    },
+    "requires": ["catboost"],
+}
+DEFAULTS = {"learning_rate": 0.06, "depth": 6, "l2_leaf_reg": 3.0, "random_strength": 1.0, "bagging_temperature": 1.0}
+DEFAULTS |= {"one_hot_max_size": 10, "grow_policy": "SymmetricTree", "rounds": 2000, "small_trees": 400, "copies": 1}
+CATBOOST_PARAMETERS = ["learning_rate", "depth", "l2_leaf_reg", "random_strength", "bagging_temperature"]
+CATBOOST_PARAMETERS += ["one_hot_max_size", "grow_policy"]
+OBJECTIVES = {"mae": "MAE", "medae": "MAE", "mape": "MAPE", "tweedie": "Tweedie:variance_power=1.5"}  # by metric
+
+
+def space(trial):
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.15, log=True),
+        "depth": trial.suggest_int("depth", 4, 8),
+        "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 0.5, 15.0, log=True),
+        "random_strength": trial.suggest_float("random_strength", 0.0, 2.0),
+        "bagging_temperature": trial.suggest_float("bagging_temperature", 0.0, 1.0),
+    }
+
+
+def build(params, ctx):
+    params = {**DEFAULTS, **params}
+    return Regressor(params, ctx) if ctx["kind"] == "regression" else Classifier(params, ctx)
+
+
+class Stop:
+    """CatBoost callback: ends the training when the held-out loss no longer falls, or when the time is up."""
+
+    def __init__(self, deadline):
+        self.deadline = deadline
+        self.best_trees = 0
+        self.best = np.inf
+
+    def after_iteration(self, info):
+        losses = next(iter(info.metrics["validation"].values()))
+        if losses[-1] < self.best:
+            self.best, self.best_trees = losses[-1], info.iteration
+        patient = info.iteration - self.best_trees <= 30 + 0.2 * self.best_trees
+        return patient and time.monotonic() < self.deadline
+
+
+def held_out(y, seed, part=8):
+    """Masks of the rows to learn from and of every eighth row, spread evenly over y, to stop by."""
+    order = np.lexsort((np.random.default_rng(seed).random(len(y)), y))
+    held = np.zeros(len(y), dtype=bool)
+    held[order[part // 2 :: part]] = True
+    return ~held, held
+
+
+class Model(BaseEstimator):
+    """`params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count."""
+
+    def __init__(self, params, ctx):
+        self.params = params
+        self.ctx = ctx
+
+    def _fit(self, X, y, weight):
+        deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
+        p, fixed = self.params, self.params.get("n_trees")
+        if fixed is None and len(y) < 800:
+            fixed = p["small_trees"]
+        learn, held = held_out(y, self.ctx["seed"]) if fixed is None else (np.ones(len(y), dtype=bool), None)
+        self._learn_columns(X[learn])
+        data = self._pool(X[learn], y[learn], None if weight is None else weight[learn])
+        if fixed is not None:
+            self.models_ = [catboost.CatBoost(self._settings(fixed, i)).fit(data) for i in range(p["copies"])]
+            self.fitted_params_ = {"n_trees": fixed}
+            return
+        held_data = self._pool(X[held], y[held], None if weight is None else weight[held])
+        stop = Stop(deadline)
+        rounds = max(20, min(p["rounds"], 20_000 // max(1, self.ctx["n_classes"])))
+        settings = self._settings(rounds, 0) | {"use_best_model": True}
+        self.models_ = [catboost.CatBoost(settings).fit(data, eval_set=held_data, callbacks=[stop])]
+        self.fitted_params_ = {"n_trees": self.models_[0].tree_count_}
+
+    def _settings(self, trees, copy):
+        p, ctx = self.params, self.ctx
+        settings = {key: p[key] for key in CATBOOST_PARAMETERS}
+        settings |= {"iterations": trees, "random_seed": ctx["seed"] + copy, "thread_count": ctx["n_threads"]}
+        settings |= {"verbose": False, "allow_writing_files": False, "bootstrap_type": "Bayesian"}
+        if ctx["kind"] == "regression":
+            objective = OBJECTIVES.get(ctx["metric"], "RMSE")
+            if objective.startswith("Tweedie") and self.range_[0] < 0:
+                objective = "RMSE"
+            return settings | {"loss_function": objective}
+        if len(self.classes_) == 2:
+            return settings | {"loss_function": "Logloss"}
+        return settings | {"loss_function": "MultiClass", "classes_count": len(self.classes_)}
+
+    def _learn_columns(self, X):
+        """Category levels become whole numbers, which CatBoost reads faster than strings; text becomes numbers."""
+        seed = self.ctx["seed"]
+        levels = {name: X[name].astype(str)[X[name].notna()].unique() for name in self.ctx["columns"]["category"]}
+        self.levels_ = {name: pd.Index(found) for name, found in levels.items()}
+        self.text_ = {}
+        for name in self.ctx["columns"]["text"][:10]:
+            words = TfidfVectorizer(min_df=3, max_features=20_000, sublinear_tf=True, dtype=np.float32)
+            try:
+                found = words.fit_transform(text(X[name].sample(min(len(X), 30_000), random_state=seed)))
+            except ValueError:  # no word occurs in three rows
+                continue
+            if found.shape[1] > 1:
+                self.text_[name] = words, TruncatedSVD(min(24, found.shape[1] - 1), random_state=seed).fit(found)
+
+    def _pool(self, X, y=None, weight=None):
+        numbers = X[self.ctx["columns"]["number"]].to_numpy(dtype=np.float32, na_value=np.nan)
+        parts = [np.where(np.isfinite(numbers), numbers, np.nan)]
+        parts += [svd.transform(words.transform(text(X[name]))) for name, (words, svd) in self.text_.items()]
+        features = pd.DataFrame(np.hstack(parts))
+        first = features.shape[1]
+        codes = {}
+        for i, (name, levels) in enumerate(self.levels_.items()):
+            codes[first + i] = np.where(X[name].isna(), -2, levels.get_indexer(X[name].astype(str)))
+        features = pd.concat([features, pd.DataFrame(codes)], axis=1)
+        return catboost.Pool(features, y, weight=weight, cat_features=list(codes))
+
+    def _predict(self, X):
+        pool, threads = self._pool(X), self.ctx["n_threads"]
+        kind = "RawFormulaVal" if self.ctx["kind"] == "regression" else "Probability"
+        if self.ctx["kind"] == "regression" and self._settings(1, 0)["loss_function"].startswith("Tweedie"):
+            kind = "Exponent"
+        found = np.mean([m.predict(pool, prediction_type=kind, thread_count=threads) for m in self.models_], axis=0)
+        return found[:, 1] if kind == "Probability" and found.shape[1] == 2 else found
+
+
+def text(values):
+    return values.fillna("").astype(str).str.slice(0, 2000)
+
+
+class Classifier(ClassifierMixin, Model):
+    def fit(self, X, y, sample_weight=None):
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) > 1:
+            self._fit(X, codes, sample_weight)
+        return self
+
+    def predict_proba(self, X):
+        if len(self.classes_) == 1:
+            return np.ones((len(X), 1))
+        found = self._predict(X)
+        return np.column_stack([1 - found, found]) if found.ndim == 1 else found
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class Regressor(RegressorMixin, Model):
+    """Learns log1p of the target where the metric is RMSLE; never predicts outside the range seen in training."""
+
+    def fit(self, X, y, sample_weight=None):
+        y = np.asarray(y, dtype=float)
+        self.log_ = self.ctx["metric"] == "rmsle" and y.min() > -1
+        y = np.log1p(y) if self.log_ else y
+        self.range_ = y.min(), y.max()
+        self._fit(X, y, sample_weight)
+        return self
+
+    def predict(self, X):
+        found = np.clip(self._predict(X), *self.range_)
+        return np.expm1(found) if self.log_ else found

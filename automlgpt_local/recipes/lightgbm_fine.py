@@ -1,0 +1,264 @@
+"""LightGBM with many small steps: slow learning rate, larger trees; slower, often a little better."""
+
+import time
+
+import lightgbm
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import TargetEncoder
+
+RECIPE = {
+    "family": "lightgbm",
+    "title": "LightGBM, small steps",
+    "fits": "tables from 2,000 rows up when there is time; a second shape for the ensemble",
+    "kinds": ["binary", "multiclass", "regression"],
+    "cost": 4.0,
+    "grid": {
+        "learning_rate": [0.01, 0.015, 0.02],
+        "num_leaves": [31, 53, 96, 128],
+        "min_data_in_leaf": [3, 14, 30],
+        "feature_fraction": [0.5, 0.7, 0.9],
+    },
+    "requires": ["lightgbm"],
+}
+DEFAULTS = {"learning_rate": 0.02, "num_leaves": 53, "min_data_in_leaf": 14, "feature_fraction": 0.7}
+DEFAULTS |= {"bagging_fraction": 0.8, "lambda_l2": 1.0, "min_sum_hessian_in_leaf": 0.001, "extra_trees": False}
+DEFAULTS |= {"cat_smooth": 10.0, "max_bin": 255, "rounds": 4000, "small_trees": 300, "copies": 1}
+LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
+LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
+OBJECTIVES = {"mae": "l1", "medae": "l1", "mape": "mape", "tweedie": "tweedie"}  # by metric; any other: squared error
+
+
+def space(trial):
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.1, log=True),
+        "num_leaves": trial.suggest_int("num_leaves", 7, 160, log=True),
+        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 3, 100, log=True),
+        "feature_fraction": trial.suggest_float("feature_fraction", 0.3, 1.0),
+        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.6, 1.0),
+        "lambda_l2": trial.suggest_float("lambda_l2", 0.01, 30.0, log=True),
+        "extra_trees": trial.suggest_categorical("extra_trees", [False, True]),
+    }
+
+
+def build(params, ctx):
+    params = {**DEFAULTS, **params}
+    return Regressor(params, ctx) if ctx["kind"] == "regression" else Classifier(params, ctx)
+
+
+class Encoder(TransformerMixin, BaseEstimator):
+    """Frame -> (n_rows, n_features) float32: numbers, category codes, target means of names, reduced text.
+
+    A category of at most `max_codes` levels stays a code; one of more levels (a name) becomes code, count and
+    target mean. As with scikit-learn's TargetEncoder, fit_transform gives the training rows out-of-fold means,
+    while fit().transform() would leak their own targets into them.
+    """
+
+    def __init__(self, ctx, max_codes=50, text_size=24):
+        self.ctx = ctx
+        self.max_codes = max_codes
+        self.text_size = text_size
+
+    def fit(self, X, y):
+        self.fit_transform(X, y)
+        return self
+
+    def fit_transform(self, X, y):
+        columns, seed = self.ctx["columns"], self.ctx["seed"]
+        self.counts_ = {name: X[name].astype(str)[X[name].notna()].value_counts() for name in columns["category"]}
+        self.codes_ = [name for name, counts in self.counts_.items() if len(counts) <= self.max_codes]
+        self.names_ = [name for name in self.counts_ if name not in self.codes_]
+        self.text_ = {}
+        for name in columns["text"][:10]:
+            words = TfidfVectorizer(min_df=3, max_features=20_000, sublinear_tf=True, dtype=np.float32)
+            try:
+                found = words.fit_transform(text(X[name].sample(min(len(X), 30_000), random_state=seed)))
+            except ValueError:  # no word occurs in three rows
+                continue
+            if found.shape[1] > 1:
+                size = min(self.text_size, found.shape[1] - 1)
+                self.text_[name] = words, TruncatedSVD(size, random_state=seed).fit(found)
+        self.means_, means = None, None
+        if self.names_ and (self.ctx["kind"] != "multiclass" or self.ctx["n_classes"] <= 12):
+            self.means_ = Means(self.ctx)
+            means = self.means_.out_of_fold(self._codes(X, self.names_), y)
+        return self._join(X, means)
+
+    def transform(self, X):
+        return self._join(X, None if self.means_ is None else self.means_.transform(self._codes(X, self.names_)))
+
+    def categorical(self):
+        """Positions of the features that are category codes."""
+        first = len(self.ctx["columns"]["number"])
+        return list(range(first, first + len(self.codes_)))
+
+    def _codes(self, X, names):
+        """(n_rows, n_names) codes by falling frequency; -1 where missing, the highest code where never seen."""
+        codes = np.empty((len(X), len(names)), dtype=np.float32)
+        for i, name in enumerate(names):
+            found = self.counts_[name].index.get_indexer(X[name].astype(str))
+            codes[:, i] = np.where(X[name].isna(), -1, np.where(found < 0, len(self.counts_[name]), found))
+        return codes
+
+    def _join(self, X, means):
+        numbers = X[self.ctx["columns"]["number"]].to_numpy(dtype=np.float32, na_value=np.nan)
+        names = self._codes(X, self.names_)
+        parts = [np.where(np.isfinite(numbers), numbers, np.nan), self._codes(X, self.codes_), names]
+        for i, name in enumerate(self.names_):
+            counts = np.append(self.counts_[name].to_numpy(), [0, np.nan])  # the last two: never seen, missing
+            parts.append(np.log1p(counts[names[:, [i]].astype(int)]))
+        parts += [] if means is None else [means]
+        parts += [svd.transform(words.transform(text(X[name]))) for name, (words, svd) in self.text_.items()]
+        return np.hstack(parts).astype(np.float32, copy=False)
+
+
+class Means(BaseEstimator):
+    """Target means of codes by scikit-learn's TargetEncoder, one column per code and class.
+
+    `out_of_fold` gives the training rows means that their own targets took no part in.
+    """
+
+    def __init__(self, ctx):
+        self.ctx = ctx
+
+    def fit(self, codes, y):
+        self.classes_ = [1] if self.ctx["kind"] == "binary" else np.unique(y)
+        targets = [y] if self.ctx["kind"] == "regression" else [(y == k) * 1.0 for k in self.classes_]
+        self.encoders_ = [TargetEncoder(target_type="continuous").fit(codes, target) for target in targets]
+        return self
+
+    def transform(self, codes):
+        return np.hstack([encoder.transform(codes) for encoder in self.encoders_])
+
+    def out_of_fold(self, codes, y):
+        self.fit(codes, y)
+        fold = np.random.default_rng(self.ctx["seed"]).permutation(len(y)) % 5
+        means = np.zeros((len(y), codes.shape[1] * len(self.encoders_)))
+        for k in range(5):
+            for i, encoder in enumerate(self.encoders_):
+                target = y if self.ctx["kind"] == "regression" else (y == self.classes_[i]) * 1.0
+                part = TargetEncoder(target_type="continuous").fit(codes[fold != k], target[fold != k])
+                first = i * codes.shape[1]
+                means[fold == k, first : first + codes.shape[1]] = part.transform(codes[fold == k])
+        return means
+
+
+def text(values):
+    return values.fillna("").astype(str).str.slice(0, 2000)
+
+
+def held_out(y, seed, part=8):
+    """Masks of the rows to learn from and of every eighth row, spread evenly over y, to stop by."""
+    order = np.lexsort((np.random.default_rng(seed).random(len(y)), y))
+    held = np.zeros(len(y), dtype=bool)
+    held[order[part // 2 :: part]] = True
+    return ~held, held
+
+
+class Stop:
+    """LightGBM callback: ends the training when the held-out loss no longer falls, or when the time is up."""
+
+    def __init__(self, deadline):
+        self.deadline = deadline
+        self.best, self.best_trees = np.inf, 0
+
+    def __call__(self, env):
+        for _, _, value, higher_is_better in env.evaluation_result_list[:1]:
+            loss = -value if higher_is_better else value
+            if loss < self.best:
+                self.best, self.best_trees = loss, env.iteration + 1
+        late = time.monotonic() > self.deadline
+        if late or env.iteration + 1 - self.best_trees > 30 + 0.2 * self.best_trees:
+            raise lightgbm.callback.EarlyStopException(self.best_trees - 1, env.evaluation_result_list)
+
+
+class Model(BaseEstimator):
+    """`params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count."""
+
+    def __init__(self, params, ctx):
+        self.params = params
+        self.ctx = ctx
+
+    def _fit(self, X, y, weight):
+        deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
+        p, fixed = self.params, self.params.get("n_trees")
+        if fixed is None and len(y) < 800:
+            fixed = p["small_trees"]
+        learn, held = held_out(y, self.ctx["seed"]) if fixed is None else (np.ones(len(y), dtype=bool), None)
+        self.encoder_ = Encoder(self.ctx)
+        features = self.encoder_.fit_transform(X[learn], y[learn])
+        bins = {"verbosity": -1, "max_bin": p["max_bin"], "feature_pre_filter": False}
+        settings = {"params": bins, "categorical_feature": self.encoder_.categorical()}
+        data = lightgbm.Dataset(features, y[learn], weight=None if weight is None else weight[learn], **settings)
+        if fixed is not None:
+            self.boosters_ = [lightgbm.train(self._settings(i), data, fixed) for i in range(p["copies"])]
+            self.fitted_params_ = {"n_trees": fixed}
+            return
+        held_weight = None if weight is None else weight[held]
+        held_features = self.encoder_.transform(X[held])
+        held_data = data.create_valid(held_features, y[held], weight=held_weight, params=bins)
+        stop = Stop(deadline)
+        rounds = max(20, min(p["rounds"], 40_000 // max(1, self.ctx["n_classes"])))
+        booster = lightgbm.train(self._settings(0), data, rounds, valid_sets=[held_data], callbacks=[stop])
+        self.boosters_ = [booster]
+        self.fitted_params_ = {"n_trees": max(1, stop.best_trees)}
+
+    def _settings(self, copy):
+        p, ctx = self.params, self.ctx
+        settings = {key: p[key] for key in LIGHTGBM_PARAMETERS}
+        settings |= {"bagging_freq": 1, "seed": ctx["seed"] + copy, "num_threads": ctx["n_threads"]}
+        settings |= {
+            "verbosity": -1,
+            "feature_pre_filter": False,
+            "force_row_wise": True,
+            "deterministic": True,
+            "max_bin": p["max_bin"],
+        }
+        if ctx["kind"] == "regression":
+            objective = OBJECTIVES.get(ctx["metric"], "l2")
+            if objective == "tweedie" and self.range_[0] < 0:
+                objective = "l2"
+            return settings | {"objective": objective, "tweedie_variance_power": 1.5}
+        if len(self.classes_) == 2:
+            return settings | {"objective": "binary"}
+        return settings | {"objective": "multiclass", "num_class": len(self.classes_)}
+
+    def _predict(self, X):
+        features = self.encoder_.transform(X)
+        trees, threads = self.fitted_params_["n_trees"], self.ctx["n_threads"]
+        return np.mean([b.predict(features, num_iteration=trees, num_threads=threads) for b in self.boosters_], axis=0)
+
+
+class Classifier(ClassifierMixin, Model):
+    def fit(self, X, y, sample_weight=None):
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) > 1:
+            self._fit(X, codes, sample_weight)
+        return self
+
+    def predict_proba(self, X):
+        if len(self.classes_) == 1:
+            return np.ones((len(X), 1))
+        found = self._predict(X)
+        return np.column_stack([1 - found, found]) if found.ndim == 1 else found
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class Regressor(RegressorMixin, Model):
+    """Learns log1p of the target where the metric is RMSLE; never predicts outside the range seen in training."""
+
+    def fit(self, X, y, sample_weight=None):
+        y = np.asarray(y, dtype=float)
+        self.log_ = self.ctx["metric"] == "rmsle" and y.min() > -1
+        y = np.log1p(y) if self.log_ else y
+        self.range_ = y.min(), y.max()
+        self._fit(X, y, sample_weight)
+        return self
+
+    def predict(self, X):
+        found = np.clip(self._predict(X), *self.range_)
+        return np.expm1(found) if self.log_ else found

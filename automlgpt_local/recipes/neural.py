@@ -1,0 +1,341 @@
+"""A small neural network in NumPy: piecewise linear number encoding, two hidden layers, Adam on a falling rate."""
+
+import time
+import warnings
+from itertools import pairwise
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.preprocessing import TargetEncoder
+
+RECIPE = {
+    "family": "neural",
+    "title": "Neural network",
+    "fits": "2,000 to 200,000 rows, smooth targets, many classes; errs differently from trees",
+    "kinds": ["binary", "multiclass", "regression"],
+    "cost": 5.0,
+    "grid": {"width": [64, 128, 256], "bins": [0, 8, 16], "rate": [0.002, 0.004], "dropout": [0.0, 0.1, 0.25]},
+    "requires": [],
+}
+DEFAULTS = {"width": 128, "layers": 2, "bins": 12, "rate": 0.003, "dropout": 0.1, "decay": 0.02, "batch": 256}
+DEFAULTS |= {"max_epochs": 40, "copies": 1}
+
+
+def space(trial):
+    return {
+        "width": trial.suggest_categorical("width", [64, 128, 256]),
+        "bins": trial.suggest_categorical("bins", [0, 8, 16, 32]),
+        "rate": trial.suggest_float("rate", 0.001, 0.01, log=True),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.4),
+        "decay": trial.suggest_float("decay", 0.001, 0.2, log=True),
+    }
+
+
+def build(params, ctx):
+    params = {**DEFAULTS, **params}
+    return Regressor(params, ctx) if ctx["kind"] == "regression" else Classifier(params, ctx)
+
+
+def held_out(y, seed, part=8):
+    """Masks of the rows to learn from and of every eighth row, spread evenly over y, to stop by."""
+    order = np.lexsort((np.random.default_rng(seed).random(len(y)), y))
+    held = np.zeros(len(y), dtype=bool)
+    held[order[part // 2 :: part]] = True
+    return ~held, held
+
+
+class Network:
+    """Dense layers with SiLU; softmax on classes, or squared / absolute error on one value. Trains in float32."""
+
+    def __init__(self, sizes, loss, dropout, decay, seed):
+        self.rng = np.random.default_rng(seed)
+        self.loss, self.dropout, self.decay = loss, dropout, decay
+        self.weights = []
+        for n_in, n_out in pairwise(sizes):
+            scale = np.sqrt(2 / n_in)
+            self.weights.append((self.rng.standard_normal((n_in, n_out)) * scale).astype(np.float32))
+            self.weights.append(np.zeros(n_out, dtype=np.float32))
+        self.weights[-2] *= 0.1
+        self.moments = [np.zeros_like(w) for w in self.weights], [np.zeros_like(w) for w in self.weights]
+        self.steps = 0
+
+    def forward(self, features, drop=False):
+        """Outputs (n_rows, n_out), and what `step` needs of each layer: input, sigmoid, mask."""
+        kept, layers = features, []
+        for i in range(0, len(self.weights) - 2, 2):
+            before = kept @ self.weights[i] + self.weights[i + 1]
+            gate = 1 / (1 + np.exp(-np.clip(before, -30, 30)))
+            mask = None
+            after = before * gate
+            if drop and self.dropout:
+                mask = (self.rng.random(after.shape, dtype=np.float32) >= self.dropout) / np.float32(1 - self.dropout)
+                after = after * mask
+            layers.append((kept, before, gate, mask))
+            kept = after
+        return kept @ self.weights[-2] + self.weights[-1], [*layers, (kept,)]
+
+    def step(self, features, y, weight, rate):
+        out, layers = self.forward(features, drop=True)
+        if self.loss == "softmax":
+            error = softmax(out)
+            error[np.arange(len(y)), y] -= 1
+        else:
+            error = out - y[:, None] if self.loss == "squared" else np.tanh(4 * (out - y[:, None]))
+        error = error * weight[:, None] / len(y)
+        gradients = []
+        for i in range(len(self.weights) - 2, -1, -2):
+            gradients += [error.sum(axis=0), layers[i // 2][0].T @ error]
+            if i:
+                _, before, gate, mask = layers[i // 2 - 1]
+                error = error @ self.weights[i].T
+                error = error * (gate * (1 + before * (1 - gate)))
+                error = error if mask is None else error * mask
+        self.steps += 1
+        fix = np.sqrt(1 - 0.99**self.steps) / (1 - 0.9**self.steps)
+        for w, gradient, first, second in zip(self.weights, gradients[::-1], *self.moments):
+            first += 0.1 * (gradient - first)
+            second += 0.01 * (gradient * gradient - second)
+            w -= np.float32(rate * fix) * first / (np.sqrt(second) + np.float32(1e-8))
+            if w.ndim == 2:
+                w *= np.float32(1 - rate * self.decay)
+
+
+def softmax(values):
+    values = np.exp(values - values.max(axis=1, keepdims=True))
+    return values / values.sum(axis=1, keepdims=True)
+
+
+class Model(BaseEstimator):
+    """`params["n_epochs"]` of a schedule of `params["n_planned"]`, when given, are fixed: no row is held out."""
+
+    def __init__(self, params, ctx):
+        self.params = params
+        self.ctx = ctx
+
+    def _fit(self, X, y, weight):
+        started, p, ctx = time.monotonic(), self.params, self.ctx
+        deadline = started + (ctx["seconds"] or np.inf)
+        fixed = p.get("n_epochs")
+        self.encoder_ = Dense(ctx, p["bins"])
+        features = self.encoder_.fit_transform(X, y)
+        self.size_ = (float(y.mean()), float(y.std()) + 1e-12) if ctx["kind"] == "regression" else (0.0, 1.0)
+        y = ((y - self.size_[0]) / self.size_[1]).astype(np.float32) if ctx["kind"] == "regression" else y
+        weight = np.ones(len(y), np.float32) if weight is None else (weight / np.mean(weight)).astype(np.float32)
+        if fixed:
+            nets = [self._train(i, features, y, weight, np.inf, p["n_planned"], fixed) for i in range(p["copies"])]
+            self.networks_ = [net[0] for net in nets]
+            self.fitted_params_ = {"n_epochs": fixed, "n_planned": p["n_planned"]}
+            return
+        learn, held = held_out(y, ctx["seed"])
+        parts = features[learn], y[learn], weight[learn], deadline, p["max_epochs"], None, features[held], y[held]
+        network, best, planned = self._train(0, *parts)
+        self.networks_ = [network]
+        self.fitted_params_ = {"n_epochs": best, "n_planned": planned}
+
+    def _train(self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None):
+        """(weights of the best epoch, its number, the epochs that the schedule was made for)."""
+        p, ctx = self.params, self.ctx
+        n_out = 1 if ctx["kind"] == "regression" else len(self.classes_)
+        loss = "softmax" if n_out > 1 else "absolute" if ctx["metric"] in ("mae", "medae", "mape") else "squared"
+        sizes = [features.shape[1], *[p["width"]] * p["layers"], n_out]
+        network = Network(sizes, loss, p["dropout"], p["decay"], ctx["seed"] + copy)
+        batch = int(np.clip(len(y) // 50, 32, p["batch"]))
+        best_loss, best_weights, best = np.inf, network.weights, 1
+        epoch, started = 0, time.monotonic()
+        while epoch < (fixed or planned):
+            order = network.rng.permutation(len(y))
+            for start in range(0, max(1, len(y) - batch + 1), batch):
+                done = min(1.0, (epoch + start / len(y)) / planned)
+                rate = p["rate"] * min(1.0, 20 * done + 0.05) * np.cos(done * np.pi / 2) ** 1.5
+                rows = order[start : start + batch]
+                network.step(features[rows], y[rows], weight[rows], rate)
+            epoch += 1
+            if fixed:
+                continue
+            found = network.forward(held_features)[0]
+            held_loss = self._loss(found, held_y, loss)
+            if held_loss < best_loss:
+                best_loss, best_weights, best = held_loss, [w.copy() for w in network.weights], epoch
+            now = time.monotonic()
+            if epoch == 2:  # the schedule is cut to what the time allows, once
+                planned = int(np.clip((deadline - started) / (now - started) * 2 * 0.9, 2, planned))
+            if now > deadline or epoch - best > 8 + planned // 4:
+                break
+        return (network.weights if fixed else best_weights), best, planned
+
+    def _loss(self, found, y, loss):
+        if loss == "softmax":
+            return -np.mean(np.log(softmax(found)[np.arange(len(y)), y] + 1e-9))
+        return np.mean(np.abs(found[:, 0] - y)) if loss == "absolute" else np.mean((found[:, 0] - y) ** 2)
+
+    def _predict(self, X):
+        features = self.encoder_.transform(X)
+        network = Network([1, 1], "", 0, 0, 0)
+        total = 0.0
+        for network.weights in self.networks_:
+            parts = [network.forward(features[i : i + 20_000])[0] for i in range(0, len(features), 20_000)]
+            out = np.concatenate(parts)
+            total = total + (softmax(out) if self.ctx["kind"] != "regression" else out[:, 0])
+        return total / len(self.networks_) * self.size_[1] + self.size_[0]
+
+
+class Dense(TransformerMixin, BaseEstimator):
+    """Frame -> (n_rows, n_features) float32 of size about one, without gaps: for models that take sums or distances.
+
+    Numbers are centred, squashed and, with `bins`, also cut into piecewise linear steps between quantiles. Categories
+    become one-hot columns, names of many levels out-of-fold target means and counts, text a reduced tf-idf.
+    """
+
+    def __init__(self, ctx, bins=0, max_levels=40, text_size=40):
+        self.ctx = ctx
+        self.bins = bins
+        self.max_levels = max_levels
+        self.text_size = text_size
+
+    def fit(self, X, y):
+        self.fit_transform(X, y)
+        return self
+
+    def fit_transform(self, X, y):
+        columns, seed = self.ctx["columns"], self.ctx["seed"]
+        numbers = self._numbers(X)
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a column may be all gaps
+            cuts = np.nanquantile(numbers, [0.25, 0.5, 0.75], axis=0)
+            self.centre_ = np.nan_to_num(cuts[1])
+            spread = np.where(cuts[2] > cuts[0], (cuts[2] - cuts[0]) / 1.35, np.nanstd(numbers, axis=0))
+            self.spread_ = np.where(spread > 0, spread, 1.0)
+            self.edges_ = []
+            for i in range(numbers.shape[1] if self.bins and numbers.shape[1] <= 300 else 0):
+                known = numbers[np.isfinite(numbers[:, i]), i]
+                edges = np.unique(np.quantile(known, np.linspace(0, 1, self.bins + 1))) if len(known) else known
+                self.edges_.append(edges if len(edges) > 2 else None)
+        self.gaps_ = np.flatnonzero(np.isnan(numbers).mean(axis=0) > 0.001)
+        counts = {name: X[name].astype(str)[X[name].notna()].value_counts() for name in columns["category"]}
+        self.names_ = [name for name, found in counts.items() if len(found) > self.max_levels]
+        self.counts_ = {name: counts[name] for name in self.names_}
+        self.levels_ = {name: found.index[found >= 3] for name, found in counts.items() if name not in self.names_}
+        self.text_ = {}
+        for name in columns["text"][:10]:
+            words = TfidfVectorizer(min_df=3, max_features=20_000, sublinear_tf=True, dtype=np.float32)
+            try:
+                found = words.fit_transform(text(X[name].sample(min(len(X), 30_000), random_state=seed)))
+            except ValueError:  # no word occurs in three rows
+                continue
+            if found.shape[1] > 1:
+                size = min(self.text_size, found.shape[1] - 1)
+                self.text_[name] = words, TruncatedSVD(size, random_state=seed).fit(found)
+        self.means_, means = None, None
+        if self.names_ and (self.ctx["kind"] != "multiclass" or self.ctx["n_classes"] <= 30):
+            self.means_ = Means(self.ctx)
+            means = self.means_.out_of_fold(self._codes(X), y)
+            self.mean_size_ = means.mean(axis=0), means.std(axis=0) + 1e-9
+        return self._join(X, numbers, means)
+
+    def transform(self, X):
+        means = None if self.means_ is None else self.means_.transform(self._codes(X))
+        return self._join(X, self._numbers(X), means)
+
+    def _numbers(self, X):
+        numbers = X[self.ctx["columns"]["number"]].to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.where(np.isfinite(numbers), numbers, np.nan)
+
+    def _codes(self, X):
+        """(n_rows, n_names) codes by falling frequency; the last two: never seen, missing."""
+        codes = np.empty((len(X), len(self.names_)), dtype=int)
+        for i, name in enumerate(self.names_):
+            levels = self.counts_[name].index
+            found = levels.get_indexer(X[name].astype(str))
+            codes[:, i] = np.where(X[name].isna(), len(levels) + 1, np.where(found < 0, len(levels), found))
+        return codes
+
+    def _join(self, X, numbers, means):
+        scaled = np.nan_to_num((numbers - self.centre_) / self.spread_)
+        parts = [scaled / np.sqrt(1 + (scaled / 3) ** 2), np.isnan(numbers[:, self.gaps_])]
+        for i, edges in enumerate(self.edges_):
+            if edges is not None:
+                steps = (numbers[:, [i]] - edges[:-1]) / np.diff(edges)
+                parts.append(np.nan_to_num(np.clip(steps, 0, 1), nan=0.5))
+        for name, levels in self.levels_.items():
+            found = levels.get_indexer(X[name].astype(str))
+            found[X[name].isna()] = len(levels)
+            parts.append(np.eye(len(levels) + 2, dtype=np.float32)[found])  # then: missing, never seen
+        if self.names_:
+            codes = self._codes(X)
+            for i, name in enumerate(self.names_):
+                parts.append(np.log1p(np.append(self.counts_[name].to_numpy(), [0, 0])[codes[:, [i]]]) / 3)
+        if means is not None:
+            parts.append((means - self.mean_size_[0]) / self.mean_size_[1])
+        for name, (words, svd) in self.text_.items():
+            parts.append(svd.transform(words.transform(text(X[name]))) * 4)
+        return np.hstack([np.zeros((len(X), 1)), *parts]).astype(np.float32)
+
+
+class Means(BaseEstimator):
+    """Target means of codes by scikit-learn's TargetEncoder, one column per code and class.
+
+    `out_of_fold` gives the training rows means that their own targets took no part in.
+    """
+
+    def __init__(self, ctx):
+        self.ctx = ctx
+
+    def fit(self, codes, y):
+        self.classes_ = [1] if self.ctx["kind"] == "binary" else np.unique(y)
+        targets = [y] if self.ctx["kind"] == "regression" else [(y == k) * 1.0 for k in self.classes_]
+        self.encoders_ = [TargetEncoder(target_type="continuous").fit(codes, target) for target in targets]
+        return self
+
+    def transform(self, codes):
+        return np.hstack([encoder.transform(codes) for encoder in self.encoders_])
+
+    def out_of_fold(self, codes, y):
+        self.fit(codes, y)
+        fold = np.random.default_rng(self.ctx["seed"]).permutation(len(y)) % 5
+        means = np.zeros((len(y), codes.shape[1] * len(self.encoders_)))
+        for k in range(5):
+            for i, encoder in enumerate(self.encoders_):
+                target = y if self.ctx["kind"] == "regression" else (y == self.classes_[i]) * 1.0
+                part = TargetEncoder(target_type="continuous").fit(codes[fold != k], target[fold != k])
+                first = i * codes.shape[1]
+                means[fold == k, first : first + codes.shape[1]] = part.transform(codes[fold == k])
+        return means
+
+
+def text(values):
+    return values.fillna("").astype(str).str.slice(0, 2000)
+
+
+class Classifier(ClassifierMixin, Model):
+    def fit(self, X, y, sample_weight=None):
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) > 1:
+            self._fit(X, codes, sample_weight)
+        return self
+
+    def predict_proba(self, X):
+        if len(self.classes_) == 1:
+            return np.ones((len(X), 1))
+        found = self._predict(X)
+        return np.column_stack([1 - found, found]) if found.ndim == 1 else found
+
+    def predict(self, X):
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class Regressor(RegressorMixin, Model):
+    """Learns log1p of the target where the metric is RMSLE; never predicts outside the range seen in training."""
+
+    def fit(self, X, y, sample_weight=None):
+        y = np.asarray(y, dtype=float)
+        self.log_ = self.ctx["metric"] == "rmsle" and y.min() > -1
+        y = np.log1p(y) if self.log_ else y
+        self.range_ = y.min(), y.max()
+        self._fit(X, y, sample_weight)
+        return self
+
+    def predict(self, X):
+        found = np.clip(self._predict(X), *self.range_)
+        return np.expm1(found) if self.log_ else found
