@@ -66,7 +66,7 @@ def rank_bucket(position: int, of: int) -> str:
 
 
 def gain_bucket(relative_gain: float | None) -> str:
-    """Relative reduction of the ensemble's error that an attempt brought, g0 (none) to g5 (5 % and up)."""
+    """Relative gain in loss over the first attempt, from g0 (none) to g5 (5 % and up)."""
     return "g" + bucket(relative_gain, (0.0002, 0.001, 0.004, 0.015, 0.05))
 
 
@@ -85,10 +85,6 @@ def name_hint(name: str) -> str:
 def _number_of(column: Any, field: str) -> float | None:
     value = getattr(column, field, None)
     return None if value is None else float(value)
-
-
-def _flag(value: Any) -> bool:
-    return bool(value[0]) if isinstance(value, tuple) else bool(value)
 
 
 def column_facts(column: Any, n_rows: int | None = None) -> str:
@@ -114,7 +110,7 @@ def column_facts(column: Any, n_rows: int | None = None) -> str:
         words.append("w" + bucket(_number_of(column, "avg_words") or 0.0, (1.2, 2, 4, 8, 20)))
     words.append(association_bucket(_number_of(column, "association")))
     words.append("h" + name_hint(str(column.name)))
-    if _flag(getattr(column, "leak", False)):
+    if getattr(column, "leak", False):
         words.append("leak")
     return "".join(f" {word}" for word in words)
 
@@ -169,15 +165,14 @@ def opening(agent: str, task: Any, profile: Any) -> str:
 
 def _balance(profile: Any, kind: str) -> str:
     """Share of the rarest class (classification) or skew of the target (regression), bucketed."""
-    target = getattr(profile, "target", None)
+    target = getattr(profile, "target", None) or {}
     if kind == "regression":
-        skew = _number_of(target, "skew")
-        return bucket(None if skew is None else abs(skew), (0.5, 1, 2, 5))
-    counts = getattr(target, "classes", None)
-    values = [float(v) for v in (counts.values() if isinstance(counts, Mapping) else ())]
-    if not values or sum(values) <= 0:
+        skew = target.get("skew")
+        return bucket(None if skew is None else abs(float(skew)), (0.5, 1, 2, 5))
+    counts = [float(v) for v in target.get("classes", {}).values()]
+    if not counts or sum(counts) <= 0:
         return "-"
-    return bucket(min(values) / sum(values) * len(values), (0.1, 0.25, 0.5, 0.8))
+    return bucket(min(counts) / sum(counts) * len(counts), (0.1, 0.25, 0.5, 0.8))
 
 
 def treat(columns: Sequence[Any], first: int, n_rows: int | None = None) -> Template:

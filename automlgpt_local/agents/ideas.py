@@ -89,18 +89,20 @@ def _numbers(column):
     return column.map(known).astype(float)
 ''',
     "_dates": '''
-def _dates(column, day_first=False):
-    """Points in time, each parsed on its own; what is no date becomes missing."""
+def _dates(column, form=""):
+    """Points in time, each parsed on its own, first in the given format; what is no date becomes missing."""
     import warnings
 
     import pandas as pd
 
-    values = pd.Series(column.dropna().unique(), dtype=object).astype(str)
+    known = column.dropna().unique()
+    text = pd.Series([value if isinstance(value, str) else format(value, ".15g") for value in known], dtype=object)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parsed = pd.to_datetime(values, format="mixed", dayfirst=day_first, errors="coerce", utc=True)
-    known = dict(zip(column.dropna().unique(), parsed.dt.tz_localize(None)))
-    return pd.to_datetime(column.map(known))
+        when = pd.to_datetime(text, format="mixed", dayfirst=form.startswith("%d"), errors="coerce", utc=True)
+        if form:
+            when = pd.to_datetime(text, format=form, errors="coerce", utc=True).fillna(when)
+    return pd.to_datetime(column.map(dict(zip(known, when.dt.tz_localize(None)))))
 ''',
     "_labels": '''
 def _labels(column):
@@ -119,22 +121,18 @@ def _free_name(wanted: str, taken: Iterable[str]) -> str:
     return name
 
 
-def _day_first(column: Any) -> bool:
-    """True when a known value can only be read as day before month, or is written with dots."""
-    for value in _top_values(column):
-        parts = re.match(r"\s*(\d{1,2})([./-])(\d{1,2})[./-]\d{2,4}", value)
-        if parts and (int(parts[1]) > 12 or (parts[2] == "." and int(parts[3]) <= 12)):
-            return True
-    return False
+def _when(column: Any) -> str:
+    form = getattr(column, "date_format", "")
+    return f"_dates(df[{column.name!r}]{f', {form!r}' if form else ''})"
 
 
 def _top_values(column: Any) -> Iterator[str]:
-    for value in getattr(column, "top", None) or getattr(column, "top_values", None) or ():
+    for value in getattr(column, "top", ()):
         yield str(value[0] if isinstance(value, (tuple, list)) else value)
 
 
 def _date_lines(column: Any, taken: set[str]) -> list[str]:
-    lines = [f"when = _dates(df[{column.name!r}]{', day_first=True' if _day_first(column) else ''})"]
+    lines = [f"when = {_when(column)}"]
     for part in DATE_PARTS:
         name = _free_name(f"{column.name}_{part}", taken)
         taken.add(name)
@@ -199,11 +197,13 @@ def columns_by_type(columns: Sequence[Any], treatments: Mapping[str, str]) -> di
     kinds: dict[str, list[str]] = {"number": [], "category": [], "text": []}
     for column in columns:
         choice = treatments.get(column.name, "")
-        numeric = getattr(column, "min", None) is not None
         kind = {
-            "keep": "number" if numeric or column.kind == "number" else "category",
-            "log": "number", "parse": "number", "category": "category", "text": "text",
-        }.get(choice)  # fmt: skip
+            "keep": "number" if _is_numeric(column) else "category",
+            "log": "number",
+            "parse": "number",
+            "category": "category",
+            "text": "text",
+        }.get(choice)
         if kind:
             kinds[kind].append(column.name)
     return kinds
@@ -304,9 +304,8 @@ def _pairs(profile: Any, treatments: Mapping[str, str], taken: set[str]) -> Iter
 
 def _date_idea(op: str, column: Any, taken: set[str]) -> FeatureIdea:
     part, period = ("when.dt.hour + when.dt.minute / 60", 24) if op == "hour" else ("when.dt.day_of_year", 365.25)
-    days = ", day_first=True" if _day_first(column) else ""
     sin, cos = _free_name(f"{column.name}_{op}_sin", taken), _free_name(f"{column.name}_{op}_cos", taken)
-    code = f"when = _dates(df[{column.name!r}]{days})\ndf[{sin!r}], df[{cos!r}] = _cycle({part}, {period})"
+    code = f"when = {_when(column)}\ndf[{sin!r}], df[{cos!r}] = _cycle({part}, {period})"
     return _single_idea(op, column, code, taken)
 
 
@@ -335,7 +334,7 @@ def _singles(profile: Any, treatments: Mapping[str, str], taken: set[str]) -> It
 
 
 def _is_numeric(column: Any) -> bool:
-    return getattr(column, "min", None) is not None
+    return column.kind in ("number", "id") and column.min is not None
 
 
 def _missing_idea(profile: Any, taken: set[str]) -> Iterator[tuple[float, FeatureIdea]]:

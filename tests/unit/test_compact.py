@@ -29,6 +29,7 @@ class Column:
     association: float | None = 0.1
     leak: bool = False
     top: tuple = ()
+    date_format: str = ""
 
 
 def number(name, **more):
@@ -73,6 +74,15 @@ def test_treat_has_one_slot_per_column_with_the_options_of_its_kind():
         ("c0", compact.TREATMENTS["number"]), ("c1", compact.TREATMENTS["text"]), ("c2", ("drop",)),
     ]  # fmt: skip
     assert text(template).startswith("treat\nc0 number m0 u5 f3 real pos k0 z0 d1 a2 h-=keep\nc1 text ")
+
+
+def test_balance_of_the_target():
+    table = profile([])
+    table.target = {"classes": {"a": 90, "b": 10}}
+    assert compact.opening("coder", TASK, table).rstrip().endswith(" bal1")
+    table.target = {"skew": -3.0}
+    task = SimpleNamespace(kind="regression", metric="rmse", time_limit_s=60)
+    assert compact.opening("coder", task, table).rstrip().endswith(" bal3")
 
 
 def test_unknown_facts_are_dashes():
@@ -145,19 +155,20 @@ def test_numbers_inside_text():
 
 
 @pytest.mark.parametrize(
-    ("values", "first"),
+    ("values", "form", "first"),
     [
-        (["2018-10-19", "2018-10-19 06:00", None], "2018-10-19"),
-        (["20141013T000000", "20141014T120000"], "2014-10-13"),
-        (["January 7, 2018", "March 1, 2019", "nonsense"], "2018-01-07"),
-        (["1/2/2011", "2/2/2011"], "2011-01-02"),
-        (["1/2/2011", "25/2/2011"], "2011-02-01"),
-        (["13.01.2011", "01.02.2012"], "2011-01-13"),
-        (["2019-03-23T20:21:09+02:00"], "2019-03-23"),
+        (["2018-10-19", "2018-10-19 06:00", None], "", "2018-10-19"),
+        (["20141013T000000", "20141014T120000"], "%Y%m%dT%H%M%S", "2014-10-13"),
+        ([20141013.0, 20141014.0], "%Y%m%d", "2014-10-13"),
+        (["January 7, 2018", "March 1, 2019", "nonsense"], "%B %d, %Y", "2018-01-07"),
+        (["1/2/2011", "2/2/2011"], "", "2011-01-02"),
+        (["1/2/2011", "25/2/2011"], "%d/%m/%Y", "2011-02-01"),
+        (["13.01.2011", "01.02.2012"], "%d.%m.%Y", "2011-01-13"),
+        (["2019-03-23T20:21:09+02:00"], "", "2019-03-23"),
     ],
 )
-def test_dates_become_numbers(values, first):
-    column = Column("d", "date", top=tuple(v for v in values if v))
+def test_dates_become_numbers(values, form, first):
+    column = Column("d", "date", date_format=form)
     got = run(ideas.features_source([column], {"d": "date"}), pd.DataFrame({"d": values}))
     want = pd.Timestamp(first)
     assert (got["d_year"][0], got["d_month"][0], got["d_day"][0]) == (want.year, want.month, want.day)
