@@ -1,0 +1,119 @@
+"""The fork's side of a job: put itself under all layers, say so, then run the task."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+from automlgpt_local.confine import policy
+from automlgpt_local.sandbox import preload
+
+EXIT_ERROR, EXIT_MEMORY, EXIT_SETUP = 1, 3, 126
+NICENESS = 5  # the engine, the screen and the language model go first
+MAX_ANSWER = 1 << 20
+
+
+def environment(work: str, threads: int) -> dict[str, str]:
+    """All that a job sees in os.environ."""
+    return {
+        **preload.ENVIRONMENT,
+        "HOME": work,
+        "TMPDIR": work,
+        "MPLCONFIGDIR": work,
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "LOKY_MAX_CPU_COUNT": str(threads),
+    }
+
+
+def run(request: dict[str, Any], rules: policy.Policy, pools: Any, fds: dict[str, Any]) -> NoReturn:
+    """Never returns. `fds`: output, status, and the pipes of the ask channel (or none)."""
+    try:
+        _confine(request, rules, fds)
+    except BaseException as error:
+        try:
+            os.write(fds["status"], f"{type(error).__name__}: {error}".encode()[:2000] or b"?")
+        finally:
+            os._exit(EXIT_SETUP)
+    os.write(fds["status"], b"+")
+    os.close(fds["status"])
+    os._exit(_work(request, pools, fds["ask"]))
+
+
+def _confine(request: dict[str, Any], rules: policy.Policy, fds: dict[str, Any]) -> None:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (fds["output"], 1), (fds["output"], 2)):
+        os.dup2(source, target)
+    if "descriptors" not in rules.left_out:
+        policy.close_inherited((fds["status"], *fds["ask"]))
+    threads = request["limits"]["threads"]
+    if "environment" not in rules.left_out:
+        os.environ.clear()
+    os.environ.update(environment(request["work"], threads))
+    os.nice(NICENESS)
+    os.chdir(request["work"])
+    sys.argv[:] = ["job"]
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    sys.dont_write_bytecode = True
+    faulthandler.enable(sys.stderr)
+    policy.apply(rules)
+
+
+def _work(request: dict[str, Any], pools: Any, ask_fds: list[int]) -> int:
+    from automlgpt_local.sandbox import harness
+
+    work, spec = Path(request["work"]), request["spec"]
+    try:
+        kept = preload.use_threads(pools, request["limits"]["threads"])
+        harness.seed_everything(int(spec.get("seed") or spec.get("ctx", {}).get("seed") or 0))
+        result = harness.TASKS[request["task"]](spec, work, _asker(ask_fds))
+        harness.write_json(work / "result.json", result)
+        del kept
+        code = 0
+    except BaseException as error:
+        code = EXIT_MEMORY if isinstance(error, MemoryError) else EXIT_ERROR
+        try:
+            (work / "error.txt").write_text(_explain(error), encoding="utf-8", errors="replace")
+        except BaseException:
+            pass  # the disk is full or the error cannot be printed; the exit code tells enough
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BaseException:
+            pass
+    return code
+
+
+def _explain(error: BaseException) -> str:
+    """The traceback from the first frame of the solution on; of our own frames nobody learns anything."""
+    own = {__file__, str(Path(__file__).with_name("harness.py")), "<frozen importlib._bootstrap>"}
+    own.add("<frozen importlib._bootstrap_external>")
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None and frame.tb_frame.f_code.co_filename in own:
+        frame = frame.tb_next
+    lines = traceback.format_exception(type(error), error, frame, limit=-12)
+    return "".join(lines)[-16000:]
+
+
+def _asker(fds: list[int]) -> Any:
+    def ask(question: dict[str, Any]) -> Any:
+        if not fds:
+            raise RuntimeError("nobody answers questions in this task")
+        reading, writing = fds
+        os.write(writing, json.dumps(question, allow_nan=False).encode() + b"\n")
+        answer = b""
+        while not answer.endswith(b"\n"):
+            block = os.read(reading, 65536)
+            if not block or len(answer) > MAX_ANSWER:
+                raise RuntimeError("the engine no longer answers")
+            answer += block
+        return json.loads(answer)
+
+    return ask

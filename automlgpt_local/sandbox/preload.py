@@ -1,0 +1,71 @@
+"""Imports that every job shares, done once in the broker. Nothing here may run a parallel region: a fork after one
+inherits thread pools without their threads."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import sys
+import warnings
+from typing import Any
+
+FIRST = (
+    "numpy", "pandas", "pyarrow.feather", "scipy.sparse", "scipy.stats", "joblib", "threadpoolctl",
+    "sklearn.compose", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline", "sklearn.preprocessing",
+    "sklearn.impute", "sklearn.decomposition", "sklearn.feature_extraction.text", "sklearn.model_selection",
+    "lightgbm",
+)  # fmt: skip
+LATER = ("sklearn.svm", "sklearn.neighbors", "sklearn.neural_network", "skrub", "catboost", "xgboost")
+
+# Set in the broker's environment before any import: one thread each until a job says otherwise.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads sleep: spinning ones starve the other fold
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "PYTHONHASHSEED": "0",  # the order of sets is the same in every run
+    "MPLBACKEND": "agg",
+}
+
+
+def load_first() -> Any:
+    """Import what every job needs; gives the thread pools found, for `use_threads` in a fork."""
+    for name in FIRST:
+        importlib.import_module(name)
+    return settle()
+
+
+def load_later() -> Any:
+    """Import, where installed, what some jobs need. Libraries that start threads on import stay out."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in LATER:
+            try:
+                importlib.import_module(name)
+            except Exception:  # a broken optional library must not stop the sandbox; a job that imports it sees why
+                sys.modules.pop(name, None)
+    return settle()
+
+
+def settle() -> Any:
+    import joblib
+    import threadpoolctl
+
+    joblib.cpu_count(only_physical_cores=True)  # remembers the answer; asking starts a process, which jobs cannot
+    gc.collect()
+    gc.freeze()  # no collection in a fork touches, and so copies, the shared pages
+    return threadpoolctl.ThreadpoolController()
+
+
+def use_threads(pools: Any, threads: int) -> Any:
+    """In a fork, before its first parallel region: let every library use `threads` threads. Keep what it returns."""
+    import os
+
+    import joblib
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
+        os.environ[name] = str(threads)
+    # Processes are not allowed in here: joblib's default pool becomes one of threads.
+    return pools.limit(limits=threads), joblib.parallel_config(backend="threading")

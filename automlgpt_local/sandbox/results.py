@@ -1,0 +1,171 @@
+"""What a job left behind, read as hostile data: regular files only, capped, never unpickled, never followed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any
+
+MAX_RESULT_BYTES = 4 << 20
+MAX_ERROR_BYTES = 64 << 10
+MAX_ARRAYS = 16
+MAX_ENTRIES = 4096
+MAX_HEADER = 4096
+
+
+class BadResultError(Exception):
+    """The files are not what a result may be; the message says which and why."""
+
+
+@contextmanager
+def open_plain(folder: int, name: str, max_bytes: int) -> Iterator[IO[bytes]]:
+    """Open a regular file with one name inside the open folder `folder`. Raises BadResultError, FileNotFoundError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+    try:
+        fd = os.open(name, flags, dir_fd=folder)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BadResultError(f"{name} cannot be opened as a plain file ({error.strerror})") from error
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise BadResultError(f"{name} is not a plain file of one name")
+        if status.st_size > max_bytes:
+            raise BadResultError(f"{name} has {status.st_size} bytes, more than {max_bytes}")
+        yield file
+
+
+@contextmanager
+def _opened(work: Path) -> Iterator[int]:
+    try:
+        folder = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadResultError(f"the work folder cannot be opened ({error.strerror})") from error
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def read_result(work: Path) -> dict[str, Any]:
+    """result.json as a dict; no NaN, no endless nesting, no giant integer."""
+    with _opened(work) as folder:
+        try:
+            with open_plain(folder, "result.json", MAX_RESULT_BYTES) as file:
+                raw = file.read(MAX_RESULT_BYTES + 1)
+        except FileNotFoundError:
+            raise BadResultError("no result was written") from None
+    return parse_json(raw)
+
+
+def parse_json(raw: bytes) -> dict[str, Any]:
+    def refuse(text: str) -> None:
+        raise ValueError(f"{text} is no number")
+
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise BadResultError(f"the result is not plain JSON ({type(error).__name__})") from error
+    if not isinstance(value, dict):
+        raise BadResultError("the result is not a JSON object")
+    return value
+
+
+def read_error(work: Path) -> str:
+    """The traceback that the harness wrote; empty when there is none that can be read."""
+    try:
+        with _opened(work) as folder, open_plain(folder, "error.txt", MAX_ERROR_BYTES) as file:
+            return file.read(MAX_ERROR_BYTES).decode("utf-8", errors="replace")
+    except (BadResultError, OSError):
+        return ""
+
+
+def read_arrays(work: Path, max_bytes: int) -> dict[str, Any]:
+    """Every .npy file by stem: boolean, integer or float arrays of at most two dimensions, never objects."""
+    arrays = {}
+    with _opened(work) as folder:
+        with os.scandir(folder) as entries:
+            names = []
+            for count, entry in enumerate(entries):
+                if count >= MAX_ENTRIES:
+                    raise BadResultError(f"more than {MAX_ENTRIES} files were left behind")
+                if entry.name.endswith(".npy"):
+                    names.append(entry.name)
+        if len(names) > MAX_ARRAYS:
+            raise BadResultError(f"{len(names)} arrays, more than {MAX_ARRAYS}")
+        for name in sorted(names):
+            with open_plain(folder, name, max_bytes) as file:
+                arrays[name[: -len(".npy")]] = parse_array(file.read(max_bytes + 1), name)
+    return arrays
+
+
+def parse_array(raw: bytes, name: str = "array") -> Any:
+    """A .npy file's bytes as an array of its own memory. Raises BadResultError."""
+    import numpy as np
+
+    file = BytesIO(raw)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            raise ValueError("version")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
+        body = raw[file.tell() :]
+        if dtype.kind not in "biuf" or dtype.hasobject or dtype.itemsize > 8 or dtype.fields or dtype.subdtype:
+            raise ValueError(f"dtype {dtype}")
+        if len(shape) > 2 or any(not isinstance(n, int) or n < 0 for n in shape):
+            raise ValueError("shape")
+        count = 1
+        for n in shape:
+            count *= n
+        if count * dtype.itemsize != len(body):
+            raise ValueError("size")
+        values = np.frombuffer(body, dtype=dtype, count=count).copy()
+    except BadResultError:
+        raise
+    except Exception as error:  # numpy's header parser meets hostile text: whatever it raises means refused
+        raise BadResultError(f"{name} is not a plain numeric array ({type(error).__name__}: {str(error)[:80]})") from None
+    return values.reshape(shape, order="F" if fortran else "C")
+
+
+def copy_file(work: Path, name: str, target: Path, max_bytes: int) -> int:
+    """Copy one plain file out of a work folder, as bytes; gives its size. Raises BadResultError."""
+    with _opened(work) as folder:
+        try:
+            with open_plain(folder, name, max_bytes) as source, open(target, "xb") as copy:
+                size = 0
+                while block := source.read(1 << 20):
+                    size += len(block)
+                    if size > max_bytes:
+                        raise BadResultError(f"{name} grew beyond {max_bytes} bytes")
+                    copy.write(block)
+                return size
+        except FileNotFoundError:
+            raise BadResultError(f"{name} was not written") from None
+
+
+def folder_use(work: Path, max_files: int) -> tuple[int, int]:
+    """Bytes on disk and number of files below `work`; stops counting past `max_files`."""
+    size = count = 0
+    folders = [str(work)]
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    count += 1
+                    if count > max_files:
+                        return size, count
+                    status = entry.stat(follow_symlinks=False)
+                    size += status.st_blocks * 512
+                    if stat.S_ISDIR(status.st_mode):
+                        folders.append(entry.path)
+        except FileNotFoundError:
+            continue
+        except OSError:  # paths too long to follow are a way to hide files: count them as too many
+            return size, max_files + 1
+    return size, count

@@ -1,0 +1,306 @@
+"""The engine's side of the sandbox: start the broker, hand it jobs, read what they left as hostile data.
+
+    with Sandbox(threads=2, memory_mib=4096) as sandbox:
+        outcome = sandbox.run(Job("fold", spec, work, read, Limits(wall_s=30)))
+
+Covered: files outside the job's folders, network, other processes, memory, CPU, time, output, disk.
+Not covered: size and existence of files (stat), CPU side channels, the total of the disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from automlgpt_local import confine
+from automlgpt_local.errors import SandboxError
+from automlgpt_local.sandbox import letters, results
+from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
+from automlgpt_local.sandbox.preload import ENVIRONMENT
+from automlgpt_local.sandbox.text import inert, tail
+
+START_S = 120.0
+GRACE_S = 10.0
+POLL_MS = 50
+MAX_QUESTION = 64 << 10
+MAX_QUESTIONS = 10_000
+ERROR_CHARS = 4000
+
+_BOOT = """
+import json, sys
+config = json.loads(sys.argv[1])
+sys.path[:] = config["path"]
+from automlgpt_local.sandbox import warden
+warden.main(config)
+"""
+
+
+class Sandbox:
+    """Runs jobs under all layers; `run` may be called from several threads at once.
+
+    `threads` and `memory_mib` are what all jobs together may be given. `cold`: a fresh broker for each job.
+    """
+
+    def __init__(self, threads: int, memory_mib: int, unsafe: bool = False, cold: bool = False) -> None:
+        self.threads = threads
+        self.memory_mib = memory_mib
+        self.unsafe = unsafe
+        self.cold = cold
+        self.layers: dict[str, str] = {}
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._closed = False
+
+    def __enter__(self) -> Sandbox:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    # --- the broker
+    def left_out(self) -> frozenset[str]:
+        """Layers that are not applied: none, or all that confine, when the user typed --unsafe-no-sandbox."""
+        return frozenset({"landlock", "seccomp", "capabilities", "namespaces"}) if self.unsafe else frozenset()
+
+    def start(self) -> None:
+        """Start the broker and wait until its imports are done. Raises SandboxError when a required layer is missing."""
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                return
+            self._check_machine()
+            self._stop()
+            self._launch()
+
+    def _check_machine(self) -> None:
+        if sys.platform != "linux":
+            raise SandboxError(
+                f"Generated code is not run on {sys.platform}: this version has its sandbox on Linux only.",
+                "Use a Linux machine, a Linux virtual machine or WSL 2. Reports of earlier runs still open.",
+            )
+        problems = [] if self.unsafe else confine.missing()
+        if problems:
+            raise SandboxError(
+                "Generated code is not run here, because the sandbox would be incomplete. " + "; ".join(problems) + ".",
+                "`automlgpt doctor` shows each layer. --unsafe-no-sandbox runs the code with your own rights, unprotected.",
+            )
+
+    def _launch(self) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        package = str(Path(__file__).resolve().parents[2])
+        path = [p for p in sys.path if p and Path(p).is_absolute()]
+        config = {"channel": theirs.fileno(), "left_out": sorted(self.left_out()), "path": [*path, package]}
+        environment = {**ENVIRONMENT, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+        self._complaints = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-s", "-c", _BOOT, json.dumps(config)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._complaints,
+            env=environment, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
+        )  # fmt: skip
+        theirs.close()
+        ours.settimeout(START_S)
+        hello = b""
+        with contextlib.suppress(OSError):
+            while not hello.endswith(b"\n"):
+                block = ours.recv(4096)
+                if not block:
+                    break
+                hello += block
+        if not hello.endswith(b"\n"):
+            ours.close()
+            self._process.kill()
+            self._complaints.seek(0)
+            said = tail(inert(self._complaints.read()[-4000:].decode(errors="replace")).strip(), 600)
+            raise SandboxError(f"The sandbox's broker did not start. {said}", "`automlgpt doctor` shows each layer.")
+        ours.settimeout(None)
+        self._channel = ours
+        self.layers = confine.layers(bool(json.loads(hello)["namespaces"]), self.left_out())
+
+    def _stop(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            try:
+                self._process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._complaints.close()
+            self._process = None
+
+    def close(self) -> None:
+        """End the broker and every job."""
+        with self._lock:
+            self._closed = True
+            self._stop()
+
+    def _submit(self, fds: list[int]) -> None:
+        with self._lock:
+            if self._closed:
+                raise SandboxError("The sandbox is closed.")
+            if self.cold:
+                self._stop()
+            for _ in range(2):
+                self.start()
+                assert self._channel is not None
+                try:
+                    return letters.send_fds(self._channel, fds)
+                except OSError:  # it died between two jobs
+                    self._stop()
+        raise SandboxError("The sandbox's broker ends again and again.", "`automlgpt doctor` shows each layer.")
+
+    # --- jobs
+    def run(self, job: Job, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+        """Run one job to its end. Raises SandboxError when its layers could not be applied; its code did not run then."""
+        limits = self._within(job.limits)
+        request = {
+            "task": job.task,
+            "spec": job.spec,
+            "work": str(job.work.resolve()),
+            "read": [str(p.resolve()) for p in job.read],
+            "limits": asdict(limits),
+        }
+        ours, theirs = socket.socketpair()
+        letter = letters.new_letter(request)
+        talk = _Talk(job.on_ask)
+        try:
+            try:
+                self._submit([letter, theirs.fileno(), *talk.child_ends])
+            finally:
+                theirs.close()
+                talk.close_child_ends()
+            answered = self._wait(ours, talk, limits, cancelled)
+            if not answered:
+                return Outcome("killed", 0.0, error="the sandbox's broker ended during the job")
+            return self._outcome(job, limits, letters.read_letter(letter))
+        finally:
+            ours.close()
+            talk.close()
+            os.close(letter)
+
+    def _within(self, limits: Limits) -> Limits:
+        return Limits(
+            wall_s=limits.wall_s,
+            memory_mib=min(limits.memory_mib, self.memory_mib),
+            threads=max(1, min(limits.threads, self.threads)),
+            output_kib=limits.output_kib,
+            disk_mib=limits.disk_mib,
+        )
+
+    def _wait(self, line: socket.socket, talk: _Talk, limits: Limits, cancelled: Callable[[], bool]) -> bool:
+        """Until the broker answers (True) or is gone (False)."""
+        poll = select.poll()
+        poll.register(line, select.POLLIN)
+        if talk.questions >= 0:
+            poll.register(talk.questions, select.POLLIN)
+        deadline = time.monotonic() + limits.wall_s + GRACE_S + START_S
+        told = False
+        while True:
+            for fd, _event in poll.poll(POLL_MS):
+                if fd == line.fileno():
+                    try:
+                        return line.recv(1) == b"d"
+                    except OSError:
+                        return False
+                if not talk.answer():
+                    poll.unregister(fd)
+            if not told and cancelled():
+                told = True
+                with contextlib.suppress(OSError):
+                    line.send(b"c")
+            if time.monotonic() > deadline:
+                with self._lock:
+                    if self._process is not None:
+                        self._process.send_signal(signal.SIGKILL)
+                return False
+
+    def _outcome(self, job: Job, limits: Limits, content: dict[str, Any]) -> Outcome:
+        status, detail = content["status"], content["detail"]
+        if status == "setup":
+            raise SandboxError(
+                f"The sandbox could not be completed, so the code was not run: {inert(detail)[:300]}.",
+                "`automlgpt doctor` shows each layer.",
+            )
+        error, result, arrays = inert(detail), {}, {}
+        if status in ("error", "memory_limit"):
+            error = tail(inert(results.read_error(job.work)).strip(), ERROR_CHARS) or error or "it ended without a result"
+        if status == "ok":
+            try:
+                result = results.read_result(job.work)
+                arrays = results.read_arrays(job.work, limits.disk_mib << 20)
+            except results.BadResultError as bad:
+                status, error, result, arrays = "bad_result", inert(str(bad)), {}, {}
+        return Outcome(
+            status=status,
+            seconds=content["seconds"],
+            cpu_s=content["cpu_s"],
+            peak_mib=content["peak_mib"],
+            output=inert(content["output"]),
+            error=error,
+            result=result,
+            arrays=arrays,
+        )
+
+
+class _Talk:
+    """The pipes on which a job asks and the engine answers; none when there is nobody to answer."""
+
+    def __init__(self, on_ask: Callable[[dict[str, Any]], Any] | None) -> None:
+        self._on_ask = on_ask
+        self.questions = self._answers = -1
+        self.child_ends: list[int] = []
+        self._buffer = b""
+        self._count = 0
+        if on_ask is not None:
+            answers_end, self._answers = os.pipe2(os.O_CLOEXEC)
+            self.questions, questions_end = os.pipe2(os.O_CLOEXEC)
+            os.set_blocking(self._answers, False)
+            self.child_ends = [answers_end, questions_end]
+
+    def answer(self) -> bool:
+        """Read what was asked and answer whole lines. False: no more talk with this job."""
+        assert self._on_ask is not None
+        block = os.read(self.questions, 65536)
+        self._buffer += block
+        while b"\n" in self._buffer:
+            line, _, self._buffer = self._buffer.partition(b"\n")
+            self._count += 1
+            try:
+                question = results.parse_json(line[:MAX_QUESTION])
+                reply = json.dumps(self._on_ask(question), allow_nan=False).encode() + b"\n"
+                if self._count > MAX_QUESTIONS or os.write(self._answers, reply) != len(reply):
+                    return self._hang_up()
+            except (results.BadResultError, OSError, ValueError, TypeError, KeyError):
+                return self._hang_up()
+        return bool(block) and len(self._buffer) <= MAX_QUESTION or self._hang_up()
+
+    def _hang_up(self) -> bool:
+        os.close(self._answers)  # the job reads an end of file and fails
+        self._answers = -1
+        return False
+
+    def close_child_ends(self) -> None:
+        for fd in self.child_ends:
+            os.close(fd)
+        self.child_ends = []
+
+    def close(self) -> None:
+        for fd in (self.questions, self._answers):
+            if fd >= 0:
+                os.close(fd)
+        self.questions = self._answers = -1

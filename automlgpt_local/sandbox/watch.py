@@ -1,0 +1,63 @@
+"""What a running job uses, read from /proc; and the head and tail of what it prints."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+KEPT_BYTES = 32 << 10
+
+
+@dataclass(frozen=True)
+class Use:
+    """Memory in KiB (resident, private and shared-anonymous), private address space in KiB, CPU seconds, threads."""
+
+    memory_kib: int
+    data_kib: int
+    cpu_s: float
+    threads: int
+
+
+def read_use(pid: int) -> Use | None:
+    """None when the process has gone."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            status = file.read()
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            times = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    sizes = {}
+    for line in status.splitlines():
+        name, _, value = line.partition(b":")
+        if name in (b"RssAnon", b"RssShmem", b"VmSwap", b"VmData", b"Threads"):
+            sizes[name] = int(value.split()[0])
+    memory = sum(sizes.get(name, 0) for name in (b"RssAnon", b"RssShmem", b"VmSwap"))
+    cpu_s = (int(times[11]) + int(times[12])) / _TICKS
+    return Use(memory, sizes.get(b"VmData", 0), cpu_s, sizes.get(b"Threads", 0))
+
+
+class Printed:
+    """Keeps the first and the last bytes of a stream and counts the rest: memory stays flat."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._head = bytearray()
+        self._tail = bytearray()
+
+    def add(self, block: bytes) -> None:
+        self.total += len(block)
+        room = KEPT_BYTES - len(self._head)
+        if room > 0:
+            self._head += block[:room]
+            block = block[room:]
+        self._tail += block
+        if len(self._tail) > 2 * KEPT_BYTES:
+            del self._tail[:-KEPT_BYTES]
+
+    def bytes(self) -> bytes:
+        end = bytes(self._tail[-KEPT_BYTES:])
+        left_out = self.total - len(self._head) - len(end)
+        middle = f"\n[... {left_out} bytes left out ...]\n".encode() if left_out > 0 else b""
+        return bytes(self._head) + middle + end
