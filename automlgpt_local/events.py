@@ -35,6 +35,7 @@ class SessionStarted(Event):
     model: str
     model_sha256: str = ""
     prompts_sha256: str = ""
+    limit_s: float = 0.0  # as asked for
     sandbox: dict[str, Any] = field(default_factory=dict)  # layer -> "enforced" | "missing" | ...
 
 
@@ -256,6 +257,7 @@ class Commanded(Event):
 @dataclass(frozen=True)
 class Resumed(Event):
     version: str
+    limit_s: float = 0.0  # as asked for; 0: what was left of the budget
 
 
 @dataclass(frozen=True)
@@ -339,11 +341,11 @@ class EventLog:
         self.records: list[Record] = []
         end = last_seq = 0
         if path.exists():
-            for record, end in _scan(path):
+            for record, end in _scan(path):  # noqa: B007
                 if record is not None:
                     self.records.append(record)
                 last_seq += 1
-        self._file = open(path, "ab")
+        self._file = open(path, "ab")  # noqa: SIM115 - open as long as the run
         if self._file.tell() > end:
             self._file.truncate(end)
         self._next_seq = last_seq + 1

@@ -130,7 +130,9 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", KINDS_CLASSIFICATION, True, True, _of_labels("accuracy_score")),
         Metric("balanced_accuracy", KINDS_CLASSIFICATION, True, True, _of_labels("balanced_accuracy_score")),
         Metric("f1", KINDS_CLASSIFICATION, True, True, _binary_or_macro("f1_score")),
-        Metric("f1_macro", KINDS_CLASSIFICATION, True, True, _of_labels("f1_score", average="macro", zero_division=0.0)),
+        Metric(
+            "f1_macro", KINDS_CLASSIFICATION, True, True, _of_labels("f1_score", average="macro", zero_division=0.0)
+        ),
         Metric("precision", KINDS_CLASSIFICATION, True, True, _binary_or_macro("precision_score")),
         Metric("recall", KINDS_CLASSIFICATION, True, True, _binary_or_macro("recall_score")),
         Metric("log_loss", KINDS_CLASSIFICATION, False, False, _log_loss),

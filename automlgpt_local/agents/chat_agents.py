@@ -65,7 +65,12 @@ class ChatAgents:
     # --- turns
     def _decide(self, now: Situation, question: str, slots: dict[str, Any], agent: Agent = "reasoner") -> Answer:
         properties = {"thought": {"type": "string", "maxLength": 300}, **slots}
-        schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+        schema = {
+            "type": "object",
+            "properties": properties,
+            "required": list(properties),
+            "additionalProperties": False,
+        }
         reply = self._turn(agent, now, question, DECISION_TOKENS, schema)
         values = reply.calls[0].arguments if reply.calls else json.loads(reply.text)
         if not isinstance(values, dict):
@@ -129,9 +134,7 @@ def _enum(options: Sequence[Any]) -> dict[str, Any]:
 
 
 def _answer(reply: Reply, values: dict[str, Any], thought: str) -> Answer:
-    return Answer(
-        values, "model", thought, 0, reply.output_tokens, reply.evaluated_tokens, {}, round(reply.seconds, 3)
-    )
+    return Answer(values, "model", thought, 0, reply.output_tokens, reply.evaluated_tokens, {}, round(reply.seconds, 3))
 
 
 @cache

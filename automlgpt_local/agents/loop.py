@@ -5,7 +5,7 @@ The backbone is fixed, the choices inside it are the agents'. Each choice is rec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -51,7 +51,8 @@ class Loop:
 
     # --- explore: the Reasoning agent looks at what it wants to see
     def explore(self) -> None:
-        bench, done = self.bench, []
+        bench = self.bench
+        done: list[str] = []
         bench.start("explore")
         while len(done) < len(TOOLS):
             choice = bench.decide("reasoner", "next_tool", lambda a: a.next_tool(bench.situation(), done))
@@ -90,14 +91,18 @@ class Loop:
         advised, author = dict(by_rule), "recipes"
         first = 0
         for batch in batches([c for c in columns if c.name in names], compact.BATCH):
-            decided = bench.decide(
-                "reasoner", "treatments", lambda a, b=batch, f=first: a.treatments(bench.situation(), b, f),
-                lambda values, b=batch: _check_treatments(values, b),
-            )  # fmt: skip
+            decided = self._decide_treatments(batch, first)
             advised.update({c.name: str(decided.values[f"c{i}"]) for i, c in enumerate(batch)})
             author = decided.by if decided.by != "recipes" else author
             first += len(batch)
         return advised, author  # type: ignore[return-value]
+
+    def _decide_treatments(self, batch: Sequence[ColumnProfile], first: int) -> Decided:
+        bench = self.bench
+        return bench.decide(
+            "reasoner", "treatments", lambda a: a.treatments(bench.situation(), batch, first),
+            lambda values: _check_treatments(values, batch),
+        )  # fmt: skip
 
     def _features(self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation) -> None:
         """The Coding agent's features, in one module, gated as a whole."""
@@ -151,9 +156,7 @@ class Loop:
             untried = self._untried()
             if not untried:
                 return
-            decided = bench.decide(
-                "reasoner", "next_recipe", lambda a, u=untried: a.next_recipe(bench.situation(), self._in_time(u))
-            )
+            decided = self._next_recipe(untried)
             choice = str(decided.values["next"])
             if choice == "own":
                 self._own_solution()
@@ -161,6 +164,12 @@ class Loop:
                 self._try(choice)
             else:
                 return
+
+    def _next_recipe(self, untried: list[str]) -> Decided:
+        bench = self.bench
+        return bench.decide(
+            "reasoner", "next_recipe", lambda a: a.next_recipe(bench.situation(), self._in_time(untried))
+        )
 
     def _untried(self) -> list[str]:
         tried = {e.attempt.recipe for e in self.bench.journal.evaluations if not e.attempt.probe}
@@ -181,7 +190,9 @@ class Loop:
         bench = self.bench
         decided = bench.decide("coder", "params", lambda a: a.params(bench.situation(), bench.recipes[recipe]))
         params = dict(decided.values) or self._variant(recipe) or {}
-        return bench.attempt(lambda: self._draft(recipe, self._title(recipe, params), decided.by, params, decided), share=SAFE_SHARE)
+        return bench.attempt(
+            lambda: self._draft(recipe, self._title(recipe, params), decided.by, params, decided), share=SAFE_SHARE
+        )
 
     def _title(self, recipe: str, params: dict[str, Any]) -> str:
         changed = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in list(params.items())[:4])
@@ -205,16 +216,18 @@ class Loop:
                 return
             error = self._refusal(source)
             if not error:
-                evaluation = bench.attempt(lambda s=source, d=decided: self._own_draft(s, d), share=SAFE_SHARE)
+                evaluation = bench.attempt(self._own_draft(source, decided), share=SAFE_SHARE)
                 if evaluation.status in ("ok", "pruned"):
                     return
                 error = evaluation.error or evaluation.status
             bench.recorder.ambient(CodeRejected(bench.stage, error[-1000:], repairs_left))
             if repairs_left == 0:
                 return
-            decided = bench.decide(
-                "coder", "repair", lambda a, s=source, e=error: a.repair(bench.situation(), s, e)
-            )
+            decided = self._repaired(source, error)
+
+    def _repaired(self, source: str, error: str) -> Decided:
+        bench = self.bench
+        return bench.decide("coder", "repair", lambda a: a.repair(bench.situation(), source, error))
 
     def _refusal(self, source: str) -> str:
         """Why a module may not run; empty when it may."""
@@ -224,9 +237,9 @@ class Loop:
         before = self.bench.journal.prints.get(fingerprint(source) + repr({}))
         return f"It is the same module as attempt {before}." if before else ""
 
-    def _own_draft(self, source: str, decided: Decided) -> Draft:
+    def _own_draft(self, source: str, decided: Decided) -> Callable[[], Draft]:
         number = sum(e.attempt.recipe.startswith("own") for e in self.bench.journal.evaluations) + 1
-        return Draft(
+        return lambda: Draft(
             source, f"own_{number}", "a solution of the Coder's own", decided.by, {}, self.columns, None,
             decided.chosen_tokens, decided.probabilities,
         )  # fmt: skip
@@ -240,11 +253,14 @@ class Loop:
             candidates = self._candidates()
             if not candidates:
                 return "no model has hyper-parameters to tune"
-            decided = bench.decide("reasoner", "next_tune", lambda a, c=candidates: self._next_tune(a, c))
+            decided = self._decide_tune(candidates)
             recipe = str(decided.values["next"])
             if recipe == "stop":
                 return str(decided.values.get("evidence", ""))
             self._tune_once(recipe)
+
+    def _decide_tune(self, candidates: list[str]) -> Decided:
+        return self.bench.decide("reasoner", "next_tune", lambda a: self._next_tune(a, candidates))
 
     def _next_tune(self, advisor: Advisor, candidates: list[str]) -> Answer:
         """The advisor's choice. Stopping needs evidence: a model's wish to stop counts once the search is calm."""
@@ -279,7 +295,9 @@ class Loop:
         tries = len(bench.journal.of_recipe(recipe))
         variant = self._variant(recipe)
         if variant is not None:
-            bench.attempt(lambda: self._draft(recipe, self._title(recipe, variant), "recipes", variant), share=SAFE_SHARE)
+            bench.attempt(
+                lambda: self._draft(recipe, self._title(recipe, variant), "recipes", variant), share=SAFE_SHARE
+            )
             return
         if tries % 3 == 1:
             decided = bench.decide("coder", "params", lambda a: a.params(bench.situation(), bench.recipes[recipe]))

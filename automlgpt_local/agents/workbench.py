@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +173,9 @@ class Workbench:
 
         share: of the room, what this attempt may take at most. Raises StopSearchError when no time is left for it.
         """
-        if self.task.trials is not None and not probe:
-            if sum(not e.attempt.probe for e in self.journal.evaluations) >= self.task.trials:
-                raise StopSearchError("trials", f"{self.task.trials} trials are done")
+        done = sum(not e.attempt.probe for e in self.journal.evaluations)
+        if self.task.trials is not None and not probe and done >= self.task.trials:
+            raise StopSearchError("trials", f"{done} trials are done")
         written = self.recorder.step(CodeWritten, lambda: self._write(make_draft, probe, needed_s))
         allowed = self._allowed(written)
         source = self.evaluator.solution_path(written.attempt).read_text(encoding="utf-8")

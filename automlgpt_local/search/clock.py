@@ -9,7 +9,7 @@ CLOSING_S = 1.0
 
 
 class Clock:
-    """Counts from `started_at` (CLOCK_MONOTONIC, so that the caller's start counts) and from what earlier sittings used."""
+    """Counts from `started_at` (CLOCK_MONOTONIC: the caller's start counts), on top of what earlier sittings used."""
 
     def __init__(self, limit_s: float, started_at: float | None = None, used_before_s: float = 0.0) -> None:
         self.limit_s = limit_s

@@ -87,7 +87,9 @@ class Evaluator:
             for event in self._run_folds(attempt, pending, seconds, finished, best_losses):
                 finished[event.fold] = event
         events = [finished[f.index] for f in folds if f.index in finished]
-        done = self._recorder.step(AttemptFinished, lambda: self._finish(attempt, folds, events), attempt=attempt.number)
+        done = self._recorder.step(
+            AttemptFinished, lambda: self._finish(attempt, folds, events), attempt=attempt.number
+        )
         losses = tuple(self.metric.loss(s) for s in done.fold_scores)
         seconds_each = [e.seconds for e in events if e.status == "ok"]
         return Evaluation(
@@ -156,7 +158,9 @@ class Evaluator:
             "seed": self.workspace.task.seed,
         }
         read = (solution, data / "development.feather", holdout, fold.folder)
-        limits = Limits(wall_s=seconds * 1.25 + 2.0, memory_mib=self._memory_mib // self.parallel, threads=self.threads_per_fold)
+        limits = Limits(
+            wall_s=seconds * 1.25 + 2.0, memory_mib=self._memory_mib // self.parallel, threads=self.threads_per_fold
+        )
         job = Job("fold", spec, work, tuple(p for p in read if p.exists()), limits)
         try:
             return self.sandbox.run(job, cancelled=self._control.interrupted)
@@ -214,7 +218,7 @@ class Evaluator:
 
         path = self.fold_file(attempt.number, fold.index)
         torn = path.with_suffix(".part.npz")
-        arrays = {"valid": valid.astype(np.float32)}
+        arrays: dict[str, Any] = {"valid": valid.astype(np.float32)}
         if holdout is not None:
             arrays["holdout"] = holdout.astype(np.float32)
         with open(torn, "wb") as file:

@@ -24,8 +24,8 @@ class Tuner:
         self._spaces: dict[str, dict[str, Any]] = {}  # recipe -> parameter -> Optuna distribution
 
     def suggest(
-        self, recipe: str, solution: Path, columns: dict[str, list[str]], history: Sequence[tuple[dict[str, Any], float]],
-        number: int,
+        self, recipe: str, solution: Path, columns: dict[str, list[str]],
+        history: Sequence[tuple[dict[str, Any], float]], number: int,
     ) -> dict[str, Any] | None:  # fmt: skip
         """history: (hyper-parameters, loss) of earlier attempts of this recipe. number: of the attempt to come."""
         import optuna
@@ -83,7 +83,7 @@ def _answer(trial: Any, question: dict[str, Any]) -> dict[str, Any]:
         low, high = int(question["low"]), int(question["high"])
         return {"value": trial.suggest_int(name, low, high, step=step, log=bool(question.get("log")))}
     if kind == "float":
-        low, high = float(question["low"]), float(question["high"])
-        step = None if question.get("step") is None else float(question["step"])
-        return {"value": trial.suggest_float(name, low, high, step=step, log=bool(question.get("log")))}
+        bounds = float(question["low"]), float(question["high"])
+        grain = None if question.get("step") is None else float(question["step"])
+        return {"value": trial.suggest_float(name, *bounds, step=grain, log=bool(question.get("log")))}
     raise ValueError(f"unknown question {kind!r}")

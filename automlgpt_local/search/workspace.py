@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from automlgpt_local.data.load import Table
-from automlgpt_local.data.resolve import class_labels
 from automlgpt_local.data.splits import Splits, make_splits
+from automlgpt_local.data.target import Dataset
 from automlgpt_local.metrics import METRICS, Metric
 from automlgpt_local.task import TaskSpec
 
@@ -39,38 +38,18 @@ class Fold:
 
 
 class Workspace:
-    """Rows without a target are not in here. `y`: (n_rows,) class codes or floats; `development` and `holdout` index it."""
+    """Rows with a target. `y`: (n_rows,) class codes or floats; `development` and `holdout` are positions in it."""
 
-    def __init__(self, run_dir: Path, task: TaskSpec, table: Table) -> None:
-        import numpy as np
-        import pandas as pd
-
-        self.run_dir, self.task = run_dir, task
+    def __init__(self, run_dir: Path, task: TaskSpec, dataset: Dataset) -> None:
+        self.run_dir, self.task, self.dataset = run_dir, task, dataset
         self.metric: Metric = METRICS[task.metric]
-        frame = table.frame[table.frame[task.target].notna()].reset_index(drop=True)
-        target = frame[task.target]
-        self.classes: list[str] = []
-        if task.kind == "regression":
-            self.y: np.ndarray = pd.to_numeric(target, errors="coerce").to_numpy(dtype=float)
-            frame, self.y = frame[np.isfinite(self.y)].reset_index(drop=True), self.y[np.isfinite(self.y)]
-        else:
-            self.classes = class_labels(target, task.positive)
-            codes = {label: code for code, label in enumerate(self.classes)}
-            self.y = target.astype(str).map(codes).to_numpy(dtype=np.int64)
-        self.weight: np.ndarray | None = None
-        if task.weight:
-            self.weight = pd.to_numeric(frame[task.weight], errors="coerce").fillna(0.0).to_numpy(dtype=float)
-        self.splits: Splits = make_splits(task, self.y, frame)
-        self.features = self.only_features(frame)
+        self.features, self.y, self.weight = dataset.features, dataset.y, dataset.weight
+        self.classes = list(dataset.classes)
+        self.splits: Splits = make_splits(task, self.y, group=dataset.group, time=dataset.time)
         self.development, self.holdout = self.splits.development, self.splits.holdout
         self.data_dir = run_dir / "work" / "data"
         self.folds: list[Fold] = []
         self.probes: list[Fold] = []
-
-    def only_features(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """The columns that a model may use: not the target, nor what the task sets aside."""
-        aside = {self.task.target, self.task.weight, self.task.group, *self.task.ignore}
-        return frame[[c for c in frame.columns if c not in aside]]
 
     @property
     def n_classes(self) -> int:
@@ -139,7 +118,9 @@ class Workspace:
             np.save(folder / "y.npy", self.y)
         return folder
 
-    def context(self, columns: dict[str, list[str]], *, seed: int, threads: int, seconds: float | None) -> dict[str, Any]:
+    def context(
+        self, columns: dict[str, list[str]], *, seed: int, threads: int, seconds: float | None
+    ) -> dict[str, Any]:
         """`ctx` of the solution contract, less `n_rows`, which depends on the fit."""
         return {
             "kind": self.task.kind,

@@ -8,10 +8,12 @@ from automlgpt_local.task import TaskSpec
 
 def target(task: TaskSpec, profile: Profile) -> str:
     facts = profile.target
-    if facts is None:
-        return f"{task.target}: no facts"
     if task.kind == "regression":
-        return f"{task.target}: {facts.min:.6g} to {facts.max:.6g}, mean {facts.mean:.6g}, skew {facts.skew:.2f}"
-    total = sum(facts.classes.values()) or 1
-    shares = ", ".join(f"{label!r} {count / total:.1%}" for label, count in list(facts.classes.items())[:8])
-    return f"{task.target}: {len(facts.classes)} classes ({shares})"
+        told = ", ".join(
+            f"{name} {facts[name]:.4g}" for name in ("min", "mean", "max", "skew") if facts.get(name) is not None
+        )
+        return f"{task.target}: {told}"
+    classes: dict[str, int] = facts.get("classes", {})
+    total = sum(classes.values()) or 1
+    shares = ", ".join(f"{label!r} {count / total:.1%}" for label, count in list(classes.items())[:8])
+    return f"{task.target}: {len(classes)} classes ({shares})"

@@ -1,0 +1,128 @@
+"""The engine as a process: its run folder's lock, its command channel, its exit code.
+
+stdout: one JSON line per event. stdin: one JSON line per command; its end means that the parent is gone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from automlgpt_local import __version__, offline
+from automlgpt_local.engine.session import Session
+from automlgpt_local.errors import AutoMLGPTError, ResumeError
+from automlgpt_local.events import Commanded, EventLog, Failed, Resumed, SessionStarted
+from automlgpt_local.exits import INTERNAL, INTERRUPTED, exit_code
+from automlgpt_local.search.clock import Clock
+from automlgpt_local.search.control import Control
+from automlgpt_local.search.recorder import Recorder, StopSearchError
+from automlgpt_local.task import Request
+
+
+def main(argv: Sequence[str]) -> int:
+    options = _options(argv)
+    run_dir: Path = options.run_dir
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the client hears Ctrl+C and sends `stop`
+    offline.enforce()
+    lock = _lock(run_dir)
+    log = EventLog(run_dir / "events.jsonl")
+    request = Request.from_json(json.loads((run_dir / "request.json").read_text(encoding="utf-8")))
+    clock = Clock(_limit_s(log, request), options.started_at, log.used_s)
+    recorder = Recorder(log, clock, _emit)
+    control = Control(recorder, asks=request.approve == "ask")
+    session = Session(run_dir, request, recorder, control, _emit_token)
+    try:
+        if log.records:
+            recorder.ambient(Resumed(__version__, request.time_limit_s))
+        else:
+            recorder.ambient(session.started(run_dir.name))
+        if not options.detach:
+            threading.Thread(target=_listen, args=(control, session), daemon=True, name="commands").start()
+        return session.run()
+    except StopSearchError:
+        return INTERRUPTED
+    except AutoMLGPTError as error:
+        code = exit_code(error)
+        recorder.ambient(Failed(type(error).__name__, error.message, error.hint, code))
+        return code
+    except Exception as error:
+        traceback.print_exc()
+        hint = f"The details are in {run_dir / 'engine.log'}; the run can be resumed."
+        recorder.ambient(Failed(type(error).__name__, str(error)[:2000], hint, INTERNAL))
+        return INTERNAL
+    finally:
+        session.close()
+        log.close()
+        lock.close()
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m automlgpt_local.engine")
+    parser.add_argument("run_dir", type=Path)
+    parser.add_argument("--started-at", type=float, default=time.monotonic(), help="CLOCK_MONOTONIC seconds")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--detach", action="store_true", help="go on without a parent")
+    options = parser.parse_args(argv)
+    options.run_dir = options.run_dir.resolve()
+    return options
+
+
+def _lock(run_dir: Path) -> IO[str]:
+    file = open(run_dir / "lock", "w")  # noqa: SIM115 - open as long as the process lives
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise ResumeError(f"{run_dir} is in use by a running engine.", "Wait for its end, or stop it.") from error
+    return file
+
+
+def _limit_s(log: EventLog, request: Request) -> float:
+    """The budget as last asked for, with the extensions since then."""
+    limit_s, asked_s = request.time_limit_s, None
+    extended_s = 0.0
+    for record in log.records:
+        event = record.event
+        if isinstance(event, SessionStarted | Resumed):
+            if asked_s is not None and event.limit_s != asked_s:
+                extended_s = 0.0
+            asked_s = event.limit_s
+        elif isinstance(event, Commanded) and event.command == "extend":
+            extended_s += float(event.values.get("seconds", 0.0))
+    return limit_s if asked_s is not None and asked_s != limit_s else limit_s + extended_s
+
+
+def _emit(line: str) -> None:
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except (BrokenPipeError, ValueError):
+        pass  # the reader is gone; the log has it
+
+
+def _emit_token(agent: str, text: str) -> None:
+    _emit(json.dumps({"type": "token", "agent": agent, "text": text}, ensure_ascii=False))
+
+
+def _listen(control: Control, session: Session) -> None:
+    for line in sys.stdin:
+        try:
+            command = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(command, dict):
+            control.put(command)
+    control.abandoned.set()
+    # A step that does not look up in time must not keep the machine busy for nobody.
+    time.sleep(5.0)
+    session.close()
+    os._exit(INTERRUPTED)

@@ -1,0 +1,329 @@
+"""A run from its request to its exported model. Every line between two recorded steps is deterministic."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automlgpt_local import __version__
+from automlgpt_local.agents.workbench import write_durably
+from automlgpt_local.errors import AutoMLGPTError, BudgetError, DeniedError, NoModelError
+from automlgpt_local.events import (
+    Agent,
+    Exported,
+    Finished,
+    Profiled,
+    SessionStarted,
+    SplitMade,
+    Stopped,
+    TaskResolved,
+    Token,
+    Warned,
+)
+from automlgpt_local.exits import DONE, INTERRUPTED
+from automlgpt_local.search.control import Control
+from automlgpt_local.search.recorder import Recorder
+from automlgpt_local.task import Request, TaskSpec
+
+if TYPE_CHECKING:
+    from automlgpt_local.agents.advisor import Advisor
+    from automlgpt_local.artifacts.export import Member
+    from automlgpt_local.data.load import Table
+    from automlgpt_local.data.profile import Profile
+    from automlgpt_local.llm.backend import Backend
+    from automlgpt_local.sandbox.runner import Sandbox
+    from automlgpt_local.search.closing import Closing, FittedMember
+    from automlgpt_local.search.evaluate import Evaluation
+    from automlgpt_local.search.workspace import Workspace
+
+
+class Session:
+    def __init__(
+        self,
+        run_dir: Path,
+        request: Request,
+        recorder: Recorder,
+        control: Control,
+        on_token: Callable[[str, str], None],
+    ) -> None:
+        self.run_dir, self.request, self.recorder, self.control = run_dir, request, recorder, control
+        self._on_token = on_token
+        self._sandbox: Sandbox | None = None
+        self._backend: Backend | None = None
+        self._opening: list[threading.Thread] = []
+        self._problem: AutoMLGPTError | None = None
+
+    # --- life
+    def started(self, run_id: str) -> SessionStarted:
+        from automlgpt_local.agents.chat_agents import prompts_sha256
+
+        return SessionStarted(run_id, __version__, self.request.model, "", prompts_sha256(), self.request.time_limit_s)
+
+    def close(self) -> None:
+        """End the child processes."""
+        for part in (self._sandbox, self._backend):
+            if part is not None:
+                part.close()
+
+    def run(self) -> int:
+        """The whole run. Returns the exit code; raises AutoMLGPTError for what the user must know."""
+        self._open_children()
+        table, task = self._resolve()
+        workspace, profile = self._prepare(table, task)
+        pool, stopped = self._search(task, workspace, profile)
+        return self._finish(table, task, workspace, profile, pool, stopped)
+
+    def _open_children(self) -> None:
+        """The sandbox's broker and the model load while the table is read."""
+
+        def open_sandbox() -> None:
+            from automlgpt_local.data.machine import available_memory_mib, available_threads
+            from automlgpt_local.sandbox.runner import Sandbox
+
+            threads = self.request.threads or available_threads()
+            memory_mib = self.request.memory_mib or available_memory_mib() // 2
+            self._sandbox = Sandbox(threads, memory_mib, unsafe=not self.request.sandbox)
+            self._sandbox.start()
+
+        def open_model() -> None:
+            from automlgpt_local.data.machine import available_threads
+            from automlgpt_local.llm.open import open_backend
+
+            threads = self.request.threads or available_threads()
+            self._backend = open_backend(self.request.model, threads, self.request.seed)
+
+        for opener in (open_sandbox, open_model):
+            thread = threading.Thread(target=self._guarded, args=(opener,), daemon=True)
+            thread.start()
+            self._opening.append(thread)
+
+    def _guarded(self, opener: Callable[[], None]) -> None:
+        try:
+            opener()
+        except AutoMLGPTError as error:
+            self._problem = error
+
+    def _children(self) -> tuple[Sandbox, Backend | None]:
+        for thread in self._opening:
+            thread.join()
+        if self._problem is not None:
+            raise self._problem
+        assert self._sandbox is not None
+        return self._sandbox, self._backend
+
+    # --- what is asked, what the data are
+    def _resolve(self) -> tuple[Table, TaskSpec]:
+        from automlgpt_local.data.load import load
+        from automlgpt_local.data.resolve import resolve
+
+        request = self.request
+        table = load(request.data, target=request.target, sep=request.sep, sheet=request.sheet)
+        event = self.recorder.step(TaskResolved, lambda: TaskResolved(resolve(request, table).to_json()))
+        task = TaskSpec.from_json(event.task)
+        if not self.recorder.replaying and task.source.get("time_limit_s") == "ask":
+            self.recorder.clock.limit_s = task.time_limit_s
+        if self._first_sitting():
+            for warning in task.warnings:
+                self.recorder.ambient(Warned(warning))
+        return table, task
+
+    def _first_sitting(self) -> bool:
+        return not any(isinstance(r.event, Profiled) for r in self.recorder.log.records)
+
+    def _prepare(self, table: Table, task: TaskSpec) -> tuple[Workspace, Profile]:
+        from dataclasses import replace
+
+        from automlgpt_local.data.profile import Profile, profile
+        from automlgpt_local.data.target import make_dataset
+        from automlgpt_local.search.workspace import Workspace
+
+        first = self._first_sitting()
+        dataset = make_dataset(table, task)
+        event = self.recorder.step(
+            Profiled,
+            lambda: Profiled(profile(dataset.features, dataset.y, classes=dataset.classes, seed=task.seed).to_json()),
+        )
+        found = Profile.from_json(event.profile)
+        if found.leaks and self.request.leaks == "drop":
+            task = replace(task, ignore=(*task.ignore, *found.leaks))
+            dataset = make_dataset(table, task)
+            found = replace(found, columns=[c for c in found.columns if not c.leak])
+        elif found.leaks and first:
+            for name, reason in found.leaks.items():
+                self.recorder.ambient(
+                    Warned(f"Column {name!r} may give the answer away ({reason}). To leave it out: --leaks drop.")
+                )
+        write_durably(self.run_dir / "task.json", _pretty(task.to_json()))
+        write_durably(self.run_dir / "schema.json", _pretty(dataset.schema.to_json()))
+        workspace = Workspace(self.run_dir, task, dataset)
+        split = SplitMade(
+            workspace.splits.strategy, len(workspace.splits.folds), len(workspace.development), len(workspace.holdout),
+            table.fingerprint,
+        )  # fmt: skip
+        self.recorder.step(SplitMade, lambda: split, fingerprint=table.fingerprint)
+        workspace.write()
+        return workspace, found
+
+    # --- the search
+    def _search(self, task: TaskSpec, workspace: Workspace, profile: Profile) -> tuple[list[Evaluation], Stopped]:
+        from automlgpt_local.agents.loop import Loop
+        from automlgpt_local.agents.workbench import Workbench
+        from automlgpt_local.recipes import load as load_recipes
+        from automlgpt_local.search.blend import Blender
+        from automlgpt_local.search.evaluate import Evaluator
+        from automlgpt_local.search.portfolio import order
+        from automlgpt_local.search.tune import Tuner
+
+        sandbox, backend = self._children()
+        evaluator = Evaluator(workspace, sandbox, self.recorder, self.control, task.memory_mib)
+        recipes = {
+            name: r for name, r in load_recipes().items()
+            if task.kind in r.kinds and (not task.only or r.family in task.only) and r.family not in task.never
+        }  # fmt: skip
+        self.blender = Blender(evaluator, self.recorder.clock.limit_s, task.ensemble)
+        bench = Workbench(
+            task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
+            backend.count_tokens if backend is not None else lambda text: 0,
+        )  # fmt: skip
+        portfolio = order(
+            task.kind, task.metric, len(workspace.development), workspace.features.shape[1], workspace.n_classes,
+            _kind_shares(profile), tuple(recipes),
+        )  # fmt: skip
+        stopped = Loop(bench, portfolio, Tuner(evaluator, task.seed)).run()
+        pool = bench.journal.pool()
+        self.evaluator = evaluator
+        if not pool and not self.control.abandoned.is_set():
+            if any(e.status == "rejected" for e in bench.journal.evaluations):
+                raise DeniedError(
+                    "No module was allowed to run, so there is no model.", "Answer with `a`, or use --approve auto."
+                )
+            if self.recorder.clock.left_s() < 1.0:
+                raise BudgetError(
+                    f"The time limit of {self.recorder.clock.limit_s:.0f} s was over before a first model was ready.",
+                    "Go on with `automlgpt sessions resume` and a longer --time-limit.",
+                )
+            errors = "; ".join(
+                sorted({e.error.strip().splitlines()[-1] for e in bench.journal.evaluations if e.error.strip()})
+            )
+            raise NoModelError(f"No attempt gave a valid model. {errors[:1000]}", "attempts/*/stdout.txt tells more.")
+        return pool, stopped
+
+    def _advisor(self, backend: Backend | None, task: TaskSpec) -> Advisor:
+        from automlgpt_local.agents.chat_agents import ChatAgents
+        from automlgpt_local.agents.fill_in import FillInAgents
+        from automlgpt_local.agents.rules import RuleAdvisor
+
+        if backend is None:
+            return RuleAdvisor()
+        if backend.info.dialect == "compact":
+            return FillInAgents(backend, "random" if self.request.model == "random" else "model", task.seed)
+        return ChatAgents(backend, self.request.ask or "", task.seed, self._token)
+
+    def _token(self, agent: Agent, text: str) -> None:
+        token = Token(agent, text)
+        self._on_token(token.agent, token.text)
+
+    # --- the ending
+    def _finish(
+        self,
+        table: Table,
+        task: TaskSpec,
+        workspace: Workspace,
+        profile: Profile,
+        pool: list[Evaluation],
+        stopped: Stopped,
+    ) -> int:
+        from automlgpt_local.events import StageStarted
+        from automlgpt_local.search.closing import Closing
+
+        if self.control.abandoned.is_set():
+            return INTERRUPTED
+        recorder = self.recorder
+        closing = Closing(self.evaluator, recorder, self.control, self.blender, pool)
+        recorder.note(StageStarted("ensemble"))
+        chosen = closing.choose()
+        rule = closing.decision()
+        recorder.note(StageStarted("holdout"))
+        holdout = closing.score_holdout(chosen, rule)
+        recorder.note(StageStarted("refit"))
+        test = self._test_rows(table, workspace)
+        members = closing.refit(None if test is None else test[list(workspace.features.columns)])
+        if not members:
+            raise NoModelError(
+                "No member could be fitted on all rows in the time left.", "Resume with a longer --time-limit."
+            )
+        recorder.note(StageStarted("export"))
+        recorder.step(Exported, lambda: self._export(task, workspace, profile, members, rule, test, closing))
+        code = INTERRUPTED if stopped.reason == "user" else DONE
+        score = chosen.score if chosen.kept else chosen.single_score
+        shutil.rmtree(self.run_dir / "work", ignore_errors=True)
+        recorder.step(
+            Finished,
+            lambda: Finished(
+                score, holdout.score if holdout else None, task.metric, round(recorder.clock.used_s(), 2), code
+            ),
+        )
+        return code
+
+    def _test_rows(self, table: Table, workspace: Workspace) -> Any:
+        if self.request.test is None:
+            return None
+        from automlgpt_local.data.load import load
+
+        schema = workspace.dataset.schema
+        return load(self.request.test, schema=schema).frame
+
+    def _export(
+        self, task: TaskSpec, workspace: Workspace, profile: Profile, members: list[FittedMember], rule: dict[str, Any],
+        test: Any, closing: Closing,
+    ) -> Exported:  # fmt: skip
+        from automlgpt_local.artifacts.export import export
+        from automlgpt_local.artifacts.manifest import write_manifest
+        from automlgpt_local.artifacts.plots import Evidence
+        from automlgpt_local.artifacts.predictions import write_predictions
+        from automlgpt_local.artifacts.report import write_report
+
+        id_column = next((c.name for c in profile.columns if c.kind == "id"), None)
+        files = export(
+            self.run_dir, task, workspace.dataset.schema, [self._member(m) for m in members],
+            features=list(workspace.features.columns), classes=workspace.classes, id_column=id_column,
+            decision=rule or None,
+        )  # fmt: skip
+        if test is not None:
+            blended = sum(m.weight * m.test for m in members if m.test is not None)
+            files.append(
+                write_predictions(
+                    self.run_dir / "predictions.csv", blended, classes=workspace.classes, decision=rule or None,
+                    ids=test.get(id_column),
+                )
+            )  # fmt: skip
+        rows = self.evaluator.validated_rows()
+        Evidence(workspace.y_development[rows], closing.blender.blended(), tuple(workspace.classes)).save(self.run_dir)
+        files += write_report(self.run_dir)
+        files.append(write_manifest(self.run_dir))
+        return Exported(sorted(str(p.relative_to(self.run_dir)) for p in files))
+
+    def _member(self, fitted: FittedMember) -> Member:
+        from automlgpt_local.artifacts.export import Member
+
+        attempt = fitted.evaluation.attempt
+        source = self.evaluator.solution_path(attempt.number).read_text(encoding="utf-8")
+        return Member(
+            attempt.number, attempt.title, source, fitted.params, fitted.ctx, fitted.model, fitted.weight,
+            int(fitted.ctx["seed"]),
+        )  # fmt: skip
+
+
+def _kind_shares(profile: Profile) -> dict[str, float]:
+    """Share of each kind of column, for the portfolio's choice."""
+    total = max(1, len(profile.columns))
+    kinds = [c.kind for c in profile.columns]
+    return {kind: kinds.count(kind) / total for kind in set(kinds)}
+
+
+def _pretty(values: dict[str, Any]) -> str:
+    return json.dumps(values, indent=1, ensure_ascii=False) + "\n"
