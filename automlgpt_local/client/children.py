@@ -20,7 +20,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 def preview(request: Request, pipe: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
-    """What a table holds and what a run would make of it, in steps: `table`, then `profile`, then `task`.
+    """What a table holds and what a run would make of it, in steps: `table`, then `task`, then `profile`.
 
     Each step is {"step": name, ...}; see client/preview.py. Raises the AutoMLGPTError of the child.
     """

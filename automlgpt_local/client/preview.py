@@ -1,6 +1,6 @@
 """`python -m automlgpt_local.client.preview`: a request as JSON on stdin, what its table holds as JSON lines on stdout.
 
-Lines: {"step": "table", rows, columns, head: [[text]]}, {"step": "profile", profile}, {"step": "task", task}, or
+Lines: {"step": "table", rows, columns, head: [[text]]}, {"step": "task", task}, {"step": "profile", profile}, or
 {"step": "error", error, message, hint} as the last one.
 """
 
@@ -17,6 +17,21 @@ CELL_CHARACTERS = 120
 def _say(step: str, **values: Any) -> None:
     sys.stdout.write(json.dumps({"step": step, **values}, ensure_ascii=True, default=str) + "\n")
     sys.stdout.flush()
+
+
+def _profile_against(table: Any, task: Any) -> Any:
+    """The profile of the features, with each column's association with the target."""
+    from automlgpt_local.data.profile import profile
+
+    column = table.frame[task.target] if task.kind == "regression" else table.exact(task.target)
+    rows = column.notna().to_numpy()
+    features = table.frame.loc[rows].drop(columns=[task.target])
+    if task.kind == "regression":
+        import pandas as pd
+
+        return profile(features, pd.to_numeric(column[rows], errors="coerce").fillna(0.0).to_numpy(dtype="float64"))
+    codes, classes = column[rows].factorize(sort=True)
+    return profile(features, codes, classes=tuple(map(str, classes)))
 
 
 def main() -> int:
@@ -38,11 +53,11 @@ def main() -> int:
 
         try:
             task = resolve(request, table)
-        except AutoMLGPTError as error:
-            _say("profile", profile=profile(table, None).to_json())
-            raise error
-        _say("profile", profile=profile(table, task).to_json())
+        except AutoMLGPTError:
+            _say("profile", profile=profile(table.frame).to_json())
+            raise
         _say("task", task=task.to_json())
+        _say("profile", profile=_profile_against(table, task).to_json())
     except AutoMLGPTError as error:
         _say("error", error=type(error).__name__, message=error.message, hint=error.hint)
     return 0

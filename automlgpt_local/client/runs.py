@@ -49,17 +49,22 @@ def write_durably(path: Path, text: str) -> None:
         os.close(folder)
 
 
+def check_out(path: Path) -> Path:
+    """The same path, absent or an empty folder. Raises UsageError."""
+    if path.exists() and not path.is_dir():
+        raise UsageError(f"--out {path} is a file.", "Name a folder that does not exist yet.")
+    if path.is_dir() and any(path.iterdir()):
+        raise UsageError(f"--out {path} is not empty.", "Name a folder that does not exist yet, or an empty one.")
+    return path
+
+
 def new_run_dir(out: str | Path | None = None) -> Path:
     """A fresh, empty run folder: `out` itself, or a new one where the settings say. Raises UsageError."""
     if out is None:
         stem = time.strftime("%Y%m%d-%H%M%S")
         path = Path(settings.load().runs_dir).expanduser().absolute() / f"{stem}-{secrets.token_hex(2)}"
     else:
-        path = Path(out).expanduser().absolute()
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"--out {path} is a file.", "Name a folder that does not exist yet.")
-        if path.is_dir() and any(path.iterdir()):
-            raise UsageError(f"--out {path} is not empty.", "Name a folder that does not exist yet, or an empty one.")
+        path = check_out(Path(out).expanduser().absolute())
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -108,10 +108,12 @@ class RunView:
 
     def _session_started(self, e: ev.SessionStarted) -> None:
         self.run_id, self.model, self.sandbox, self.doing = e.run_id, e.model, e.sandbox, "reading the data"
+        self.limit_s = e.limit_s
 
     def _resumed(self, e: ev.Resumed) -> None:
         self.stopped = self.finished = self.failed = self.approval = None
         self.paused = False
+        self.limit_s = e.limit_s or self.limit_s
         self.doing = "finding its place in the log"
 
     def _task_resolved(self, e: ev.TaskResolved) -> None:

@@ -1,0 +1,189 @@
+"""`automlgpt models`: what is here, what could be, and how to carry models to a machine without a network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from automlgpt_local.cli.options import json_option, print_json, print_table
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB" if count else ""
+
+
+def _progress(what: str) -> Callable[[int, int], None]:
+    """A line on stderr that changes in place on a terminal; a line each ten percent otherwise."""
+    import sys
+
+    told = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal told
+        share = 100 * done // total if total else 100
+        live = sys.stderr.isatty()
+        if share == told or (not live and share // 10 == told // 10):
+            return
+        told = share
+        click.echo(f"\r{what}: {share} % of {_size(total)}" if live else f"{what}: {share} %", nl=not live, err=True)
+        if live and done >= total:
+            click.echo(err=True)
+
+    return show
+
+
+@click.group("models", short_help="Models: list, show, import, verify, export, remove, try.")
+def command() -> None:
+    """The GGUF models that the two agents may run on."""
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """Models on this machine, then those of the catalogue that could be brought here."""
+    from automlgpt_local.llm import catalog
+
+    rows = catalog.list_models()
+    if as_json:
+        print_json(rows)
+        return
+    table = [[str(r["name"]), "here" if r["here"] else "not here", str(r.get("source", "")),
+              _size(int(r.get("bytes") or 0)), str(r.get("role", "")), str(r.get("licence", ""))] for r in rows]  # fmt: skip
+    print_table(["NAME", "STATE", "FROM", "SIZE", "FOR", "LICENCE"], table)
+
+
+@command.command("show")
+@click.argument("model")
+@json_option
+def show(model: str, as_json: bool) -> None:
+    """Catalogue entry, file and header of MODEL (a name or a GGUF file)."""
+    from automlgpt_local.llm import catalog
+
+    values = catalog.show(model)
+    if as_json:
+        print_json(values)
+        return
+    print_table(["WHAT", "VALUE"], [[k, str(v)] for k, v in values.items() if v not in ("", None, {})])
+
+
+@command.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--name", default="", help="What to call it; left out: its file name.")
+@click.option("--link", is_flag=True, help="Leave the file where it is instead of copying it.")
+def import_command(source: Path, name: str, link: bool) -> None:
+    """Take SOURCE, a GGUF file or a folder with its parts, into the models of this user."""
+    from automlgpt_local.errors import UsageError
+    from automlgpt_local.llm import catalog
+
+    if not source.exists():
+        raise UsageError(f"There is no {source}.", "Name a .gguf file, or the folder of its parts.")
+    entry = catalog.import_(source, name, link=link, progress=_progress("importing"))
+    click.echo(f"Use it: automlgpt run DATA.csv --target COL --model {entry.name}", err=True)
+    click.echo(entry.name)
+
+
+@command.command("verify")
+@click.argument("model")
+@json_option
+def verify(model: str, as_json: bool) -> None:
+    """Hash the files of MODEL again and compare with what was recorded."""
+    from automlgpt_local.errors import ModelError
+    from automlgpt_local.llm import catalog
+
+    found = catalog.verify(model, progress=_progress("hashing"))
+    if as_json:
+        print_json(found)
+    else:
+        state = {True: "as recorded", False: "CHANGED", None: "no hash was ever recorded"}[found["ok"]]
+        click.echo(f"{found['name']}: {state}\n{found['sha256']}  {found['path']}")
+    if found["ok"] is False:
+        raise ModelError(f"The files of {found['name']} are not what was recorded.", "Import the model again.")
+
+
+@command.command("export")
+@click.argument("model")
+@click.argument("folder", type=click.Path(path_type=Path))
+def export(model: str, folder: Path) -> None:
+    """Copy MODEL and its checksums into FOLDER, to be carried to another machine."""
+    from automlgpt_local.llm import catalog
+
+    for path in catalog.export(model, folder, progress=_progress("copying")):
+        click.echo(str(path))
+
+
+@command.command("rm")
+@click.argument("model")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def remove(model: str, yes: bool) -> None:
+    """Delete an imported model; a file that was only linked stays."""
+    from automlgpt_local.llm import catalog
+
+    if not yes:
+        click.confirm(f"Forget the model {model}, and delete our copy of it?", abort=True, err=True)
+    click.echo(f"deleted {catalog.remove(model)}", err=True)
+
+
+def _one_choice(backend: Any) -> Any:
+    from automlgpt_local.llm.backend import Choice
+
+    return backend.fill("reasoner", ["The answer to both is "], [Choice("answer", ("yes", "no"))], timeout_s=120.0)
+
+
+@command.command("check")
+@click.argument("model", default="nano")
+@json_option
+def check(model: str, as_json: bool) -> None:
+    """Load MODEL in its walled process and let it make one decision."""
+    from automlgpt_local.llm.open import open_backend
+
+    started = time.monotonic()
+    backend = open_backend(model)
+    if backend is None:
+        click.echo("none: runs on recipes alone, nothing to load")
+        return
+    try:
+        filled, info = _one_choice(backend), backend.info
+    finally:
+        backend.close()
+    values = {"name": info.name, "dialect": info.dialect, "context_tokens": info.context_tokens,
+              "load_and_decide_s": round(time.monotonic() - started, 2), "ok": bool(filled.values)}  # fmt: skip
+    if as_json:
+        print_json(values)
+    else:
+        print_table(["WHAT", "VALUE"], [[k, str(v)] for k, v in values.items()])
+
+
+@command.command("bench")
+@click.argument("model", default="nano")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Cores to use.")
+@json_option
+def bench(model: str, threads: int, as_json: bool) -> None:
+    """Tokens per second of MODEL here: reading a prompt, and writing."""
+    from automlgpt_local.errors import ModelError
+    from automlgpt_local.llm.backend import Text
+    from automlgpt_local.llm.open import open_backend
+
+    backend = open_backend(model, threads=threads)
+    if backend is None or model == "random":
+        raise ModelError(f"{model!r} computes no tokens.", "Name a model of `automlgpt models list`.")
+    try:
+        _one_choice(backend)
+        room = min(512, backend.info.context_tokens // 3)
+        prompt = ["The table has many columns. " * max(1, room // 8)]
+        read = backend.fill("reasoner", prompt, ["Go"], timeout_s=300.0)
+        write = backend.fill("reasoner", prompt, ["Go", Text("text", "\0", 64)], temperature=1.0, timeout_s=300.0)
+        values = {
+            "name": backend.info.name, "threads": threads,
+            "read_tokens_per_s": round(read.evaluated_tokens / max(read.seconds, 1e-9), 1),
+            "write_tokens_per_s": round(write.chosen_tokens / max(write.seconds, 1e-9), 1),
+        }  # fmt: skip
+    finally:
+        backend.close()
+    if as_json:
+        print_json(values)
+    else:
+        print_table(["WHAT", "VALUE"], [[k, str(v)] for k, v in values.items()])
