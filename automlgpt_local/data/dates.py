@@ -9,7 +9,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
-_TIME = r"(?P<time>[T\s]\s*\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?(?P<half>\s*[ap]m)?(?P<zone>\s*(?:Z|UTC|[+-]\d{2}:?\d{2}))?)?"
+_TIME = (
+    r"(?P<time>[T\s]\s*\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?(?P<half>\s*[ap]m)?"
+    r"(?P<zone>\s*(?:Z|UTC|[+-]\d{2}:?\d{2}))?)?"
+)
 
 # Pattern of the day, its strptime format. "{a}/{b}" stands for day and month in the order that the values show.
 _DAYS: tuple[tuple[str, str], ...] = (
@@ -65,7 +68,7 @@ def _full_format(fmt: str, found: list[re.Match[str]]) -> str:
     times = {tuple(bool(m[part]) for part in ("time", "seconds", "fraction", "half", "zone")) for m in found}
     if times == {(False,) * 5}:
         return fmt
-    shapes = {
+    shapes: dict[tuple[bool, ...], str] = {
         (True, True, False, False, False): "%H:%M:%S",
         (True, False, False, False, False): "%H:%M",
         (True, True, True, False, False): "%H:%M:%S.%f",

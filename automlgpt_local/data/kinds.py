@@ -60,8 +60,9 @@ def _counts_up(values: np.ndarray) -> bool:
 
 def _are_day_numbers(values: np.ndarray) -> bool:
     """20141013: year, month, day."""
-    days = values[:: max(1, len(values) // 1000)].astype("int64")
-    month, day = days // 100 % 100, days % 100
+    days: np.ndarray = values[:: max(1, len(values) // 1000)].astype("int64")
+    month: np.ndarray = days // 100 % 100
+    day: np.ndarray = days % 100
     return bool((month >= 1).all() and (month <= 12).all() and (day >= 1).all() and (day <= 31).all())
 
 

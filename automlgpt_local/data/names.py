@@ -14,6 +14,11 @@ def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
 
 
+def tokens(name: str) -> list[str]:
+    """The words of a column's name in lower case: customerID -> customer, id."""
+    return [t.lower() for t in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
+
+
 def find_column(name: str, columns: Sequence[str]) -> str | None:
     """The column of that name; failing that, the only one that differs in case, blanks or punctuation."""
     if name in columns:

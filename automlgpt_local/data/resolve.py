@@ -1,4 +1,4 @@
-"""From what a person said to a TaskSpec: flag > plain words > what the data show > default, each answer with its source."""
+"""From what was said to a TaskSpec: flag > plain words > what the data show > default, each answer with its source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from automlgpt_local.data.names import metric_name, near_names, resolve_column
 from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.data.schema import as_number
 from automlgpt_local.data.splits import holdout_share
-from automlgpt_local.data.target import POSITIVE_WORDS, class_labels, guess_kind
+from automlgpt_local.data.target import POSITIVE_WORDS, class_labels, guess_kind, target_text
 from automlgpt_local.errors import DataError, UsageError
 from automlgpt_local.metrics import DEFAULT_METRIC, METRICS
 from automlgpt_local.task import Kind, Request, Source, TaskSpec
@@ -48,17 +48,21 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     """What the run will do. Raises UsageError or DataError for what cannot be, or, when strict, for every doubt."""
     notes = _Notes(request.strict)
     for message in table.warnings:
-        notes.doubt(message, "") if "looks like data" in message else notes.warn(message)
+        if "looks like data" in message:
+            notes.doubt(message, "")
+        else:
+            notes.warn(message)
     columns = list(table.schema.columns)
     asked = parse_ask(request.ask, columns) if request.ask else Asked()
     for message in asked.warnings:
         notes.doubt(message, "")
     target = _target(request, asked, table, notes)
     exact_class = request.positive if request.positive is not None else asked.positive
-    values, exact = _target_values(table, target, exact_class)
+    values, _ = target_text(table, target, exact_class)
     metric = _metric_asked(request, asked, notes)
-    kind = _kind(request, asked, values, metric, target, notes)
-    values = _checked_rows(values, kind, target, notes)
+    numbers = as_number(values, table.schema.decimal)
+    kind = _kind(request, asked, values, numbers, metric, notes)
+    values = _checked_rows(numbers if kind == "regression" else values, values, kind, target, notes)
     metric = _metric(metric, kind, values, notes)
     group = _column("group", request.group, asked.group, columns, target, notes)
     time = _column("time", request.time, asked.time, columns, target, notes)
@@ -153,16 +157,6 @@ def _header(path: str) -> list[str]:
     return list(load(Path(path)).schema.columns)
 
 
-def _target_values(table: Table, target: str, positive: str | None) -> tuple[pd.Series, bool]:
-    """The target as the text of the file. A positive label that pandas takes for missing makes it a class."""
-    values = table.exact(target)
-    if positive is not None and positive not in set(values.dropna().unique()):
-        literal = table.with_target(target, "text", exact=True).frame[target]
-        if positive in set(literal.dropna().unique()):
-            return literal, True
-    return values, False
-
-
 def _metric_asked(request: Request, asked: Asked, notes: _Notes) -> str | None:
     flag = metric_name(request.metric) if request.metric is not None else None
     if request.metric is not None and flag is None:
@@ -175,45 +169,46 @@ def _metric_asked(request: Request, asked: Asked, notes: _Notes) -> str | None:
     return flag or asked.metric
 
 
-def _kind(request: Request, asked: Asked, values: pd.Series, metric: str | None, target: str, notes: _Notes) -> Kind:
-    unique = values.dropna().unique()
+def _kind(
+    request: Request, asked: Asked, values: pd.Series, numbers: pd.Series, metric: str | None, notes: _Notes
+) -> Kind:
+    """values: the target as text; numbers: the same as numbers."""
+    n_unique = int(values.nunique())
     said = request.kind or asked.kind
     if said is not None:
         notes.source["kind"] = "flag" if request.kind else "ask"
-        if said == "binary" and len(unique) > 2:
+        if said == "binary" and n_unique > 2:
             raise UsageError(
-                f"The target {target!r} has {len(unique)} classes, so the task is not binary.",
+                f"The target {values.name!r} has {n_unique} different values, so the task is not binary.",
                 "Leave --kind out, or use multiclass.",
             )
-        if said == "multiclass" and len(unique) == 2:
-            notes.warn(f"The target {target!r} has two classes: the task is binary.")
+        if said == "multiclass" and n_unique == 2:
+            notes.warn(f"The target {values.name!r} has two classes: the task is binary.")
             return "binary"
         return said
     notes.source["kind"] = "inferred"
-    guess = guess_kind(values)
+    guess = guess_kind(values, numbers)
     if metric is not None and guess.kind not in METRICS[metric].kinds:
-        if METRICS[metric].kinds == ("regression",) and as_number(values.dropna()).notna().all():
+        if METRICS[metric].kinds == ("regression",) and numbers.notna().sum() == values.notna().sum():
             return "regression"
-        if "multiclass" in METRICS[metric].kinds and len(unique) <= MOST_CLASSES:
+        if "multiclass" in METRICS[metric].kinds and n_unique <= MOST_CLASSES:
             return "multiclass"
     elif guess.doubt and metric is None:
-        notes.doubt(f"About the target {target!r}: {guess.doubt}.", "Say which with --kind.")
+        notes.doubt(f"About the target {values.name!r}: {guess.doubt}.", "Say which with --kind.")
     return guess.kind
 
 
-def _checked_rows(values: pd.Series, kind: Kind, target: str, notes: _Notes) -> pd.Series:
+def _checked_rows(values: pd.Series, text: pd.Series, kind: Kind, target: str, notes: _Notes) -> pd.Series:
+    """The targets that are there. values: text for classes, numbers for regression; text: as the file has them."""
+    unread = values.isna() & text.notna()
+    if unread.sum() > 0.1 * text.notna().sum():
+        raise UsageError(
+            f"The target {target!r} is not a number in {int(unread.sum())} of {int(text.notna().sum())} rows "
+            f"(for example {str(text[unread].iloc[0])[:40]!r}).",
+            "Use --kind multiclass for classes, or clean the column.",
+        )
     missing = int(values.isna().sum())
     kept = values.dropna()
-    if kind == "regression":
-        numbers = as_number(kept)
-        bad = int(numbers.isna().sum())
-        if bad > 0.1 * len(kept):
-            example = str(kept[numbers.isna()].iloc[0])[:40]
-            raise UsageError(
-                f"The target {target!r} is not a number in {bad} of {len(kept)} rows (for example {example!r}).",
-                "Use --kind multiclass for classes, or clean the column.",
-            )
-        missing, kept = missing + bad, numbers.dropna()
     if len(kept) == 0:
         raise DataError(f"The target {target!r} is empty in every row.", "Name another column with --target.")
     if missing:
@@ -236,7 +231,8 @@ def _checked_rows(values: pd.Series, kind: Kind, target: str, notes: _Notes) -> 
         rare = rare[rare < 5]
         if len(rare):
             notes.warn(
-                f"{len(rare)} class(es) have fewer than 5 rows (such as {str(rare.index[-1])[:40]!r}); expect little of them."
+                f"{len(rare)} class(es) have fewer than 5 rows (such as {str(rare.index[-1])[:40]!r}); "
+                "expect little of them."
             )
     return kept
 

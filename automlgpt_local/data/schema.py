@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -44,7 +45,7 @@ class Schema:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Schema:
         known = {f.name for f in fields(cls)}
-        kept = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
         return cls(**kept)
 
     @property
@@ -84,9 +85,14 @@ def as_number(values: pd.Series, decimal: str = ".") -> pd.Series:
     """Numbers as float64; what cannot be read, and what is too large for float32, is missing."""
     if pd.api.types.is_timedelta64_dtype(values):
         values = values.dt.total_seconds()
-    if decimal != "." and not pd.api.types.is_numeric_dtype(values):
-        values = values.astype("str").str.replace(decimal, ".", regex=False)
-    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    plain = decimal == "." or pd.api.types.is_numeric_dtype(values)
+    numbers = pd.to_numeric(values if plain else values.where(values.isna()), errors="coerce").astype("float64")
+    unread = numbers.isna() & values.notna()
+    if unread.any():  # "$1,234.50", "35 %", decimal commas
+        thousands = "," if decimal == "." else "."
+        text = values[unread].astype("str").str.replace(rf"[\s$€£¥₹%{thousands}]", "", regex=True)
+        again = pd.to_numeric(text.str.replace(decimal, ".", regex=False), errors="coerce")
+        numbers[unread] = again.astype("float64")
     return numbers.where(numbers.abs() < 3e38)
 
 
@@ -101,7 +107,7 @@ def as_text(values: pd.Series) -> pd.Series:
     return values.astype("str").where(values.notna())
 
 
-def conform(frame: pd.DataFrame, columns: dict[str, str], decimal: str = ".") -> pd.DataFrame:
+def conform(frame: pd.DataFrame, columns: Mapping[str, str], decimal: str = ".") -> pd.DataFrame:
     """The named columns in this order, "number" as float64 and "text" as str. Raises ValueError when one is absent."""
     absent = [name for name in columns if name not in frame.columns]
     if absent:

@@ -119,8 +119,7 @@ def open_bytes(path: Path, compression: str | None) -> IO[bytes]:
     openers: dict[str, Callable[[Any], Any]] = {"gzip": gzip.open, "xz": lzma.open, "bz2": bz2.open}
     if compression == "zip":
         return zipfile.ZipFile(path).open(_zip_member(path))
-    opener: Callable[[Any], Any] = openers[compression] if compression else lambda p: open(p, "rb")
-    file: IO[bytes] = opener(path)
+    file: IO[bytes] = openers[compression](path) if compression else path.open("rb")
     return file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,8 @@ def _strata(task: TaskSpec, y: np.ndarray) -> np.ndarray:
     if task.kind != "regression":
         return np.asarray(y, dtype=int)
     edges = np.unique(np.quantile(y, np.linspace(0, 1, TARGET_BINS + 1)[1:-1]))
-    return np.searchsorted(edges, y, side="right")
+    bins: np.ndarray = np.searchsorted(edges, y, side="right")
+    return bins
 
 
 def _parts(strata: np.ndarray, group: np.ndarray | None, n_parts: int, seed: int) -> list[np.ndarray]:
@@ -130,7 +132,8 @@ def _group_parts(group: np.ndarray, n_parts: int, seed: int) -> list[np.ndarray]
     sizes = np.bincount(group)
     order = np.random.default_rng(seed).permutation(len(sizes))
     order = order[np.argsort(-sizes[order], kind="stable")]
-    part_of, filled = np.zeros(len(sizes), dtype=int), np.zeros(n_parts)
+    part_of: np.ndarray = np.zeros(len(sizes), dtype=int)
+    filled: np.ndarray = np.zeros(n_parts)
     for g in order:
         part_of[g] = filled.argmin()
         filled[part_of[g]] += sizes[g]
@@ -145,7 +148,7 @@ def _one_part(strata: np.ndarray, group: np.ndarray | None, share: float, seed: 
 
 
 def _by_time(time: np.ndarray, share: float, n_rows: int) -> Splits:
-    """The latest rows are locked away; each fold trains on the past of its validation rows. Equal times stay together."""
+    """The latest rows are locked away; a fold trains on the past of its validation rows. Equal times stay together."""
     order = np.argsort(np.where(np.isnan(time), -np.inf, time), kind="stable")
     ordered = time[order]
 
@@ -162,7 +165,7 @@ def _by_time(time: np.ndarray, share: float, n_rows: int) -> Splits:
     n_folds = min(5, max(1, fold_count(end)))
     first = 0.8 if n_folds == 1 else 0.4
     bounds = [cut(round(end * (first + (1 - first) * k / n_folds))) for k in range(n_folds)] + [end]
-    folds = [(np.arange(a), np.arange(a, b)) for a, b in zip(bounds, bounds[1:]) if 0 < a < b]
+    folds = [(np.arange(a), np.arange(a, b)) for a, b in itertools.pairwise(bounds) if 0 < a < b]
     if not folds:
         raise DataError("The time column has too few different times to validate on the future.", "Leave --time out.")
     return Splits("time-ordered", development, holdout, folds)

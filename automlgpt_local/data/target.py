@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from automlgpt_local.data.load import Table
-from automlgpt_local.data.schema import Schema, as_number
+from automlgpt_local.data.schema import DEFAULT_MISSING, Schema, as_number
 from automlgpt_local.task import Kind, TaskSpec
 
 MOST_INTEGER_CLASSES = 15
@@ -43,7 +43,7 @@ def feature_names(task: TaskSpec, columns: Sequence[str]) -> list[str]:
 def make_dataset(table: Table, task: TaskSpec) -> Dataset:
     """The rows with a target, their features, and the target as codes or floats."""
     classification = task.kind != "regression"
-    exact = table.schema.exact_target and table.schema.target == task.target
+    exact = classification and target_text(table, task.target, task.positive)[1]
     table = table.with_target(task.target, "text" if classification else "number", exact=exact)
     target = table.frame[task.target]
     rows = np.flatnonzero(target.notna().to_numpy())
@@ -64,6 +64,16 @@ def make_dataset(table: Table, task: TaskSpec) -> Dataset:
     time = None if task.time is None else time_order(frame[task.time])
     features = frame[feature_names(task, list(frame.columns))]
     return Dataset(features, y, classes, rows, table.schema, weight, group, time)
+
+
+def target_text(table: Table, target: str, positive: str | None = None) -> tuple[pd.Series, bool]:
+    """The target as the text of the file; whether "NA" and the like are classes: a positive label of that name says so."""
+    values = table.exact(target)
+    if positive is not None and positive in DEFAULT_MISSING and positive not in set(values.dropna().unique()):
+        literal = table.with_target(target, "text", exact=True).frame[target]
+        if positive in set(literal.dropna().unique()):
+            return literal, True
+    return values, False
 
 
 def encode(target: pd.Series, classes: Sequence[str]) -> np.ndarray:
@@ -120,20 +130,17 @@ class Guess:
     doubt: str = ""
 
 
-def guess_kind(target: pd.Series) -> Guess:
-    """Binary, multiclass or regression from the exact text of a target. target: (n_rows,) str, missing NaN."""
-    values = target.dropna()
-    unique = values.unique()
-    if len(unique) <= 2:
+def guess_kind(values: pd.Series, numbers: pd.Series) -> Guess:
+    """Binary, multiclass or regression. values: (n_rows,) exact text, missing NaN; numbers: the same as float64."""
+    present = values.notna()
+    n_unique = int(values[present].nunique())
+    if n_unique <= 2:
         return Guess("binary")
-    numbers = pd.to_numeric(pd.Series(unique).astype("str"), errors="coerce").to_numpy(dtype="float64")
-    readable = np.isfinite(numbers)
-    if readable.mean() < 0.9:
+    if numbers[present].notna().mean() < 0.9:
         return Guess("multiclass")
-    whole = bool((numbers[readable] % 1 == 0).all())
-    if not whole:
+    if (numbers.dropna() % 1 != 0).any():
         return Guess("regression")
-    if len(unique) <= MOST_INTEGER_CLASSES and len(values) >= 5 * len(unique):
-        doubt = f"it has {len(unique)} different whole numbers, which were taken as classes; they may be amounts (--kind regression)"
+    if n_unique <= MOST_INTEGER_CLASSES and present.sum() >= 5 * n_unique:
+        doubt = f"it has {n_unique} different whole numbers, taken as classes; amounts are --kind regression"
         return Guess("multiclass", doubt)
     return Guess("regression")
