@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tomllib
 from collections.abc import Callable
@@ -54,7 +53,7 @@ def nano_path() -> Path:
 
 
 def list_models() -> list[dict[str, Any]]:
-    """Every model that can be named: {name, here, path, dialect, bytes, licence, role, memory_gib, …}, those here first."""
+    """Every model that can be named: {name, here, path, dialect, bytes, licence, role, …}, those here first."""
     rows = []
     if nano_path().is_file():
         rows.append({**resolve(NANO).to_json(), "here": True, "role": "both"})
@@ -116,8 +115,8 @@ def resolve(name_or_path: str) -> ModelEntry:
         row = catalogue()[name_or_path]
         raise ModelError(
             f"The model {name_or_path} is in the catalogue, but not on this machine.",
-            f"Fetch {row.get('file', 'its GGUF')} of {row.get('repository', 'its repository')} where there is a network, "
-            f"then: automlgpt models import FILE --name {name_or_path}",
+            f"Fetch {row.get('file', 'its GGUF')} of {row.get('repository', 'its repository')} "
+            f"where there is a network, then: automlgpt models import FILE --name {name_or_path}",
         )
     raise ModelError(
         f"No model is called {name_or_path!r}, and there is no such file.",
@@ -179,7 +178,7 @@ def import_(source: Path, name: str = "", *, link: bool = False, progress: Progr
     }  # fmt: skip
     temporary = folder / "model.json.part"
     temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(temporary, folder / "model.json")
+    temporary.replace(folder / "model.json")
     return resolve(name)
 
 
@@ -254,7 +253,7 @@ def _copy(source: Path, target: Path | None, done: int, total: int, progress: Pr
             if out:
                 out.close()
     if temporary and target:
-        os.replace(temporary, target)
+        temporary.replace(target)
     return digest.hexdigest()
 
 

@@ -1,10 +1,119 @@
-"""A chat turn inside the worker."""
+"""A chat turn inside the worker: template, prompt tokens that are only appended to, the token loop."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from automlgpt_local.errors import BackendError
+from automlgpt_local.llm.decode import generate
+from automlgpt_local.llm.sampling import Sampler, SamplingOptions
+from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag
+
+_CONTROL = 1 << 3  # LLAMA_TOKEN_ATTR_CONTROL
+_KEPT_PREFIXES = 4
+_MIN_ANSWER_TOKENS = 16
 
 
 class ChatLoop:
     def __init__(self, runtime: Any) -> None:
         self._runtime = runtime
+        self._template: ChatTemplate | None = None
+        self._control: re.Pattern[str] | None = None
+        self._written: dict[str, list[tuple[str, list[int]]]] = {}  # agent -> prompts and answers with their tokens
+
+    def turn(self, request: dict[str, Any], send: Callable[[str], None]) -> dict[str, Any]:
+        """Fields of a Reply before it is taken apart, as `reply.parse_reply` reads them."""
+        runtime = self._runtime
+        agent, before = request["agent"], runtime.evaluated_tokens
+        prompt = self.render(request["messages"], **request.get("variables", {}))
+        tokens = self._tokens(agent, prompt)
+        room = runtime.context_tokens - len(tokens)
+        if room < _MIN_ANSWER_TOKENS:
+            raise BackendError(
+                f"the prompt of {len(tokens)} tokens leaves no room in a context of {runtime.context_tokens}",
+                "Shorten the conversation, or give the model a larger context.",
+            )
+        grammar, close_tag = None, open_tag(prompt)
+        if request.get("schema") is not None:
+            from automlgpt_local.llm.grammar import Grammar
+
+            grammar = Grammar.for_schema(runtime, request["schema"])
+        sequence = runtime.sequence(agent)
+        sequence.start(tokens)
+        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
+        options = SamplingOptions(**{name: request[name] for name in names if name in request})
+        try:
+            written = generate(
+                runtime,
+                sequence,
+                Sampler(options),
+                max_tokens=min(request["max_tokens"], room),
+                stops=tuple(request.get("stops", ())),
+                grammar=grammar,
+                grammar_after=close_tag,
+                on_text=send,
+            )
+        finally:
+            if grammar is not None:
+                grammar.close()
+        self._remember(agent, prompt, tokens, written.text, written.tokens)
+        return {
+            "text": written.text,
+            "finish": written.finish,
+            "thinking": bool(close_tag),
+            "prompt_tokens": len(tokens),
+            "evaluated_tokens": runtime.evaluated_tokens - before,
+            "output_tokens": len(written.tokens),
+        }
+
+    def render(self, messages: Sequence[Turn], **variables: Any) -> str:
+        if self._template is None:
+            self._template = self._load_template()
+        clean = [{**message, "content": self._inert(message["content"])} for message in messages]
+        return self._template.render(clean, **variables)
+
+    def _load_template(self) -> ChatTemplate:
+        runtime = self._runtime
+        own = runtime.metadata("tokenizer.chat_template")
+        source = choose_template(own, lambda text: len(runtime.tokenize(text)) == 1)
+
+        def text_of(token: int) -> str:
+            return str(runtime.piece(token).decode("utf-8", "replace")) if token >= 0 else ""
+
+        api = runtime.api
+        bos, eos = text_of(api.llama_vocab_bos(runtime.vocab)), text_of(api.llama_vocab_eos(runtime.vocab))
+        return ChatTemplate(source, bos=bos, eos=eos)
+
+    def _inert(self, content: str) -> str:
+        """Text that spells a control token of this model gets a space into it, so it stays text."""
+        if self._control is None:
+            api, vocab = self._runtime.api, self._runtime.vocab
+            names = [
+                self._runtime.piece(token).decode("utf-8", "replace")
+                for token in range(self._runtime.n_vocab)
+                if api.llama_vocab_get_attr(vocab, token) & _CONTROL
+            ]
+            longest_first = sorted((name for name in names if len(name) > 2), key=len, reverse=True)
+            self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        return self._control.sub(lambda match: f"{match[0][0]} {match[0][1:]}", content)
+
+    def _tokens(self, agent: str, prompt: str) -> list[int]:
+        """What was evaluated before keeps its tokens; only what was added is split anew."""
+        runtime = self._runtime
+        begins = [(text, tokens) for text, tokens in self._written.get(agent, []) if prompt.startswith(text)]
+        if begins:
+            text, tokens = max(begins, key=lambda pair: len(pair[0]))
+            return [*tokens, *runtime.tokenize(prompt[len(text) :])]
+        tokens = list(runtime.tokenize(prompt))
+        bos = list(runtime.bos_tokens())
+        return tokens if tokens[: len(bos)] == bos else bos + tokens
+
+    def _remember(self, agent: str, prompt: str, tokens: list[int], text: str, written: list[int]) -> None:
+        spelled = b"".join(map(self._runtime.piece, written)).decode("utf-8", "replace")
+        kept = self._written.setdefault(agent, [])
+        kept.append((prompt, tokens))
+        if spelled == text:  # no stop string cut a token apart
+            kept.append((prompt + text, tokens + written))
+        del kept[: -2 * _KEPT_PREFIXES]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence as Seq
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -158,7 +159,7 @@ def option_paths(slot: Choice, paths: dict[str, tuple[int, ...]], end: tuple[int
 
 def _is_prefix_free(paths: dict[str, tuple[int, ...]]) -> bool:
     ordered = sorted(paths.values())
-    return all(second[: len(first)] != first for first, second in zip(ordered, ordered[1:]))
+    return all(second[: len(first)] != first for first, second in pairwise(ordered))
 
 
 def template_from_json(parts: list[Any]) -> list[str | Choice | Text]:

@@ -1,4 +1,4 @@
-"""A model of this machine, served by a worker process. Starts at once, loads in the background, restarts after a death."""
+"""A model of this machine in a worker process: starts at once, loads in the background, restarts after a death."""
 
 from __future__ import annotations
 

@@ -1,11 +1,185 @@
-"""Taking a chat model's answer apart: thought, code, calls. Whatever the text, the result is a `Reply`."""
+"""Taking a chat model's answer apart: thought, code, calls. Whatever the text is, the result is a `Reply`.
+
+An answer that was to follow a schema and does not has no call; `json_problems` says why, in words for the model.
+"""
 
 from __future__ import annotations
 
+import ast
+import json
+import re
 from typing import Any
 
-from automlgpt_local.llm.backend import Reply
+from automlgpt_local.llm.backend import Call, Reply
+from automlgpt_local.llm.schema import problems
+from automlgpt_local.llm.toolcalls import find_calls
+
+MAX_CODE_CHARACTERS = 200_000
+_THOUGHTS = (("<think>", "</think>"), ("<thought>", "</thought>"), ("[THINK]", "[/THINK]"),
+             ("<|channel>thought", "<channel|>"))  # fmt: skip
+_HARMONY = re.compile(r"<\|channel\|>")
+_HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^\n`]*$")
+_PYTHON = {"", "python", "py", "python3", "ipython", "tool_code"}
 
 
 def parse_reply(answer: dict[str, Any], schema: dict[str, Any] | None, *, seconds: float) -> Reply:
-    raise NotImplementedError
+    """`answer`: text, finish, and where known thinking, prompt_tokens, evaluated_tokens, output_tokens."""
+    raw = answer["text"]
+    if _HARMONY.search(raw):
+        thought, text, calls = _harmony(raw)
+    else:
+        thought, text = split_thought(raw, opened=bool(answer.get("thinking")))
+        text, calls = find_calls(text)
+    if schema is not None:
+        value = parse_json(text)
+        arguments = value if isinstance(value, dict) else {"value": value}
+        calls = [] if json_problems(text, schema) else [Call("json", arguments)]
+    return Reply(
+        text=text,
+        thought=thought,
+        code=None if schema is not None else find_code(text),
+        calls=tuple(calls),
+        finish="timeout" if answer["finish"] == "timeout" else "length" if answer["finish"] == "length" else "stop",
+        prompt_tokens=answer.get("prompt_tokens", 0),
+        evaluated_tokens=answer.get("evaluated_tokens", 0),
+        output_tokens=answer.get("output_tokens", 0),
+        seconds=seconds,
+    )
+
+
+# --- reasoning
+def split_thought(text: str, *, opened: bool = False) -> tuple[str, str]:
+    """(thought, the rest). `opened`: the prompt ended within a reasoning block, which, without an end, is all."""
+    thoughts = []
+    for begin, end in _THOUGHTS:
+        if (opened or begin not in text) and end in text and not _begins_before(text, begin, end):
+            inner, text = text.split(end, 1)  # its beginning was part of the prompt
+            thoughts.append(inner)
+            opened = False
+    if opened:
+        return text.strip(), ""
+    for begin, end in _THOUGHTS:
+        while (start := text.find(begin)) >= 0:
+            inner, closed, after = text[start + len(begin) :].partition(end)
+            if not closed and start > 0:  # a tag within prose, not a block
+                break
+            thoughts.append(inner)
+            text = text[:start] + after
+    for _, end in _THOUGHTS:
+        text = text.replace(end, "")
+    if not thoughts:
+        return "", text
+    return "\n".join(part.strip() for part in thoughts).strip(), text.lstrip()
+
+
+def _begins_before(text: str, begin: str, end: str) -> bool:
+    at = text.find(begin)
+    return 0 <= at < text.find(end)
+
+
+def _harmony(raw: str) -> tuple[str, str, list[Call]]:
+    """Channels of gpt-oss: analysis is thought, final is text, commentary with a recipient is a call."""
+    thoughts: list[str] = []
+    texts: list[str] = []
+    calls: list[Call] = []
+    for segment in _HARMONY.split(raw)[1:]:
+        header, marked, body = segment.partition("<|message|>")
+        if not marked:
+            header, body = "final", segment
+        body = _HARMONY_END.split(body, maxsplit=1)[0]
+        recipient = re.search(r"to=(?:functions\.)?([\w.]+)", header)
+        arguments = parse_json(body) if recipient else None
+        if recipient and isinstance(arguments, dict):
+            calls.append(Call(recipient[1], arguments))
+        elif header.strip().startswith("analysis"):
+            thoughts.append(body.strip())
+        else:
+            texts.append(body)
+    return "\n".join(thoughts), "\n".join(texts), calls
+
+
+# --- code
+def fenced_blocks(text: str) -> list[tuple[str, str]]:
+    """(language, code) of every fence in order; one without an end goes to the end of the text."""
+    blocks = []
+    lines: list[str] = []
+    mark, language = "", ""
+    for line in text.splitlines():
+        match = _FENCE.match(line)
+        if not mark and match:
+            mark, language, lines = match[1], match[2].lower(), []
+        elif mark and match and not match[2] and match[1][0] == mark[0] and len(match[1]) >= len(mark):
+            blocks.append((language, "\n".join(lines)))
+            mark = ""
+        elif mark:
+            lines.append(line)
+    if mark:
+        blocks.append((language, "\n".join(lines)))
+    return blocks
+
+
+def find_code(text: str) -> str | None:
+    """The last block of Python, else the whole text if it is a Python program, else None."""
+    blocks = fenced_blocks(text[-MAX_CODE_CHARACTERS:] if len(text) > MAX_CODE_CHARACTERS else text)
+    tagged = [code for language, code in blocks if language in _PYTHON - {""} and code.strip()]
+    plain = [code for language, code in blocks if language == "" and code.strip()]
+    if tagged or plain:
+        return (tagged or plain)[-1].strip("\n") + "\n"
+    return text.strip() + "\n" if not blocks and is_program(text) else None
+
+
+def is_program(text: str) -> bool:
+    """Does all of it parse as Python and define, import or assign something? Prose of one word parses too."""
+    if len(text) > MAX_CODE_CHARACTERS:
+        return False
+    try:
+        body = ast.parse(text.strip()).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign)
+    return any(isinstance(statement, kinds) for statement in body)
+
+
+# --- JSON
+class _Nothing:
+    pass
+
+
+NOTHING = _Nothing()
+
+
+def parse_json(text: str) -> Any:
+    """The first JSON value in `text`, fenced, with prose around or with trailing commas; NOTHING when there is none."""
+    blocks = [code for language, code in fenced_blocks(text) if language in ("json", "")]
+    for candidate in [text, *blocks]:
+        value = _loads(candidate.strip())
+        if value is not NOTHING:
+            return value
+    starts = [match.start() for match in re.finditer(r"[{\[]", text)][:64]
+    decoder = json.JSONDecoder()
+    for start in starts:
+        try:
+            value, _ = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict | list):
+            return value
+    return NOTHING
+
+
+def _loads(text: str) -> Any:
+    for attempt in (text, re.sub(r",(\s*[}\]])", r"\1", text)):
+        try:
+            return json.loads(attempt)
+        except (ValueError, RecursionError):
+            continue
+    return NOTHING
+
+
+def json_problems(text: str, schema: dict[str, Any]) -> list[str]:
+    """Why `text` is no answer to `schema`, in words for the model that wrote it; empty when it is one."""
+    value = parse_json(text)
+    if value is NOTHING:
+        return ["the answer is not JSON, or was cut short"]
+    return problems(value, schema)

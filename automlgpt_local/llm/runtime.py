@@ -1,7 +1,7 @@
 """One model and one context in this process, a sequence per agent, and nothing evaluated twice.
 
 A `Sequence` is told the whole list of tokens that must precede the next one; it keeps what its part of the KV cache
-shares with that list, takes the rest of a prefix from a neighbour with the same adapter, and evaluates only what is new.
+shares with that list, takes more of it from a neighbour with the same adapter, and evaluates only what is new.
 """
 
 from __future__ import annotations
@@ -106,9 +106,9 @@ class Runtime:
         return adapter
 
     def _make_batch(self) -> None:
-        self._batch_tokens = (ctypes.c_int32 * N_BATCH)()
-        self._batch_positions = (ctypes.c_int32 * N_BATCH)()
-        self._batch_outputs = (ctypes.c_int8 * N_BATCH)()
+        self._batch_tokens: Any = (ctypes.c_int32 * N_BATCH)()
+        self._batch_positions: Any = (ctypes.c_int32 * N_BATCH)()
+        self._batch_outputs: Any = (ctypes.c_int8 * N_BATCH)()
         one_each = (ctypes.c_int32 * N_BATCH)(*([1] * N_BATCH))
         id_type = ctypes.POINTER(ctypes.c_int32)
         self._batches = []
@@ -235,7 +235,7 @@ class Runtime:
             count = len(part)
             first = start + offset
             self._batch_tokens[:count] = part
-            self._batch_positions[:count] = range(first, first + count)
+            self._batch_positions[:count] = list(range(first, first + count))
             last = offset + count == len(tokens)
             self._batch_outputs[count - 1] = 1 if last else 0
             batch.n_tokens = count
@@ -274,7 +274,8 @@ class Runtime:
         pointer = self.api.llama_get_logits_ith(self._context, -1)
         if not pointer:
             raise BackendError("llama.cpp gave no logits")
-        return np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+        logits: np.ndarray = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+        return logits
 
     def close(self) -> None:
         self.api.llama_free(self._context)
@@ -326,7 +327,7 @@ class Sequence:
             self._cut(len(self.evaluated) - (count - from_pending))
 
     def logits(self) -> np.ndarray:
-        """Logits of the token that follows all others, shape (n_vocab,). Raises BackendError when they are no numbers."""
+        """Logits of the token that follows, shape (n_vocab,). Raises BackendError when they are no numbers."""
         if not self.pending and self.evaluated:
             tail = self.evaluated[-1]
             self._cut(len(self.evaluated) - 1)

@@ -110,4 +110,5 @@ def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
 def _best(logits: np.ndarray, count: int) -> np.ndarray:
     if count >= len(logits):
         return np.arange(len(logits))
-    return np.argpartition(logits, len(logits) - count)[-count:]
+    best: np.ndarray = np.argpartition(logits, len(logits) - count)[-count:]
+    return best

@@ -28,8 +28,8 @@ class Asked:
 class ScriptedBackend:
     """Answers in order, one per call, whoever asks.
 
-    A mapping gives the slots of a fill (a slot that it leaves out takes its first option, or an empty text), a string or
-    a Reply is a chat turn, an exception is raised. Raises BackendError when no answer is left.
+    A mapping gives the slots of a fill (one that it leaves out takes its first option, or an empty text), a string
+    or a Reply is a chat turn, an exception is raised. Raises BackendError when no answer is left.
     """
 
     def __init__(

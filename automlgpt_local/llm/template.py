@@ -1,0 +1,137 @@
+"""A model's own chat template, rendered in an immutable Jinja sandbox: it comes with the file, so it is not trusted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from automlgpt_local.errors import BackendError, ModelError
+
+Turn = Mapping[str, Any]  # {"role", "content"}
+
+MAX_PROMPT_CHARACTERS = 8_000_000
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+PLAIN = (
+    "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+
+
+class ChatTemplate:
+    """Raises ModelError when the template does not even compile."""
+
+    def __init__(self, source: str, *, bos: str = "", eos: str = "") -> None:
+        import jinja2
+
+        self.source = source
+        self._tokens = {"bos_token": bos, "eos_token": eos, "unk_token": "", "pad_token": ""}
+        try:
+            self._template = _environment().from_string(_without_generation_marks(source))
+        except (jinja2.TemplateError, RecursionError) as error:
+            raise ModelError(
+                f"The model's chat template does not compile: {error}", "Use another GGUF of this model."
+            ) from error
+
+    def render(self, messages: Sequence[Turn], **variables: Any) -> str:
+        """The prompt up to where the answer begins. Raises BackendError.
+
+        A template that refuses a system message or two turns of one role is asked again with those folded together.
+        """
+        problem: Exception | None = None
+        for form in (messages, _merged(messages), _merged(_without_system(messages))):
+            try:
+                return self._render(form, variables)
+            except BackendError:
+                raise
+            except Exception as error:  # a template can raise anything
+                problem = problem or error
+        raise BackendError(f"the model's chat template failed: {type(problem).__name__}: {problem}")
+
+    def _render(self, messages: Sequence[Turn], variables: Mapping[str, Any]) -> str:
+        parts, size = [], 0
+        context = {"add_generation_prompt": True, **self._tokens, **variables}
+        for part in self._template.generate(messages=[dict(message) for message in messages], **context):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_PROMPT_CHARACTERS:
+                raise BackendError("the model's chat template writes without end")
+        return "".join(parts)
+
+
+def choose_template(own: str | None, has_token: Callable[[str], bool]) -> str:
+    """The file's own template, else ChatML if its tokens exist, else a plain transcript."""
+    if own and own.strip():
+        return own
+    return CHATML if has_token("<|im_start|>") and has_token("<|im_end|>") else PLAIN
+
+
+def open_tag(prompt: str) -> str:
+    """The closing tag of a reasoning block that the prompt itself has opened, or an empty string."""
+    for begin, end in (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thought>", "</thought>")):
+        if prompt.rstrip().endswith(begin):
+            return end
+    return ""
+
+
+def _merged(messages: Sequence[Turn]) -> list[Turn]:
+    merged: list[Turn] = []
+    for message in messages:
+        if merged and merged[-1]["role"] == message["role"]:
+            merged[-1] = {**message, "content": f"{merged[-1]['content']}\n\n{message['content']}"}
+        else:
+            merged.append(message)
+    return merged
+
+
+def _without_system(messages: Sequence[Turn]) -> list[Turn]:
+    return [{**message, "role": "user"} if message["role"] == "system" else message for message in messages]
+
+
+def _without_generation_marks(source: str) -> str:
+    """`{% generation %}` marks the trained part of a transcript; it draws nothing."""
+    for mark in ("generation", "endgeneration"):
+        for form in (f"{{% {mark} %}}", f"{{%- {mark} -%}}", f"{{%- {mark} %}}", f"{{% {mark} -%}}"):
+            source = source.replace(form, "")
+    return source
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Environment(ImmutableSandboxedEnvironment):
+        intercepted_binops = frozenset(["**", "*"])
+
+        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+            if operator == "**" or (not isinstance(left, int | float) or not isinstance(right, int | float)):
+                size = len(left) if hasattr(left, "__len__") else len(right) if hasattr(right, "__len__") else 0
+                count = right if isinstance(right, int) else left if isinstance(left, int) else 0
+                if operator == "**" or size * count > MAX_PROMPT_CHARACTERS:
+                    raise BackendError("the model's chat template computes what no template needs")
+            return super().call_binop(context, operator, left, right)
+
+    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:
+    separators = options.get("separators")
+    return json.dumps(
+        value, ensure_ascii=False, indent=indent, separators=separators, sort_keys=options.get("sort_keys", False)
+    )
+
+
+def _raise(message: str) -> None:
+    import jinja2
+
+    raise jinja2.TemplateError(message)
