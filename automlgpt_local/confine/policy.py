@@ -22,6 +22,8 @@ _SYSTEM = (
     "/dev/urandom", "/dev/random", "/dev/zero",
     "/sys/devices/system/cpu", "/sys/devices/system/node",
     # joblib and thread libraries ask how many CPUs this container may use
+    # of itself only: which libraries are loaded, how much memory is in use
+    "/proc/self/maps", "/proc/self/status", "/proc/self/statm", "/proc/meminfo", "/proc/cpuinfo",
     "/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us",
 )  # fmt: skip
 
@@ -39,7 +41,7 @@ class Policy:
     left_out: frozenset[str] = frozenset()
 
 
-@cache
+@cache  # asked first in the broker, before it forks
 def library_paths() -> tuple[str, ...]:
     """Folders of Python, its installed packages and the system's shared libraries; never a home or a project."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -48,7 +50,7 @@ def library_paths() -> tuple[str, ...]:
         if folder.name in ("site-packages", "dist-packages", "lib-dynload") and folder.is_dir():
             paths.add(str(folder))
     paths |= {str(Path(prefix) / "lib") for prefix in (sys.prefix, sys.base_prefix)}
-    return tuple(sorted({str(Path(p).resolve()) for p in paths if p} | set(_SYSTEM)))
+    return (*sorted({str(Path(p).resolve()) for p in paths if p}), *_SYSTEM)
 
 
 def close_inherited(keep: Iterable[int] = ()) -> None:

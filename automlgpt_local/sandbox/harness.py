@@ -32,7 +32,7 @@ Ask = Callable[[dict[str, Any]], Any]
 
 # --- shared with exported pipelines
 def extend_columns(ctx, frame, before=None):  # type: ignore[no-untyped-def]
-    """ctx whose lists of columns fit `frame`: vanished columns leave, new or retyped ones (against `before`) come in."""
+    """ctx whose lists of columns fit `frame`: vanished ones leave, new or retyped ones (against `before`) come in."""
 
     def numeric(column):  # type: ignore[no-untyped-def]
         return pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column)
@@ -42,7 +42,8 @@ def extend_columns(ctx, frame, before=None):  # type: ignore[no-untyped-def]
     if before is not None:
         same = {c for c in before.columns if c in frame.columns and numeric(before[c]) == numeric(frame[c])}
         untouched = same | (listed - set(before.columns))
-    columns = {kind: [c for c in names if c in frame.columns and c in untouched] for kind, names in ctx["columns"].items()}
+    kept = untouched & set(frame.columns)
+    columns = {kind: [name for name in names if name in kept] for kind, names in ctx["columns"].items()}
     for name in frame.columns:
         if name not in untouched:
             columns.setdefault("number" if numeric(frame[name]) else "category", []).append(name)

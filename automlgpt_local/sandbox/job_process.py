@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from automlgpt_local.confine import policy
 from automlgpt_local.sandbox import preload
@@ -59,11 +59,14 @@ def _confine(request: dict[str, Any], rules: policy.Policy, fds: dict[str, Any])
     os.nice(NICENESS)
     os.chdir(request["work"])
     sys.argv[:] = ["job"]
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
     sys.dont_write_bytecode = True
     faulthandler.enable(sys.stderr)
     policy.apply(rules)
+
+
+def _text_stream(fd: int) -> TextIO:
+    return open(fd, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
 
 
 def _work(request: dict[str, Any], pools: Any, ask_fds: list[int]) -> int:

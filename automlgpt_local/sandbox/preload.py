@@ -3,9 +3,12 @@ inherits thread pools without their threads."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
+import os
 import sys
+import threading
 import warnings
 from typing import Any
 
@@ -51,8 +54,11 @@ def load_later() -> Any:
 
 def settle() -> Any:
     import joblib
-    import threadpoolctl
+    import threadpoolctl  # type: ignore[import-untyped]
+    from sklearn.utils import parallel
 
+    with contextlib.suppress(AttributeError):
+        parallel._get_threadpool_controller()  # remembers the loaded libraries, and needs /proc for it
     joblib.cpu_count(only_physical_cores=True)  # remembers the answer; asking starts a process, which jobs cannot
     gc.collect()
     gc.freeze()  # no collection in a fork touches, and so copies, the shared pages
@@ -61,11 +67,21 @@ def settle() -> Any:
 
 def use_threads(pools: Any, threads: int) -> Any:
     """In a fork, before its first parallel region: let every library use `threads` threads. Keep what it returns."""
-    import os
-
     import joblib
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
         os.environ[name] = str(threads)
+    share_locks_between_threads()
     # Processes are not allowed in here: joblib's default pool becomes one of threads.
     return pools.limit(limits=threads), joblib.parallel_config(backend="threading")
+
+
+def share_locks_between_threads() -> None:
+    """Locks of multiprocessing live in /dev/shm, which jobs cannot write; for a pool of threads these do the same."""
+    from multiprocessing import synchronize
+
+    def without_context(make: Any) -> Any:
+        return lambda *args, ctx=None, **kwargs: make(*args, **kwargs)
+
+    for name in ("Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event"):
+        setattr(synchronize, name, without_context(getattr(threading, name)))

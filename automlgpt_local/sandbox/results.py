@@ -129,7 +129,8 @@ def parse_array(raw: bytes, name: str = "array") -> Any:
     except BadResultError:
         raise
     except Exception as error:  # numpy's header parser meets hostile text: whatever it raises means refused
-        raise BadResultError(f"{name} is not a plain numeric array ({type(error).__name__}: {str(error)[:80]})") from None
+        problem = f"{type(error).__name__}: {str(error)[:80]}"
+        raise BadResultError(f"{name} is not a plain numeric array ({problem})") from None
     return values.reshape(shape, order="F" if fortran else "C")
 
 

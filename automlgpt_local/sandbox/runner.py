@@ -78,7 +78,7 @@ class Sandbox:
         return frozenset({"landlock", "seccomp", "capabilities", "namespaces"}) if self.unsafe else frozenset()
 
     def start(self) -> None:
-        """Start the broker and wait until its imports are done. Raises SandboxError when a required layer is missing."""
+        """Start the broker, wait for its imports. Raises SandboxError when a required layer is missing."""
         with self._lock:
             if self._process is not None and self._process.poll() is None:
                 return
@@ -96,7 +96,7 @@ class Sandbox:
         if problems:
             raise SandboxError(
                 "Generated code is not run here, because the sandbox would be incomplete. " + "; ".join(problems) + ".",
-                "`automlgpt doctor` shows each layer. --unsafe-no-sandbox runs the code with your own rights, unprotected.",
+                "`automlgpt doctor` shows each layer. --unsafe-no-sandbox runs the code with all of your own rights.",
             )
 
     def _launch(self) -> None:
@@ -105,7 +105,7 @@ class Sandbox:
         path = [p for p in sys.path if p and Path(p).is_absolute()]
         config = {"channel": theirs.fileno(), "left_out": sorted(self.left_out()), "path": [*path, package]}
         environment = {**ENVIRONMENT, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
-        self._complaints = tempfile.TemporaryFile()
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the broker
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-s", "-c", _BOOT, json.dumps(config)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._complaints,
@@ -166,7 +166,7 @@ class Sandbox:
 
     # --- jobs
     def run(self, job: Job, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
-        """Run one job to its end. Raises SandboxError when its layers could not be applied; its code did not run then."""
+        """Run one job to its end. Raises SandboxError when a layer could not be applied; the code did not run then."""
         limits = self._within(job.limits)
         request = {
             "task": job.task,
@@ -238,7 +238,8 @@ class Sandbox:
             )
         error, result, arrays = inert(detail), {}, {}
         if status in ("error", "memory_limit"):
-            error = tail(inert(results.read_error(job.work)).strip(), ERROR_CHARS) or error or "it ended without a result"
+            told = tail(inert(results.read_error(job.work)).strip(), ERROR_CHARS)
+            error = told or error or "it ended without a result"
         if status == "ok":
             try:
                 result = results.read_result(job.work)
@@ -287,7 +288,7 @@ class _Talk:
                     return self._hang_up()
             except (results.BadResultError, OSError, ValueError, TypeError, KeyError):
                 return self._hang_up()
-        return bool(block) and len(self._buffer) <= MAX_QUESTION or self._hang_up()
+        return (bool(block) and len(self._buffer) <= MAX_QUESTION) or self._hang_up()
 
     def _hang_up(self) -> bool:
         os.close(self._answers)  # the job reads an end of file and fails

@@ -101,20 +101,27 @@ def test_a_fold_gives_the_predictions_that_the_same_code_gives_outside(sandbox, 
 
 
 def test_refit_then_predict_load_the_model_inside_alone(sandbox, tmp_path):
-    frame, y = fold_files(tmp_path)
+    _, y = fold_files(tmp_path)
     (tmp_path / "solution.py").write_text(LIGHTGBM)
     np.save(tmp_path / "y.npy", y)
     features, solution = tmp_path / "features.feather", tmp_path / "solution.py"
     spec = {
         "solution": str(solution), "module": "pipeline.member_3", "params": {"n": 10}, "ctx": context(),
-        "features": str(features), "y": str(tmp_path / "y.npy"), "weight": None, "test": str(tmp_path / "holdout.feather"),
+        "features": str(features), "y": str(tmp_path / "y.npy"), "weight": None,
+        "test": str(tmp_path / "holdout.feather"),
     }  # fmt: skip
     (tmp_path / "refit").mkdir()
     read = (solution, features, tmp_path / "y.npy", tmp_path / "holdout.feather")
     refit = sandbox.run(Job("refit", spec, tmp_path / "refit", read, Limits(wall_s=60)))
     assert refit.status == "ok", refit.error
     model = tmp_path / "refit/model.joblib"
-    member = {"solution": str(solution), "module": "pipeline.member_3", "model": str(model), "weight": 2, "ctx": context()}
+    member = {
+        "solution": str(solution),
+        "module": "pipeline.member_3",
+        "model": str(model),
+        "weight": 2,
+        "ctx": context(),
+    }
     spec = {"members": [member, member], "features": str(features), "n_classes": 2}
     (tmp_path / "predict").mkdir()
     read = (solution, features, model)
