@@ -85,7 +85,6 @@ class Loop:
         self._features(columns, treatments, kept)
 
     def _treatments(self, columns: list[ColumnProfile], by_rule: dict[str, str]) -> tuple[dict[str, str], Author]:
-        bench = self.bench
         telling = sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]
         names = {c.name for c in telling}
         advised, author = dict(by_rule), "recipes"

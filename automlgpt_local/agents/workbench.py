@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -186,10 +187,9 @@ class Workbench:
             written.parent, written.probe,
         )  # fmt: skip
         best = self.journal.best()
-        losses = best.fold_losses if best is not None and not probe else ()
         seconds = FIXED_WORK_S if self.task.trials is not None else max(2.0, self.room_s() * share)
         if allowed:
-            evaluation = self.evaluator.evaluate(attempt, seconds, losses)
+            evaluation = self.evaluator.evaluate(attempt, seconds, None if probe else best)
         else:
             evaluation = self.evaluator.rejected(attempt)
         self.journal.add(evaluation)
@@ -207,8 +207,8 @@ class Workbench:
         elif not new.ok or len(new.fold_losses) != len(old.fold_losses):
             kept, gain, noise = False, 0.0, 0.0
         else:
-            result = compare(new.fold_losses, old.fold_losses, self.evaluator.test_share(new.attempt.probe))
-            kept, gain, noise = result.kept, result.gain, result.noise
+            result = compare(new.fold_losses, old.fold_losses)
+            kept, gain, noise = result.kept, result.gain, result.noise if math.isfinite(result.noise) else 0.0
         against = None if old is None else old.attempt.number
         event = Gated(new.attempt.number, against, gain, noise, kept)
         return self.recorder.step(Gated, lambda: event, attempt=new.attempt.number).kept

@@ -13,7 +13,7 @@ from automlgpt_local.events import EnsembleChosen, HoldoutScored, Refitted
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.search.blend import Blender
 from automlgpt_local.search.control import Control
-from automlgpt_local.search.ensemble import apply, decision
+from automlgpt_local.search.decision import adjust, decision
 from automlgpt_local.search.evaluate import Evaluation, Evaluator, plain_params
 from automlgpt_local.search.recorder import Recorder
 
@@ -72,8 +72,12 @@ class Closing:
     def decision(self) -> dict[str, Any]:
         """Threshold, multipliers or the like that serve the metric, tuned out of fold; empty: argmax."""
         rows = self.evaluator.validated_rows()
-        y = self.evaluator.workspace.y_development[rows]
-        return decision(y, self.blender.blended(), self.evaluator.metric)
+        workspace = self.evaluator.workspace
+        weight = workspace.weight_development
+        return decision(
+            workspace.y_development[rows], self.blender.blended(), self.evaluator.metric,
+            None if weight is None else weight[rows],
+        )  # fmt: skip
 
     def score_holdout(self, chosen: EnsembleChosen, rule: dict[str, Any]) -> HoldoutScored | None:
         """The fold models' mean on the locked rows. None when nothing was locked away."""
@@ -86,7 +90,7 @@ class Closing:
             blended = sum(w * self.evaluator.holdout(n) for n, w in self.blender.weights.items())
             y = workspace.y[workspace.holdout]
             weight = None if workspace.weight is None else workspace.weight[workspace.holdout]
-            score = metric.score(y, apply(rule, blended, metric), weight)
+            score = metric.score(y, adjust(blended, rule), weight)
             validation = chosen.score if chosen.kept else chosen.single_score
             return HoldoutScored(score, validation, metric.loss(score) - metric.loss(validation), looks)
 

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 # Up to this many cells two one-thread folds beat one two-thread fold; above it memory and caches decide otherwise.
 SIDE_BY_SIDE_CELLS = 2_000_000
-# An attempt whose first fold is this much worse than the best one's is not worth its other folds.
-HOPELESS = 1.3
+# After this many folds an attempt is left when its error is above the best one's by this factor and by more than
+# this many standard errors of the best: even in an ensemble it would not count.
+PRUNE_AFTER_FOLDS = 2
+HOPELESS_FACTOR = 1.25
+HOPELESS_NOISE = 3.0
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,13 @@ class Evaluator:
     def solution_path(self, number: int) -> Path:
         return self.workspace.run_dir / "attempts" / f"{number:04d}" / "solution.py"
 
-    def evaluate(self, attempt: Attempt, seconds: float, best_losses: tuple[float, ...] = ()) -> Evaluation:
+    def evaluate(self, attempt: Attempt, seconds: float, best: Evaluation | None = None) -> Evaluation:
         """Fit and score every fold, within about `seconds` in all. Recorded folds are not run again."""
         folds = self.workspace.probes if attempt.probe else self.workspace.folds
         finished = {e.fold: e for e in self._recorder.take(FoldFinished, attempt=attempt.number)}
         if not self._recorder.replaying:
             pending = [f for f in folds if f.index not in finished]
-            for event in self._run_folds(attempt, pending, seconds, finished, best_losses):
+            for event in self._run_folds(attempt, pending, seconds, finished, best):
                 finished[event.fold] = event
         events = [finished[f.index] for f in folds if f.index in finished]
         done = self._recorder.step(
@@ -103,14 +106,9 @@ class Evaluator:
         self._recorder.note(AttemptFinished(attempt.number, "rejected", None, None, [], 0.0, "not allowed by the user"))
         return Evaluation(attempt, "rejected", None, None, (), 0.0, 0.0, self.threads_per_fold)
 
-    def test_share(self, probe: bool) -> float:
-        """Validation rows per training row, for the gate's noise (Nadeau and Bengio)."""
-        fold = (self.workspace.probes if probe else self.workspace.folds)[0]
-        return len(fold.valid) / max(1, len(fold.train))
-
     def _run_folds(
         self, attempt: Attempt, pending: list[Fold], seconds: float, finished: dict[int, FoldFinished],
-        best_losses: tuple[float, ...],
+        best: Evaluation | None,
     ) -> Iterator[FoldFinished]:  # fmt: skip
         rounds = -(-len(pending) // self.parallel)
         per_fold_s = max(1.0, seconds / max(1, rounds))
@@ -130,14 +128,18 @@ class Evaluator:
                     event = self._score(attempt, fold, outcome)
                     self._recorder.note(event)
                     yield event
-                    stop = stop or event.status != "ok" or self._hopeless(event, best_losses)
+                    stop = stop or event.status != "ok" or self._hopeless(finished, best)
         self._control.check()
 
-    def _hopeless(self, event: FoldFinished, best_losses: tuple[float, ...]) -> bool:
-        if event.score is None or event.fold >= len(best_losses):
+    def _hopeless(self, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
+        """Is the attempt so far much worse than `best` on the same folds?"""
+        scores = {k: e.score for k, e in finished.items() if e.score is not None}
+        if best is None or len(scores) < PRUNE_AFTER_FOLDS or best.noise is None:
             return False
-        worst = 1.0 if self.metric.higher_is_better else 0.0  # turns -score into an error above zero
-        return worst + self.metric.loss(event.score) > HOPELESS * (worst + best_losses[event.fold]) + 1e-9
+        least = 1.0 if self.metric.higher_is_better else 0.0  # turns a negated score into an error above zero
+        error = least + sum(self.metric.loss(s) for s in scores.values()) / len(scores)
+        best_error = least + sum(best.fold_losses[k] for k in scores) / len(scores)
+        return error > HOPELESS_FACTOR * best_error + HOPELESS_NOISE * best.noise
 
     def _run_fold(self, attempt: Attempt, fold: Fold, seconds: float) -> Outcome:
         data = self.workspace.data_dir

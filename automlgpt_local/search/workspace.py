@@ -98,12 +98,17 @@ class Workspace:
         if n_rows <= PROBE_ROWS or self.n_classes > 50:
             return self.folds
         rng = np.random.default_rng(self.task.seed)
-        probes = []
-        for fold in self.folds[:PROBE_FOLDS]:
-            train = np.sort(rng.choice(fold.train, min(len(fold.train), PROBE_ROWS), replace=False))
-            valid = np.sort(rng.choice(fold.valid, min(len(fold.valid), PROBE_ROWS // 2), replace=False))
-            probes.append(self._write_fold("probe", fold.index, train, valid))
-        return probes
+        half = PROBE_ROWS // 2
+        if len(self.folds) < PROBE_FOLDS:  # a single cut: a probe needs several, to tell a gain from noise
+            draws = [rng.permutation(n_rows)[: PROBE_ROWS + half] for _ in range(PROBE_FOLDS)]
+            parts = [(draw[:PROBE_ROWS], draw[PROBE_ROWS:]) for draw in draws]
+        else:
+            parts = [
+                (rng.choice(f.train, min(len(f.train), PROBE_ROWS), replace=False),
+                 rng.choice(f.valid, min(len(f.valid), half), replace=False))
+                for f in self.folds[:PROBE_FOLDS]
+            ]  # fmt: skip
+        return [self._write_fold("probe", i, np.sort(train), np.sort(valid)) for i, (train, valid) in enumerate(parts)]
 
     def write_refit(self) -> Path:
         """Features, labels and weights of all rows; the folder that the refit's forks are granted."""
