@@ -85,7 +85,8 @@ def collate(rows: Sequence[Encoded]) -> dict[str, Any]:
         allowed[k, : len(branch.allowed)] = torch.tensor(branch.allowed)
         target[k] = branch.allowed.index(branch.token)
     where_t = torch.tensor(where, dtype=torch.long).reshape(-1, 2)
-    return {"ids": ids, "where": where_t, "allowed": allowed, "target": target}
+    weight = torch.tensor([b.weight for b in branches])
+    return {"ids": ids, "where": where_t, "allowed": allowed, "target": target, "weight": weight}
 
 
 def choice_logits(model: Any, batch: dict[str, Any]) -> Any:
@@ -159,7 +160,8 @@ def train(
             batch = collate([rows[i] for i in order[int(state["at"])]])
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = choice_logits(model, batch)
-            loss = torch.nn.functional.cross_entropy(logits, batch["target"])
+            each = torch.nn.functional.cross_entropy(logits, batch["target"], reduction="none")
+            loss = (each * batch["weight"]).sum() / batch["weight"].sum()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

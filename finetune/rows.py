@@ -15,6 +15,9 @@ from typing import Any
 from automlgpt_local.llm.backend import Choice, Template
 from finetune.tokenizer import NanoTokenizer
 
+# A feature that does not help costs a little time, one that is missed costs the gain: so "yes" counts more.
+YES_WEIGHT = 3.0
+
 
 @dataclass(frozen=True)
 class Row:
@@ -93,6 +96,7 @@ class Branch:
     token: int
     allowed: tuple[int, ...]
     slot: int
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,8 @@ def encode(row: Row, tokenizer: NanoTokenizer) -> Encoded:
         for depth, token in enumerate(path):
             allowed = {p[depth] for p in paths.values() if p[:depth] == path[:depth] and len(p) > depth}
             if len(allowed) > 1:
-                branches.append(Branch(len(tokens) - 1, token, tuple(sorted(allowed)), slot))
+                weight = YES_WEIGHT if row.decision == "features" and part["choice"] == "yes" else 1.0
+                branches.append(Branch(len(tokens) - 1, token, tuple(sorted(allowed)), slot, weight))
             tokens.append(token)
         slot += 1
     return Encoded(tuple(tokens), tuple(branches))

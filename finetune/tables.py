@@ -150,7 +150,7 @@ def category(m: Maker) -> None:
 
 
 def many_levels(m: Maker) -> None:
-    levels = int(min(m.rng.integers(30, 300), m.n // 4))
+    levels = min(int(m.rng.integers(30, 300)), m.n // 4)
     pick = np.minimum((m.rng.exponential(size=m.n) * levels / 4).astype(int), levels - 1)
     prefix = str(m.rng.choice(["city_", "brand ", "A", "shop-", "model "]))
     names = np.array([f"{prefix}{i}" for i in range(levels)], dtype=object)
@@ -172,7 +172,7 @@ def words(m: Maker) -> None:
     text = np.array([" ".join(vocabulary[p]) for p in picks], dtype=object)
     name = m.name("description", "title", "review", "comment", "summary", "notes", "listing_name")
     use = m.rng.integers(3)
-    m.add(name, text, "text" if use == 0 else "drop" if use == 2 else "text")
+    m.add(name, text, "text")
     if use == 0:
         m.effect(np.array([weights[p].sum() for p in picks]), m.rng.uniform(0.6, 1.4))
     elif use == 1:
@@ -197,12 +197,12 @@ def date(m: Maker) -> None:
         m.effect(np.sin(2 * np.pi * (when.hour + when.minute / 60) / 24 + m.rng.uniform(0, 6)))
         m.ideas.add(f"hour:{name}")
     elif use == 1:
-        m.effect(np.cos(2 * np.pi * when.dayofyear / 365.25 + m.rng.uniform(0, 6)))
+        m.effect(np.cos(2 * np.pi * when.day_of_year / 365.25 + m.rng.uniform(0, 6)))
         m.ideas.add(f"month:{name}")
     elif use == 2:
         m.effect(np.asarray(days, dtype=float))
     else:
-        m.effect((when.dayofweek >= 5).astype(float), 0.6)
+        m.effect((when.day_of_week >= 5).astype(float), 0.6)
 
 
 def parsed(m: Maker) -> None:
@@ -353,19 +353,39 @@ def generate(family: str, seed: int, n_rows: int | None = None) -> Table:
             weights[component] = weights.get(component, 0.0) + weight
     components = list(weights)
     chances = np.array([weights[c] for c in components])
-    size = int(rng.integers(30, 90)) if family == "wide" else int(rng.integers(3, 24))
-    for i in rng.choice(len(components), size, p=chances / chances.sum()):
+    size = int(rng.integers(30, 90) if family == "wide" else rng.integers(3, 24))
+    for i in np.asarray(rng.choice(len(components), size=(size,), p=chances / chances.sum())):
         components[i](m)
     holes = rng.uniform(0.05, 0.3) if family == "holes" or rng.random() < 0.25 else 0.0
     frame = pd.DataFrame(m.columns)
     if holes:
         frame = _with_holes(m, frame, holes)
     kind = str(rng.choice(["binary", "binary", "regression", "multiclass"]))
+    if rng.random() < 0.65:
+        _thicket(m)
     frame = frame[list(rng.permutation(frame.columns))]
     target = next(t for t in ("target", "label", "outcome", "outcome_") if t not in frame)
     frame[target] = _target(m, kind)
     metric = str(rng.choice(METRICS[kind]))
     return Table(f"{family}-{seed}", family, frame, target, kind, metric, m.treatments, m.ideas)
+
+
+def _thicket(m: Maker) -> None:
+    """Adds what real tables are full of: thresholds and interactions, as a sum of random trees over the columns."""
+    codes = []
+    for values in m.columns.values():
+        code = pd.factorize(values, sort=True)[0].astype(float)
+        codes.append(pd.Series(code).rank(pct=True).to_numpy())
+    matrix = np.column_stack(codes)
+    matter = m.rng.choice(matrix.shape[1], min(matrix.shape[1], int(m.rng.integers(3, 9))), replace=False)
+    total = np.zeros(m.n)
+    for _ in range(int(m.rng.integers(5, 40))):
+        leaf: np.ndarray = np.zeros(m.n, dtype=int)
+        for _ in range(int(m.rng.integers(2, 5))):
+            column = matrix[:, m.rng.choice(matter)]
+            leaf = leaf * 2 + (column > m.rng.uniform(0.15, 0.85))
+        total += m.rng.normal(size=leaf.max() + 1)[leaf]
+    m.effect(total, float(m.rng.uniform(0.6, 2.5)) * max(1.0, float(m.score.std())))
 
 
 def _with_holes(m: Maker, frame: pd.DataFrame, share: float) -> pd.DataFrame:
@@ -393,4 +413,4 @@ def _target(m: Maker, kind: str) -> np.ndarray:
         return np.where(noisy > np.quantile(noisy, 1 - share), "yes", "no").astype(object)
     classes = int(m.rng.integers(3, 6))
     cuts = np.quantile(noisy, np.sort(m.rng.uniform(0.1, 0.9, classes - 1)))
-    return np.array([f"k{i}" for i in np.searchsorted(cuts, noisy)], dtype=object)
+    return np.array([f"k{i}" for i in (noisy[:, None] > cuts).sum(axis=1).tolist()], dtype=object)

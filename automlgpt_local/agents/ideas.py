@@ -227,13 +227,13 @@ def _words_of(name: str) -> list[str]:
 
 
 def _kinship(a: str, b: str) -> tuple[int, str | None]:
-    """(0 strangers, 1 share a word, 2 a known pair; the op that a known pair suggests)."""
-    left, right = _words_of(a), _words_of(b)
+    """(0 strangers, 1 share a word, 2 differ in a known pair of words alone; the op that the pair suggests)."""
+    left, right = set(_words_of(a)), set(_words_of(b))
     for first, second, op in _PAIRS:
         for one, other in ((left, right), (right, left)):
-            if first in one and second in other and first not in other:
+            if first in one and second in other and one - {first} == other - {second}:
                 return 2, op
-    return (1 if set(left) & set(right) else 0), None
+    return (1 if left & right else 0), None
 
 
 def _pair_idea(op: str, a: Any, b: Any, taken: set[str]) -> FeatureIdea:
@@ -288,7 +288,7 @@ def _pairs(profile: Any, treatments: Mapping[str, str], taken: set[str]) -> Iter
             kin, suggested = _kinship(str(a.name), str(b.name))
             if kin == 2 and suggested:
                 kin_pairs.add(frozenset((a.name, b.name)))
-                yield 2 + strong, _pair_idea(suggested, a, b, taken)
+                yield 0.6 + strong, _pair_idea(suggested, a, b, taken)
             near = 1 / 30 < (float(a.std or 0) + 1e-12) / (float(b.std or 0) + 1e-12) < 30
             bonus = strong + 0.3 * kin
             positive = min(float(a.min), float(b.min)) >= 0

@@ -1,0 +1,61 @@
+"""How often the model chooses as the teacher did, on tables of families that it never saw."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from finetune.model import probabilities
+from finetune.rows import Row, encode, read_rows
+
+
+def held_out(work: Path, most: int = 2500) -> dict[str, dict[str, float]]:
+    """decision -> shares of slots chosen as the teacher did: by the model, the commonest choice for the same options,
+    chance; and the mean probability given to the teacher's choice."""
+    from finetune.nano import load_nano
+
+    model, tokenizer = load_nano(work)
+    rows = list(read_rows(work / "rows.jsonl"))
+    common = _commonest([r for r in rows if not r.held_out])
+    tested = [r for r in rows if r.held_out][:most]
+    encoded = [encode(r, tokenizer) for r in tested]
+    found: dict[str, dict[str, float]] = {}
+    for row, enc, branches in zip(tested, encoded, probabilities(model, encoded), strict=True):
+        slots = [p for p in row.parts if not isinstance(p, str)]
+        right = [True] * len(slots)
+        chance = [1.0] * len(slots)
+        for branch, shares in zip(enc.branches, branches, strict=True):
+            at = branch.allowed.index(branch.token)
+            right[branch.slot] &= shares[at] == max(shares)
+            chance[branch.slot] *= shares[at]
+        for i, slot in enumerate(slots):
+            if len(slot["options"]) < 2:
+                continue
+            figures = found.setdefault(
+                row.decision, {"slots": 0, "model": 0, "commonest": 0, "random": 0, "probability": 0}
+            )
+            figures["slots"] += 1
+            figures["model"] += right[i]
+            figures["commonest"] += common.get(_kind(row, slot), slot["options"][0]) == slot["choice"]
+            figures["random"] += 1 / len(slot["options"])
+            figures["probability"] += chance[i]
+    for figures in found.values():
+        for name in ("model", "commonest", "random", "probability"):
+            figures[name] = round(figures[name] / figures["slots"], 4)
+    return found
+
+
+def _kind(row: Row, slot: dict[str, object]) -> tuple[str, ...]:
+    name = str(slot["name"]) if row.decision == "params" else ""
+    options = slot["options"] if row.decision != "next_recipe" and row.decision != "next_tune" else []
+    assert isinstance(options, list)
+    return (row.decision, name, *sorted(options))
+
+
+def _commonest(rows: list[Row]) -> dict[tuple[str, ...], str]:
+    counts: dict[tuple[str, ...], Counter[str]] = {}
+    for row in rows:
+        for slot in row.parts:
+            if not isinstance(slot, str):
+                counts.setdefault(_kind(row, slot), Counter())[slot["choice"]] += 1
+    return {kind: counter.most_common(1)[0][0] for kind, counter in counts.items()}
