@@ -28,6 +28,7 @@ class Journal:
     evaluations: list[Evaluation] = field(default_factory=list)
     sources: dict[int, str] = field(default_factory=dict)  # attempt -> module text
     prints: dict[str, int] = field(default_factory=dict)  # fingerprint of code and params -> attempt
+    kept: set[int] = field(default_factory=set)  # attempts whose gain was more than noise
 
     @property
     def next_number(self) -> int:

@@ -77,8 +77,8 @@ class Loop:
         if advised != by_rule:
             plain = (self.columns, self.features_source)
             self._adopt(columns, advised)
-            tried = self._probe("the Reasoner's treatment of the columns", author)
-            if bench.gate(tried, kept):
+            tried = self._probe("the Reasoner's treatment of the columns", author, against=kept)
+            if tried.attempt.number in bench.journal.kept:
                 kept, treatments = tried, advised
             else:
                 self.columns, self.features_source = plain
@@ -115,7 +115,8 @@ class Loop:
         self.features_source = self._features_source(decided, columns, treatments, proposed)
         if self.features_source == before:
             return
-        if not bench.gate(self._probe("the Coder's features", decided.by, decided), kept):
+        tried = self._probe("the Coder's features", decided.by, decided, kept)
+        if tried.attempt.number not in bench.journal.kept:
             self.features_source = before
 
     def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
@@ -137,15 +138,18 @@ class Loop:
         chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
         return ideas.features_source(columns, treatments, chosen)
 
-    def _probe(self, title: str, by: Author, decided: Decided | None = None) -> Evaluation:
+    def _probe(
+        self, title: str, by: Author, decided: Decided | None = None, against: Evaluation | None = None
+    ) -> Evaluation:
         """A quick LightGBM on few rows, to settle a question about columns. On a small table it is a full attempt."""
         bench = self.bench
         workspace = bench.evaluator.workspace
         recipe = PROBE_RECIPE if PROBE_RECIPE in bench.recipes else next(iter(bench.recipes))
         probe = workspace.probes is not workspace.folds
         return bench.attempt(
-            lambda: self._draft(recipe, title, by, decided=decided), probe=probe, share=0.15 if probe else SAFE_SHARE
-        )
+            lambda: self._draft(recipe, title, by, decided=decided), probe=probe,
+            share=0.15 if probe else SAFE_SHARE, against=against,
+        )  # fmt: skip
 
     # --- select: which kinds of model fit
     def select(self) -> None:

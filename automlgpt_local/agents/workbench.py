@@ -168,16 +168,21 @@ class Workbench:
 
     # --- attempts
     def attempt(
-        self, make_draft: Callable[[], Draft], *, probe: bool = False, share: float = 0.4, needed_s: float = 0.0
+        self,
+        make_draft: Callable[[], Draft],
+        *,
+        probe: bool = False,
+        share: float = 0.4,
+        against: Evaluation | None = None,
     ) -> Evaluation:
-        """Write a module, run it, score it, gate it against the best so far.
+        """Write a module, run it, score it, gate it against the best so far, or against `against`.
 
         share: of the room, what this attempt may take at most. Raises StopSearchError when no time is left for it.
         """
         done = sum(not e.attempt.probe for e in self.journal.evaluations)
         if self.task.trials is not None and not probe and done >= self.task.trials:
             raise StopSearchError("trials", f"{done} trials are done")
-        written = self.recorder.step(CodeWritten, lambda: self._write(make_draft, probe, needed_s))
+        written = self.recorder.step(CodeWritten, lambda: self._write(make_draft, probe))
         allowed = self._allowed(written)
         source = self.evaluator.solution_path(written.attempt).read_text(encoding="utf-8")
         self.journal.sources[written.attempt] = source
@@ -193,29 +198,26 @@ class Workbench:
         else:
             evaluation = self.evaluator.rejected(attempt)
         self.journal.add(evaluation)
-        if not probe and evaluation.ok:
-            self.gate(evaluation, best)
-            if not self.recorder.replaying:
+        if evaluation.ok:
+            self._gate(evaluation, against or (None if probe else best))
+            if not probe and not self.recorder.replaying:
                 self.blender.update(self.journal.pool())
         self.tell_budget()
         return evaluation
 
-    def gate(self, new: Evaluation, old: Evaluation | None) -> bool:
+    def _gate(self, new: Evaluation, old: Evaluation | None) -> None:
         """Is `new` better than `old` by more than noise? Recorded; without an `old` the answer is yes."""
-        if old is None or not old.ok:
-            kept, gain, noise = new.ok, 0.0, 0.0
-        elif not new.ok or len(new.fold_losses) != len(old.fold_losses):
-            kept, gain, noise = False, 0.0, 0.0
-        else:
+        event = Gated(new.attempt.number, None, 0.0, 0.0, True)
+        if old is not None:
             result = compare(new.fold_losses, old.fold_losses)
-            kept, gain, noise = result.kept, result.gain, result.noise if math.isfinite(result.noise) else 0.0
-        against = None if old is None else old.attempt.number
-        event = Gated(new.attempt.number, against, gain, noise, kept)
-        return self.recorder.step(Gated, lambda: event, attempt=new.attempt.number).kept
+            noise = result.noise if math.isfinite(result.noise) else 0.0
+            event = Gated(new.attempt.number, old.attempt.number, result.gain, noise, result.kept)
+        if self.recorder.step(Gated, lambda: event, attempt=new.attempt.number).kept:
+            self.journal.kept.add(new.attempt.number)
 
-    def _write(self, make_draft: Callable[[], Draft], probe: bool, needed_s: float) -> CodeWritten:
+    def _write(self, make_draft: Callable[[], Draft], probe: bool) -> CodeWritten:
         self.control.check()
-        if self.room_s() < max(needed_s, 1.0) and (self.journal.best() is not None or self.clock.left_s() < 1.0):
+        if self.room_s() < 1.0 and (self.journal.best() is not None or self.clock.left_s() < 1.0):
             raise StopSearchError("time")
         draft = make_draft()
         number = self.journal.next_number
