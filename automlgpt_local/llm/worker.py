@@ -123,9 +123,13 @@ class Worker:
         raise BackendError(f"unknown request {request['op']!r}")
 
     def _open(self, request: dict[str, Any]) -> dict[str, Any]:
+        from automlgpt_local.llm import native
+        from automlgpt_local.llm.chat import ChatLoop
         from automlgpt_local.llm.runtime import Runtime
 
         adapters = {agent: Path(file) for agent, file in request.get("adapters", {}).items()}
+        native.load()
+        layers = confine(Path(request["path"]), *adapters.values(), gpu=request.get("n_gpu_layers", 0) != 0)
         self._runtime = Runtime(
             Path(request["path"]),
             threads=request["threads"],
@@ -136,11 +140,8 @@ class Worker:
             slow_tokens_per_s=request.get("slow_tokens_per_s"),
         )
         self._inbox.set_abort(self._runtime.abort)
-        from automlgpt_local.llm.chat import ChatLoop
-
         self._chat = ChatLoop(self._runtime)
-        description: dict[str, Any] = self._runtime.description()
-        return description
+        return {**self._runtime.description(), "layers": layers}
 
     def _fill(self, request: dict[str, Any]) -> dict[str, Any]:
         from automlgpt_local.llm.fillin import Filler, template_from_json
@@ -158,6 +159,19 @@ class Worker:
 
         peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {"evaluated_tokens": self._runtime.evaluated_tokens, "peak_mib": peak_kib / 1024}
+
+
+def confine(*files: Path, gpu: bool) -> dict[str, str]:
+    """Shut this process in before it opens files of others: it reads those and its libraries, no network, no writes.
+
+    A GPU's driver needs devices and sockets of its own, so with one the layers are left out.
+    """
+    if gpu:
+        return {"landlock": "left out for the GPU", "seccomp": "left out for the GPU"}
+    from automlgpt_local.confine.worker import apply_worker_layers
+
+    folders = {file.resolve().parent if "-of-" in file.stem else file.resolve() for file in files}
+    return apply_worker_layers(sorted(folders))
 
 
 def transcript_tokens(runtime: Any, pieces: list[str]) -> list[int]:
