@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from finetune import evaluate, teachers
-from finetune.cases import Case, bundled, generated
+from finetune.cases import Case, bundled, from_table, generated
 from finetune.gguf_export import write_gguf
 from finetune.measure import Bench
 from finetune.model import Shape, Training, train
 from finetune.parity import compare, gguf_logits, gguf_tokens, torch_logits
+from finetune.published import published_rows
 from finetune.rows import Row, encode, read_rows, write_rows
-from finetune.tables import FAMILIES
+from finetune.tables import FAMILIES, generate
 from finetune.tokenizer import NanoTokenizer
 
 MEASURED_SEED = 10_000  # tables that are measured have other seeds than those that only tell the truth
@@ -65,10 +66,13 @@ def make_rows(work: Path, tables: int = 1500, seed: int = 0) -> dict[str, int]:
     bench = Bench(work / "measure")
     rows: list[Row] = []
     started = time.monotonic()
-    for i, case in enumerate(generated(tables, seed)):
+    for i in range(tables):
+        n_rows = int(10 ** rng.uniform(3.3, 4.2)) if rng.random() < 0.12 else None
+        case = from_table(generate(FAMILIES[i % len(FAMILIES)], seed * 1000 + i // len(FAMILIES), n_rows))
         rows += teachers.treatment_rows(case, rng)
         rows += teachers.idea_rows(case, rng)
         rows += teachers.tool_rows(case, rng) if i % 5 == 0 else ()
+        rows += published_rows(case, rng)
         if i % 100 == 99:
             say(f"{i + 1} of {tables} tables, {len(rows)} rows, {time.monotonic() - started:.0f} s")
     done_file = work / "measure" / "done.txt"
@@ -87,7 +91,6 @@ def make_rows(work: Path, tables: int = 1500, seed: int = 0) -> dict[str, int]:
         rows += teachers.recipe_rows(portfolio, rng)
         rows += teachers.param_rows(portfolio, rng)
         rows += teachers.tune_rows(portfolio, rng)
-    rows += teachers.published_rows(rng)
     write_rows(work / "rows.jsonl", rows)
     counts: dict[str, int] = {}
     for row in rows:

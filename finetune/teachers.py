@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ IDEA_GAIN = 0.002  # relative gain in loss from which an idea counts as found by
 
 
 def row(case: Case, decision: str, agent: str, teacher: str, template: Template, choices: Mapping[str, str],
-        limit_s: float, **outcome: Any) -> Row:  # fmt: skip
-    opening = compact.opening(agent, case.task(limit_s), case.profile)
+        limit_s: float, n_rows: int | None = None, **outcome: Any) -> Row:  # fmt: skip
+    """n_rows: what the opening says where a table stands in for a larger one."""
+    profile = replace(case.profile, rows=n_rows) if n_rows else case.profile
+    opening = compact.opening(agent, case.task(limit_s), profile)
     parts = filled(template, choices)
     return Row(decision, case.name, case.family, case.held_out, teacher, (opening,), parts, outcome)
 
@@ -44,7 +47,8 @@ def _treatment_row(
 ) -> Row:
     choices = {f"c{i}": right[c.name] for i, c in enumerate(columns)}
     template = compact.treat(columns, first, n_rows)
-    return row(case, "treat", "reasoner", "truth", template, choices, rng.choice(TIME_LIMITS_S))
+    larger = case.profile.rows * rng.choice([1, 1, 1, 10, 60])
+    return row(case, "treat", "reasoner", "truth", template, choices, rng.choice(TIME_LIMITS_S), larger)
 
 
 def tool_rows(case: Case, rng: random.Random) -> Iterator[Row]:
@@ -75,7 +79,10 @@ def idea_rows(case: Case, rng: random.Random, gains: Mapping[str, float] | None 
         gained = gains is not None and gains[idea.key] >= IDEA_GAIN
         choices[f"f{i}"] = "yes" if idea.key in true or gained else "no"
     teacher = "truth" if gains is None else "measured"
-    yield row(case, "features", "coder", teacher, compact.features(proposed), choices, rng.choice(TIME_LIMITS_S))
+    larger = case.profile.rows * rng.choice([1, 1, 1, 10, 60])
+    yield row(
+        case, "features", "coder", teacher, compact.features(proposed), choices, rng.choice(TIME_LIMITS_S), larger
+    )
 
 
 # --- from measurements ---------------------------------------------------------------------------------------------
@@ -261,8 +268,3 @@ def tune_rows(portfolio: Portfolio, rng: random.Random, boards: int = 2) -> Iter
         offered = sorted(tried, key=lambda n: portfolio.defaults[n].loss)
         template = compact.next_tune(portfolio.board(tried, limit_s, 2 ** rng.uniform(-1, 3)), offered)
         yield row(portfolio.case, "next_tune", "reasoner", "measured", template, {"next": choice}, limit_s)
-
-
-def published_rows(rng: random.Random) -> Iterator[Row]:
-    """Stands in for measurements where two cores cannot measure; nothing yet."""
-    yield from ()
