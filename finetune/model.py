@@ -51,6 +51,7 @@ class Training:
     seed: int = 0
     threads: int = 1
     slice_s: float | None = None  # stop after this many seconds, with a checkpoint to resume from
+    stop_at: int | None = None  # the same, at this step
 
 
 def batches(rows: Sequence[Encoded], budget: int, rng: random.Random) -> list[list[int]]:
@@ -149,7 +150,8 @@ def train(
         while state["at"] < len(order):
             share = max(state["seconds"] / settings.seconds, state["step"] / settings.steps if settings.steps else 0.0)
             now = time.monotonic()
-            if share >= 1 or (settings.slice_s is not None and now - began >= settings.slice_s):
+            over = settings.slice_s is not None and now - began >= settings.slice_s
+            if share >= 1 or over or (settings.stop_at is not None and state["step"] >= settings.stop_at):
                 save()
                 log.close()
                 return share >= 1
