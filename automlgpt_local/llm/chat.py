@@ -71,7 +71,10 @@ class ChatLoop:
     def render(self, messages: Sequence[Turn], **variables: Any) -> str:
         if self._template is None:
             self._template = self._load_template()
-        clean = [{**message, "content": self._inert(message["content"])} for message in messages]
+        clean = [  # an answer is fed back as it was written
+            message if message["role"] == "assistant" else {**message, "content": self._inert(message["content"])}
+            for message in messages
+        ]
         return self._template.render(clean, **variables)
 
     def _load_template(self) -> ChatTemplate:

@@ -257,7 +257,7 @@ class Runtime:
         if adapter is None:
             status = self.api.llama_set_adapters_lora(self._context, None, 0, None)
         else:
-            pointers = (ctypes.c_void_p * 1)(adapter)
+            pointers = (self.api.llama_adapter_lora_p_ctypes * 1)(adapter)
             status = self.api.llama_set_adapters_lora(self._context, pointers, 1, (ctypes.c_float * 1)(1.0))
         if status != 0:
             raise BackendError("the adapter could not be switched")

@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -93,6 +94,8 @@ class Worker:
             try:
                 answer = {"id": number, "ok": self._answer(request)}
             except Exception as error:
+                if not isinstance(error, AutoMLGPTError):
+                    traceback.print_exc()
                 answer = {"id": number, "error": error_to_json(error)}
             self._inbox.end()
             write_frame(self._out, answer)

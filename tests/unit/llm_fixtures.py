@@ -114,3 +114,24 @@ def write_model(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def write_adapter(path: Path, *, seed: int = 1, width: int = 64, layers: int = 2, rank: int = 4) -> Path:
+    """A LoRA of random weights for `write_model` with the same width and layers."""
+    import gguf
+
+    rng = np.random.default_rng(seed)
+    writer: Any = gguf.GGUFWriter(path, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(rank * 2))
+    for n in range(layers):
+        for part in ("q", "v", "output"):
+            name = f"blk.{n}.attn_{part}.weight"
+            writer.add_tensor(f"{name}.lora_a", rng.normal(0, 0.3, (rank, width)).astype(np.float32))
+            writer.add_tensor(f"{name}.lora_b", rng.normal(0, 0.3, (width, rank)).astype(np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
