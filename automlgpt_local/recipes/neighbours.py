@@ -214,24 +214,27 @@ class Means(BaseEstimator):
 
     def fit(self, codes, y):
         self.classes_ = [1] if self.ctx["kind"] == "binary" else np.unique(y)
-        targets = [y] if self.ctx["kind"] == "regression" else [(y == k) * 1.0 for k in self.classes_]
-        self.encoders_ = [TargetEncoder(target_type="continuous").fit(codes, target) for target in targets]
+        self.encoders_ = [self._encoder().fit(codes, target) for target in self._targets(y)]
         return self
 
     def transform(self, codes):
         return np.hstack([encoder.transform(codes) for encoder in self.encoders_])
 
     def out_of_fold(self, codes, y):
-        self.fit(codes, y)
         fold = np.random.default_rng(self.ctx["seed"]).permutation(len(y)) % 5
-        means = np.zeros((len(y), codes.shape[1] * len(self.encoders_)))
-        for k in range(5):
-            for i, encoder in enumerate(self.encoders_):
-                target = y if self.ctx["kind"] == "regression" else (y == self.classes_[i]) * 1.0
-                part = TargetEncoder(target_type="continuous").fit(codes[fold != k], target[fold != k])
-                first = i * codes.shape[1]
-                means[fold == k, first : first + codes.shape[1]] = part.transform(codes[fold == k])
-        return means
+        self.fit(codes, y)
+        means = np.zeros((len(y), len(self.encoders_), codes.shape[1]))
+        for i, target in enumerate(self._targets(y)):
+            for k in range(5):
+                encoder = self._encoder().fit(codes[fold != k], target[fold != k])
+                means[fold == k, i] = encoder.transform(codes[fold == k])
+        return means.reshape(len(y), -1)
+
+    def _encoder(self):
+        return TargetEncoder(target_type="continuous")
+
+    def _targets(self, y):
+        return [y] if self.ctx["kind"] == "regression" else [(y == k) * 1.0 for k in self.classes_]
 
 
 def text(values):

@@ -1,0 +1,155 @@
+"""Greedy ensemble selection on out-of-fold predictions (Caruana et al., 2004): which members, with which weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from automlgpt_local.search.confusion import THRESHOLD_METRICS, score_of_labels, scores_by_threshold, smoothed
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from automlgpt_local.metrics import Metric
+
+# Rows that selection looks at: beyond these, another row changes the choice of members less than their noise does.
+ROWS = {"roc_auc": 15_000, "average_precision": 8_000}
+ROWS_OTHERWISE = 30_000
+CELLS = 200_000  # of one member's predictions, for metrics that need all classes
+
+
+@dataclass(frozen=True)
+class Blend:
+    """`weights`: share of each member, by its id, summing to 1; `score`: of the blend on the rows given, by the metric.
+
+    Selected on the same rows, the score is a little too good; the locked holdout tells the truth.
+    """
+
+    weights: dict[int, float]
+    score: float
+
+
+def mix(predictions: dict[int, np.ndarray], weights: dict[int, float]) -> np.ndarray:
+    """The weighted mean of members' predictions."""
+    import numpy as np
+
+    total = sum(weights.values())
+    blended: np.ndarray = np.sum([predictions[i] * (w / total) for i, w in weights.items()], axis=0)
+    return blended
+
+
+def select(
+    predictions: dict[int, np.ndarray],
+    y: np.ndarray,
+    metric: Metric,
+    weight: np.ndarray | None = None,
+    max_members: int = 8,
+    steps: int = 25,
+) -> Blend:
+    """Weights for members that were all predicted on the same rows.
+
+    predictions: id -> (n_rows, n_classes) probabilities or (n_rows,) values. From the best member on, each step adds
+    the member (again, if need be) that helps most; of equal ones a member already in; the earliest best prefix wins.
+    """
+    import numpy as np
+
+    if not predictions:
+        raise ValueError("no member to select from")
+    ids = sorted(predictions)
+    y = np.asarray(y)
+    rows = _rows(y, predictions[ids[0]], metric)
+    found = [predictions[i][rows] for i in ids]
+    n_classes = found[0].shape[1] if found[0].ndim == 2 else 0
+    losses = _losses(metric, y[rows], None if weight is None else np.asarray(weight)[rows], n_classes)
+    total, counts = np.zeros(found[0].shape), np.asarray([0] * len(ids))
+    best, best_counts = np.inf, counts
+    for step in range(min(steps, 1) if len(ids) == 1 else steps):
+        open_to = [j for j in range(len(ids)) if counts[j] or (counts > 0).sum() < max_members]
+        tried = {j: losses((total + found[j]) / (step + 1)) for j in open_to}
+        least = min(tried.values())
+        equal = [j for j in open_to if tried[j] <= least + 1e-12 * abs(least)]
+        chosen = min(equal, key=lambda j: (counts[j] == 0, j))
+        total, counts = total + found[chosen], counts + (np.arange(len(ids)) == chosen)
+        if least < best - 1e-9 * abs(best if np.isfinite(best) else 1.0):
+            best, best_counts = least, counts
+    weights = {i: int(c) / int(best_counts.sum()) for i, c in zip(ids, best_counts) if c}
+    return Blend(weights, metric.score(y, mix(predictions, weights), weight))
+
+
+def _rows(y: np.ndarray, prediction: np.ndarray, metric: Metric) -> Any:
+    """All rows, or an even part of them; of two classes the rarer one is kept whole as far as it fits."""
+    import numpy as np
+
+    limit = ROWS.get(metric.name, ROWS_OTHERWISE)
+    if prediction.ndim == 2:
+        limit = max(2_000, min(limit, CELLS // prediction.shape[1] // (4 if metric.name == "roc_auc" else 1)))
+    if len(y) <= limit:
+        return slice(None)
+    rng = np.random.default_rng(0)
+    if (
+        metric.name == "roc_auc" and prediction.shape[1] == 2 and len(np.unique(y)) == 2
+    ):  # AUC does not change when a class is thinned out
+        parts = [np.flatnonzero(y == k) for k in (0, 1)]
+        few = min(min(map(len, parts)), limit // 2)
+        takes = [min(len(part), limit - few if len(part) > limit // 2 else len(part)) for part in parts]
+        return np.sort(np.concatenate([rng.permutation(part)[:take] for part, take in zip(parts, takes)]))
+    return np.sort(rng.permutation(len(y))[:limit])
+
+
+def _losses(metric: Metric, y: Any, weight: Any, n_classes: int) -> Callable[[Any], float]:
+    """A loss that says what the metric says, faster where it is worth it, and smoother where the metric is coarse."""
+    import numpy as np
+
+    rows = np.arange(len(y))
+
+    def log_loss(p: Any) -> float:
+        return float(np.average(-np.log(np.clip(p[rows, y], 1e-12, None)), weights=weight))
+
+    def auc(p: Any) -> float:
+        return -float(np.mean([_auc(y == k, p[:, k]) for k in ((1,) if p.shape[1] == 2 else np.unique(y))]))
+
+    def generic(p: Any) -> float:
+        loss = metric.loss(metric.score(y, p, weight))
+        return loss + 1e-3 * log_loss(p) if metric.from_labels else loss
+
+    def thresholded(p: Any) -> float:
+        """The threshold is tuned after the blend, so what counts is the best plateau over thresholds."""
+        scores = scores_by_threshold(metric.name, y, p[:, 1], weight)[1]
+        return metric.loss(float(smoothed(scores).max())) + 1e-3 * log_loss(p)
+
+    def labelled(p: Any) -> float:
+        score = score_of_labels(metric.name, y, p.argmax(axis=1), p.shape[1], weight)
+        return metric.loss(score) + 1e-3 * log_loss(p)
+
+    def ordered(p: Any) -> float:
+        """For kappa, whose cut points are tuned after the blend: how far the expected class is from the true one."""
+        return float(np.average((p @ np.arange(p.shape[1]) - y) ** 2, weights=weight))
+
+    if metric.name == "log_loss":
+        return log_loss
+    if metric.name == "roc_auc" and weight is None:
+        return auc
+    if metric.name in THRESHOLD_METRICS:
+        return thresholded if n_classes == 2 else labelled
+
+    if metric.name == "qwk":
+        return ordered
+    if metric.name in ("rmse", "r2"):
+        return lambda p: float(np.average((p - y) ** 2, weights=weight))
+    return generic
+
+
+def _auc(positive: Any, p: Any) -> float:
+    """Area under the ROC curve by one plain sort: the label rides in the lowest bit under the bits of `p` (>= 0)."""
+    import numpy as np
+
+    bits: Any = np.ascontiguousarray(p, dtype=np.float32).view(np.uint32).astype(np.int64)
+    keys = np.sort(2 * bits + positive)
+    values = keys >> 1
+    ends: Any = np.append(np.flatnonzero(values[1:] != values[:-1]) + 1, len(keys))
+    up_to: Any = (keys & 1).cumsum()[ends - 1]
+    n = int(up_to[-1])
+    starts: Any = np.append(0, ends[:-1])
+    ranks = float((np.diff(up_to, prepend=0) * (starts + ends + 1) / 2).sum())  # equal values share their mean rank
+    return (ranks - n * (n + 1) / 2) / max(1, n * (len(keys) - n))
