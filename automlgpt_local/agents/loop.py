@@ -183,7 +183,7 @@ class Loop:
         bench = self.bench
         if bench.task.trials is not None:
             return recipes
-        fitting = [r for r in recipes if bench.cost_s(r) * 0.7 < bench.room_s()]
+        fitting = [r for r in recipes if bench.fits(r)]
         if not fitting:
             raise StopSearchError("time", f"{bench.clock.used_s():.0f} s used; the next attempt would not end in time")
         return fitting

@@ -40,6 +40,7 @@ from automlgpt_local.task import TaskSpec
 # Of the time limit: more than this the model may not think, and then the recipes decide.
 MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
+STOPS_EARLY = ("lightgbm", "catboost", "xgboost")  # families whose fits obey ctx["seconds"] tree by tree
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
 
@@ -110,6 +111,19 @@ class Workbench:
             if measured and other in self.recipes and recipe in self.recipes:
                 return measured[-1] / parallel * self.recipes[recipe].cost / max(0.05, self.recipes[other].cost)
         return 1.0
+
+    def fits(self, recipe: str) -> bool:
+        """Has the clock room for an attempt? Boosting gives a usable model when it is cut short, others do not."""
+        needed = 0.4 if self.recipes[recipe].family in STOPS_EARLY else 0.8
+        return self.cost_s(recipe) * needed < self.room_s()
+
+    def seconds_for(self, recipe: str, share: float) -> float:
+        """What an attempt may take: its share of the room, or what it is known to need, if there is room for that."""
+        if self.task.trials is not None:
+            return FIXED_WORK_S
+        room = self.room_s()
+        known = 1.3 * self.cost_s(recipe) if self.journal.of_recipe(recipe) else 0.0
+        return max(2.0, room * share, min(known, room))
 
     # --- decisions
     def situation(self) -> Situation:
@@ -192,7 +206,7 @@ class Workbench:
             written.parent, written.probe,
         )  # fmt: skip
         best = self.journal.best()
-        seconds = FIXED_WORK_S if self.task.trials is not None else max(2.0, self.room_s() * share)
+        seconds = self.seconds_for(attempt.recipe, share)
         if allowed:
             evaluation = self.evaluator.evaluate(attempt, seconds, None if probe else best)
         else:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MIN_HOLDOUT_ROWS = 200
+MIN_GROUPS = 4
+MOST_BALANCED_GROUPS = 1000  # more even out by themselves, and balancing them takes seconds
 TARGET_BINS = 10
 
 
@@ -50,9 +52,11 @@ def fold_count(n_rows: int) -> int:
 
 def make_splits(
     task: TaskSpec, y: np.ndarray, frame: pd.DataFrame | None = None, *, group: np.ndarray | None = None,
-    time: np.ndarray | None = None,
+    time: np.ndarray | None = None, most_folds: int = 8,
 ) -> Splits:  # fmt: skip
     """Split rows for a task. y: (n_rows,). `group` and `time` default to the task's columns in `frame`.
+
+    most_folds: what the time allows; 1 is a single 80/20 split.
 
     Raises DataError when a group leaves nothing to validate on.
     """
@@ -60,12 +64,9 @@ def make_splits(
     n_rows = len(y)
     share = task.holdout if n_rows >= MIN_HOLDOUT_ROWS else 0.0
     if time is not None:
-        return _by_time(time, share, n_rows)
-    if group is not None and len(np.unique(group)) < 4:
-        raise DataError(
-            f"The group column {task.group!r} has only {len(np.unique(group))} groups.",
-            "Validation by group needs at least 4. Leave --group out, or name a finer column.",
-        )
+        return _by_time(time, share, n_rows, most_folds)
+    if group is not None:
+        require_groups(len(np.unique(group)), task.group)
     strata = _strata(task, y)
     everything = np.arange(n_rows)
     holdout = _one_part(strata, group, share, task.seed + 1) if share > 0 else np.empty(0, dtype=int)
@@ -73,7 +74,7 @@ def make_splits(
     if task.kind != "regression":
         holdout, development = _keep_classes(y, holdout, development, group)
     inner_strata, inner_group = strata[development], None if group is None else group[development]
-    n_folds = fold_count(len(development))
+    n_folds = min(most_folds, fold_count(len(development)))
     if n_folds == 1:
         valid = _one_part(inner_strata, inner_group, 0.2, task.seed)
         parts = [valid]
@@ -85,6 +86,15 @@ def make_splits(
     folds = [(np.setdiff1d(whole, part), part) for part in parts if len(part)]
     strategy = "grouped" if group is not None else "stratified" if task.kind != "regression" else "quantile-stratified"
     return Splits(strategy if n_folds > 1 else f"{strategy} single split", development, holdout, folds)
+
+
+def require_groups(n_groups: int, column: str | None) -> None:
+    """Raises DataError when there are too few groups to validate on unseen ones."""
+    if n_groups < MIN_GROUPS:
+        raise DataError(
+            f"The group column {column!r} has only {n_groups} group(s); validation by group needs {MIN_GROUPS}.",
+            "Leave --group out, or name a finer column.",
+        )
 
 
 def _columns(task: TaskSpec, frame: Any, group: Any, time: Any) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -104,8 +114,7 @@ def _strata(task: TaskSpec, y: np.ndarray) -> np.ndarray:
     if task.kind != "regression":
         return np.asarray(y, dtype=int)
     edges = np.unique(np.quantile(y, np.linspace(0, 1, TARGET_BINS + 1)[1:-1]))
-    bins: np.ndarray = np.searchsorted(edges, y, side="right")
-    return bins
+    return np.asarray(np.searchsorted(edges, y, side="right"))
 
 
 def _parts(strata: np.ndarray, group: np.ndarray | None, n_parts: int, seed: int) -> list[np.ndarray]:
@@ -121,7 +130,7 @@ def _parts(strata: np.ndarray, group: np.ndarray | None, n_parts: int, seed: int
             splitter = StratifiedKFold(n_parts, shuffle=True, random_state=seed)
             return [part for _, part in splitter.split(strata, strata)]
         n_parts = min(n_parts, len(np.unique(group)))
-        if len(np.unique(group)) > 5_000 or np.bincount(strata).max() < n_parts:
+        if len(np.unique(group)) > MOST_BALANCED_GROUPS or np.bincount(strata).max() < n_parts:
             return _group_parts(group, n_parts, seed)
         grouped = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
         return [part for _, part in grouped.split(strata, strata, group)]
@@ -147,7 +156,7 @@ def _one_part(strata: np.ndarray, group: np.ndarray | None, share: float, seed: 
     return _parts(strata, None, max(2, round(1 / share)), seed)[0]
 
 
-def _by_time(time: np.ndarray, share: float, n_rows: int) -> Splits:
+def _by_time(time: np.ndarray, share: float, n_rows: int, most_folds: int) -> Splits:
     """The latest rows are locked away; a fold trains on the past of its validation rows. Equal times stay together."""
     order = np.argsort(np.where(np.isnan(time), -np.inf, time), kind="stable")
     ordered = time[order]
@@ -162,7 +171,7 @@ def _by_time(time: np.ndarray, share: float, n_rows: int) -> Splits:
     if end >= n_rows and share > 0:
         end = n_rows
     development, holdout = order[:end], order[end:]
-    n_folds = min(5, max(1, fold_count(end)))
+    n_folds = min(5, most_folds, max(1, fold_count(end)))
     first = 0.8 if n_folds == 1 else 0.4
     bounds = [cut(round(end * (first + (1 - first) * k / n_folds))) for k in range(n_folds)] + [end]
     folds = [(np.arange(a), np.arange(a, b)) for a, b in itertools.pairwise(bounds) if 0 < a < b]

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROBE_ROWS = 6000
+# A boosted model handles about this many cells (rows x columns x trees) a second on one core; only the order counts.
+CELLS_PER_S = 6e7
+TREES = 400
+TREES_PER_CLASS = 120
+FOLDS_SHARE = 0.3  # of the time limit, for all folds of one typical model
 PROBE_FOLDS = 3
 
 
@@ -45,7 +50,8 @@ class Workspace:
         self.metric: Metric = METRICS[task.metric]
         self.features, self.y, self.weight = dataset.features, dataset.y, dataset.weight
         self.classes = list(dataset.classes)
-        self.splits: Splits = make_splits(task, self.y, group=dataset.group, time=dataset.time)
+        most_folds = affordable_folds(task, len(self.y), self.features.shape[1], len(self.classes))
+        self.splits: Splits = make_splits(task, self.y, group=dataset.group, time=dataset.time, most_folds=most_folds)
         self.development, self.holdout = self.splits.development, self.splits.holdout
         self.data_dir = run_dir / "work" / "data"
         self.folds: list[Fold] = []
@@ -136,6 +142,13 @@ class Workspace:
             "seconds": seconds,
             "columns": columns,
         }
+
+
+def affordable_folds(task: TaskSpec, n_rows: int, n_columns: int, n_classes: int) -> int:
+    """How many folds of a typical model fit into FOLDS_SHARE of the time limit: 8, 5, 3, or 1 (a single split)."""
+    trees = TREES if n_classes <= 2 else TREES_PER_CLASS * n_classes
+    fit_s = n_rows * n_columns * trees / (CELLS_PER_S * task.threads)
+    return next((k for k in (8, 5, 3) if k * fit_s <= FOLDS_SHARE * task.time_limit_s), 1)
 
 
 def write_features(frame: pd.DataFrame, path: Path) -> None:
