@@ -1,0 +1,65 @@
+"""predictions.csv: the id where one is known, the prediction in the target's own labels, each class's probability.
+
+`adjust` and `predictions_frame` stand alone: the exporter copies their source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def adjust(probability: np.ndarray, decision: dict[str, Any] | None) -> np.ndarray:
+    """Probabilities (n_rows, n_classes) after a decision: their argmax is the decided class."""
+    if not decision:
+        return probability
+    if "multipliers" in decision:
+        probability = probability * np.asarray(decision["multipliers"])
+    elif "temperature" in decision:
+        probability = np.clip(probability, 1e-15, None) ** (1 / decision["temperature"])
+    elif "cuts" in decision:
+        expected = probability @ np.arange(probability.shape[1])
+        probability = probability + np.eye(probability.shape[1])[np.searchsorted(decision["cuts"], expected)]
+    else:
+        raise ValueError(f"unknown decision: {sorted(decision)}")
+    return probability / probability.sum(axis=1, keepdims=True)
+
+
+def predictions_frame(
+    prediction: np.ndarray,
+    classes: Sequence[str],
+    decision: dict[str, Any] | None = None,
+    ids: pd.Series | None = None,
+) -> pd.DataFrame:
+    """One row per prediction: floats (n_rows,), or probabilities (n_rows, n_classes) in the order of `classes`."""
+    frame = pd.DataFrame(index=range(len(prediction)))
+    if ids is not None:
+        frame[ids.name] = ids.to_numpy()
+    if not classes:
+        frame["prediction"] = prediction
+        return frame
+    adjusted = adjust(prediction, decision)
+    frame["prediction"] = [classes[code] for code in adjusted.argmax(axis=1)]
+    # A temperature mends the probabilities; multipliers and cuts only choose among them.
+    shown = adjusted if decision and "temperature" in decision else prediction
+    for code, label in enumerate(classes):
+        frame[f"proba_{label}"] = shown[:, code]
+    return frame
+
+
+def write_predictions(
+    path: Path,
+    prediction: np.ndarray,
+    *,
+    classes: Sequence[str] = (),
+    decision: dict[str, Any] | None = None,
+    ids: pd.Series | None = None,
+) -> Path:
+    """Write the table and return its path. No reader sees half of it."""
+    torn = path.with_name(path.name + ".part")
+    predictions_frame(prediction, classes, decision, ids).to_csv(torn, index=False)
+    return torn.replace(path)

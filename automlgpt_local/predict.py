@@ -1,0 +1,95 @@
+"""`python -m automlgpt_local.predict RUN_DIR DATA OUT.csv`: a table through the model of a run.
+
+This process reads the table, by the schema of the run; the model is loaded in the sandbox alone. Errors go to stderr
+as a last paragraph of two lines, what happened and what to do; the exit code is that of the command line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from automlgpt_local.errors import AutoMLGPTError, NoModelError, UsageError
+from automlgpt_local.exits import DONE, exit_code
+
+WALL_S = 24 * 3600.0
+
+
+def predict(run_dir: Path, data: Path, out: Path) -> Path:
+    """Write the predictions and return their path. Raises NoModelError, DataError or SandboxError."""
+    from automlgpt_local.artifacts.export import MODEL_FILE
+    from automlgpt_local.artifacts.predictions import write_predictions
+    from automlgpt_local.data.load import load
+    from automlgpt_local.data.schema import Schema
+
+    if not (run_dir / MODEL_FILE).is_file():
+        raise NoModelError(
+            f"{run_dir} holds no fitted model.", "`automlgpt sessions list` shows the runs that are finished."
+        )
+    model = _read_json(run_dir / MODEL_FILE)
+    table = load(data, schema=Schema.from_json(_read_json(run_dir / "schema.json")))
+    prediction = _in_sandbox(run_dir, model, table.frame[model["features"]])
+    ids = table.exact(model["id"]) if model["id"] in table.frame.columns else None
+    return write_predictions(out, prediction, classes=model["classes"], decision=model["decision"], ids=ids)
+
+
+def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any) -> Any:
+    """The weighted mean of the members: probabilities (n_rows, n_classes), or floats (n_rows,)."""
+    from automlgpt_local.data.machine import available_memory_mib
+    from automlgpt_local.sandbox.jobs import Job, Limits
+    from automlgpt_local.sandbox.runner import Sandbox
+    from automlgpt_local.search.workspace import write_features
+
+    run_dir = run_dir.resolve()
+    members = [
+        {
+            "solution": str(run_dir / (member["module"].replace(".", "/") + ".py")),
+            "module": member["module"],
+            "model": str(run_dir / "model" / member["file"]),
+            "weight": member["weight"],
+            "ctx": member["ctx"],
+        }
+        for member in model["members"]
+    ]
+    threads = max(member["ctx"]["n_threads"] for member in members)
+    limits = Limits(WALL_S, available_memory_mib() * 3 // 4, threads)
+    unsafe = not _read_json(run_dir / "request.json").get("sandbox", True)
+    with tempfile.TemporaryDirectory(prefix="automlgpt-predict-") as scratch:
+        rows, work = Path(scratch) / "features.feather", Path(scratch) / "work"
+        work.mkdir()
+        write_features(features, rows)
+        read = (rows, *(Path(m[key]) for m in members for key in ("solution", "model")))
+        spec = {"members": members, "features": str(rows), "n_classes": len(model["classes"]), "seed": 0}
+        with Sandbox(threads, limits.memory_mib, unsafe=unsafe) as sandbox:
+            outcome = sandbox.run(Job("predict", spec, work, read, limits))
+    prediction = outcome.arrays.get("prediction")
+    shape = (len(features), len(model["classes"])) if model["classes"] else (len(features),)
+    if outcome.status != "ok" or prediction is None or prediction.shape != shape:
+        said = outcome.error.strip().splitlines()
+        raise NoModelError(
+            f"The model could not predict these rows ({outcome.status}{': ' + said[-1] if said else ''}).",
+            "Are the libraries still those of requirements.txt in the run's folder?",
+        )
+    return prediction
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        if len(arguments) != 3:
+            raise UsageError("Three arguments are needed.", "RUN_DIR DATA OUT.csv")
+        predict(*(Path(a) for a in arguments))
+    except AutoMLGPTError as error:
+        print(f"\n{' '.join(error.message.split())}\n{error.hint}", file=sys.stderr)
+        return exit_code(error)
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
