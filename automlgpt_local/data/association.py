@@ -72,6 +72,16 @@ def of_codes(codes: np.ndarray, y: np.ndarray, n_classes: int, seed: int = 0) ->
     return float(np.clip(np.mean(scores), 0, 1))
 
 
+def bins(values: np.ndarray, n_bins: int = 16) -> np.ndarray:
+    """Numbers as codes by quantile, missing as code 0: for associations that neither rise nor fall."""
+    present = ~np.isnan(values)
+    codes: np.ndarray = np.zeros(len(values), dtype="int64")
+    if present.any():
+        edges = np.unique(np.quantile(values[present], np.linspace(0, 1, n_bins + 1)[1:-1]))
+        codes[present] = 1 + np.searchsorted(edges, values[present], side="right")
+    return codes
+
+
 def _signed(encoded: np.ndarray, goal: np.ndarray, n_classes: int) -> float:
     """Association in the right direction only: an encoding that fails on the other half counts nothing."""
     ranks = rankdata(encoded)

@@ -12,9 +12,6 @@ from automlgpt_local.data.dates import date_format
 
 ColumnKind = Literal["number", "category", "text", "date", "numeric_text", "id", "constant"]
 
-ID_NAME = re.compile(
-    r"(?:^|[_\s.-])(?:id|uuid|guid|key|index|idx|rownum|row_name|serial)$|^unnamed: 0|[a-z](?:ID|Id)$", re.IGNORECASE
-)
 CAMEL_ID = re.compile(r"[a-z](?:ID|Id)$")
 SNAKE_ID = re.compile(r"(?:^|[_\s.-])(?:id|uuid|guid|key|index|idx|rownum|row_name|serial)$|^unnamed: 0", re.IGNORECASE)
 NUMERIC_TEXT = re.compile(
@@ -82,13 +79,15 @@ def text_kind(name: str, counts: pd.Series, rows: int) -> tuple[ColumnKind, str]
         return "date", found
     weights = known.to_numpy(dtype="float64")
     numeric = np.array([NUMERIC_TEXT.fullmatch(v) is not None for v in values])
-    if len(values) >= 3 and weights[numeric].sum() >= 0.8 * weights.sum() and _units_are_few(values):
-        return "numeric_text", ""
     words = float(np.average([len(v.split()) for v in values], weights=weights))
     share = unique / rows
+    if rows >= MIN_ID_ROWS and words <= 1.5 and share > 0.5 and _is_id_name(name):
+        return "id", ""
+    if len(values) >= 3 and weights[numeric].sum() >= 0.8 * weights.sum() and _units_are_few(values):
+        return "numeric_text", ""
     if words >= 8 or (words >= 2.5 and unique > 100 and share > 0.2):
         return "text", ""
-    if rows >= MIN_ID_ROWS and words <= 1.5 and (share >= 0.99 or (_is_id_name(name) and share > 0.5)):
+    if rows >= MIN_ID_ROWS and words <= 1.5 and share >= 0.99:
         return "id", ""
     return "category", ""
 

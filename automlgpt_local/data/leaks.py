@@ -10,6 +10,7 @@ MIN_ROWS = 50
 WORTH_A_LOOK = 0.6
 MOST_LOOKED_AT = 20
 NEAR_PERFECT = 0.98
+SAME_ORDER = 0.9995
 FAR_AHEAD = (0.93, 0.5)
 
 
@@ -22,9 +23,9 @@ def find_leaks(
 ) -> dict[str, str]:
     """Suspects: name -> reason. columns: (n_rows,) numbers (codes for categories), NaN missing; y: codes or floats.
 
-    A column is suspect when a small tree on it alone, tried on the other half of the rows, is near perfect (R2 or
-    balanced accuracy of 0.98), or when it is very strong and every other column is far behind. Strong but honest
-    columns exist: a suspect is a question to the user, not a verdict.
+    A column is suspect when it copies the target or its order, when a small tree or a line on it alone, tried on the
+    other half of the rows, is near perfect (R2 or balanced accuracy of 0.98), or when it is very strong and every
+    other column is far behind. Strong but honest columns exist: a suspect is a question to the user, not a verdict.
     """
     if len(y) < MIN_ROWS:
         return {}
@@ -34,6 +35,9 @@ def find_leaks(
         values = columns[name]
         if n_classes == 0 and np.array_equal(values, y):
             suspects[name] = "it is a copy of the target"
+            continue
+        if n_classes == 0 and association[name] >= SAME_ORDER:
+            suspects[name] = "it orders the rows exactly as the target does"
             continue
         skill = _alone(values, y, n_classes)
         if skill >= NEAR_PERFECT:
@@ -59,13 +63,20 @@ def _alone(values: np.ndarray, y: np.ndarray, n_classes: int) -> float:
     x = np.nan_to_num(values, nan=-1e30)[:, None]
     if n_classes == 0:
         tree = DecisionTreeRegressor(max_leaf_nodes=200, min_samples_leaf=3, random_state=0).fit(x[half], y[half])
-        return float(r2_score(y[~half], tree.predict(x[~half])))
+        line = np.polyfit(*_without_nan(values[half], y[half]), deg=1)
+        guesses = (tree.predict(x[~half]), np.nan_to_num(np.polyval(line, values[~half])))
+        return max(float(r2_score(y[~half], guess)) for guess in guesses)
     tree = DecisionTreeClassifier(max_leaf_nodes=200, min_samples_leaf=3, class_weight="balanced", random_state=0)
     guessed = tree.fit(x[half], y[half]).predict(x[~half])
     known = np.isin(y[~half], y[half])
     if len(np.unique(y[~half][known])) < 2:
         return 0.0
     return float(balanced_accuracy_score(y[~half][known], guessed[known]))
+
+
+def _without_nan(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    present = np.isfinite(x)
+    return x[present], y[present]
 
 
 def _missing_tells(absent: np.ndarray, y: np.ndarray, n_classes: int) -> bool:

@@ -18,6 +18,7 @@ ASSOCIATION_ROWS = 5_000
 ASSOCIATION_CELLS = 5_000_000
 DISTINCT_ROWS = 200_000
 MOST_TEXT = 40
+MOST_BINNED = 300  # numeric columns whose association is also looked for beyond a rise or a fall
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,9 @@ def _associations(
     if ordered:
         block = np.column_stack([comparable[name][0] for name in ordered])
         scores |= {n: float(s) for n, s in zip(ordered, association.of_numbers(block, y, n_classes))}
+        for name in ordered if len(ordered) <= MOST_BINNED else []:
+            binned = association.of_codes(association.bins(comparable[name][0]), y, n_classes)
+            scores[name] = max(scores[name], binned)
     for name in useful:
         values, is_code = comparable[name]
         if is_code:

@@ -32,7 +32,8 @@ _TARGET = re.compile(
 _PROSE = re.compile(r"\s*(?:whether|if|how|which|who|when|what|that|will|on|with|for|from|in)\b", re.IGNORECASE)
 _IGNORE = re.compile(
     r"\b(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) out|leave aside|omit(?:ting)?|disregard(?:ing)?"
-    r"|(?:do not|don'?t|never)\s+(?:use|look at|consider)|not\s+using|without(?:\s+using)?|skip(?:ping)?|remov(?:e|ing))\b",
+    r"|(?:do not|don'?t|never)\s+(?:use|look at|consider)|not\s+using|without(?:\s+using)?|skip(?:ping)?"
+    r"|remov(?:e|ing))\b",
     re.IGNORECASE,
 )
 _SOFT_IGNORE = re.compile(r"without|skip|remov|use|using|look|consider", re.IGNORECASE)

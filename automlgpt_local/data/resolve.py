@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from automlgpt_local.data import machine
@@ -14,8 +14,8 @@ from automlgpt_local.data.load import Table, load
 from automlgpt_local.data.names import metric_name, near_names, resolve_column
 from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.data.schema import as_number
-from automlgpt_local.data.splits import holdout_share
-from automlgpt_local.data.target import POSITIVE_WORDS, class_labels, guess_kind, target_text
+from automlgpt_local.data.splits import holdout_share, require_groups
+from automlgpt_local.data.target import POSITIVE_WORDS, class_labels, guess_kind, target_text, time_order
 from automlgpt_local.errors import DataError, UsageError
 from automlgpt_local.metrics import DEFAULT_METRIC, METRICS
 from automlgpt_local.task import Kind, Request, Source, TaskSpec
@@ -69,6 +69,10 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     weight = _column("weight", request.weight, asked.weight, columns, target, notes)
     if weight is not None:
         _check_weight(table, weight)
+    if group is not None:
+        require_groups(int(table.frame[group].nunique(dropna=False)), group)
+    if time is not None and np.isnan(time_order(table.frame[time])).mean() > 0.1:
+        raise DataError(f"The time column {time!r} holds neither dates nor numbers.", "Name another with --time.")
     ignore = _ignored(request, asked, columns, target, notes)
     rows = len(values)
     return TaskSpec(
@@ -80,7 +84,7 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         group=group,
         time=time,
         weight=weight,
-        positive=_positive(request, asked, kind, values, notes),
+        positive=_positive(request, asked, kind, metric, values, notes),
         only=_said("only", (), asked.only, (), notes),
         never=_said("never", (), asked.never, (), notes),
         ensemble=_said("ensemble", None if request.ensemble else False, asked.ensemble, True, notes),
@@ -297,7 +301,7 @@ def _time_limit(request: Request, asked: Asked, notes: _Notes) -> float:
     return limit
 
 
-def _positive(request: Request, asked: Asked, kind: Kind, values: pd.Series, notes: _Notes) -> str | None:
+def _positive(request: Request, asked: Asked, kind: Kind, metric: str, values: pd.Series, notes: _Notes) -> str | None:
     said = _said("positive", request.positive, asked.positive, None, notes)
     if kind != "binary":
         if request.positive is not None:
@@ -310,6 +314,7 @@ def _positive(request: Request, asked: Asked, kind: Kind, values: pd.Series, not
             raise UsageError(f"The target has no label {said!r}.", f"It has: {', '.join(map(repr, labels))}.")
         return same[0]
     notes.source["positive"] = "inferred"
-    if not any(re.sub(r"\s", "", x.lower()) in POSITIVE_WORDS for x in labels) and "positive" not in notes.source:
-        notes.warn(f"{labels[-1]!r}, the rarer label, was taken as the positive one.")
+    counts = metric in ("f1", "precision", "recall", "average_precision")
+    if counts and not any(label.strip().lower() in POSITIVE_WORDS for label in labels):
+        notes.doubt(f"{labels[-1]!r} was taken as the positive label.", "Say which with --positive.")
     return labels[-1]

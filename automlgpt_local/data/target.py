@@ -67,7 +67,7 @@ def make_dataset(table: Table, task: TaskSpec) -> Dataset:
 
 
 def target_text(table: Table, target: str, positive: str | None = None) -> tuple[pd.Series, bool]:
-    """The target as the text of the file; whether "NA" and the like are classes: a positive label of that name says so."""
+    """The target as the text of the file, and whether "NA" and the like are classes: a positive label says so."""
     values = table.exact(target)
     if positive is not None and positive in DEFAULT_MISSING and positive not in set(values.dropna().unique()):
         literal = table.with_target(target, "text", exact=True).frame[target]

@@ -1,0 +1,164 @@
+"""Plain English into flags."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automlgpt_local.data.request import Asked, parse_ask
+from automlgpt_local.errors import UsageError
+
+COLUMNS = [
+    "customerID", "gender", "tenure", "MonthlyCharges", "price", "sqft_living", "patient_id", "visit date", "date",
+    "Churn", "sample_w", "precision", "room_type", "Survived", "class", "y",
+]  # fmt: skip
+
+
+def said(text: str) -> dict[str, Any]:
+    asked = parse_ask(text, COLUMNS)
+    return {f.name: getattr(asked, f.name) for f in fields(asked) if getattr(asked, f.name) not in (None, (), [])}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("predict price", {"target": "price"}),
+        ("Please forecast the prices.", {"target": "price"}),
+        ("predict `visit date`", {"target": "visit date"}),
+        ("predict the visit date in 90s", {"target": "visit date", "time_limit_s": 90.0}),
+        ("the target is Churn, positive class is Yes", {"target": "Churn", "positive": "Yes"}),
+        ('treat "No" as positive, predict Churn', {"target": "Churn", "positive": "No"}),
+        (
+            "Predict the price, minimise MAE, in 10 minutes, and ignore the customer ID column",
+            {"target": "price", "metric": "mae", "time_limit_s": 600.0, "ignore": ("customerID",)},
+        ),
+        (
+            "predict whether a customer will churn, maximise AUC",
+            {"target": "Churn", "metric": "roc_auc"},
+        ),
+        (
+            "predict churn with only linear models and no neural nets",
+            {"target": "Churn", "only": ("linear",), "never": ("neural",)},
+        ),
+        (
+            "predict Churn using gradient boosting only within half an hour",
+            {"target": "Churn", "only": ("lightgbm", "xgboost", "catboost"), "time_limit_s": 1800.0},
+        ),
+        (
+            "predict price without neural networks or forests. Ordered by date",
+            {"target": "price", "never": ("neural", "forest"), "time": "date"},
+        ),
+        (
+            "predict price grouped by patient, weighted by sample_w, 50 trials, two threads",
+            {"target": "price", "group": "patient_id", "weight": "sample_w", "trials": 50, "threads": 2},
+        ),
+        ("use sample_w as sample weight, predict y", {"target": "y", "weight": "sample_w"}),
+        ("Keep all rows of one patient together, predict price", {"target": "price", "group": "patient_id"}),
+        ("predict the precision, optimise recall", {"target": "precision", "metric": "recall"}),
+        (
+            "don't use MonthlyCharges, tenure and gender. predict Churn for F1",
+            {"target": "Churn", "ignore": ("MonthlyCharges", "tenure", "gender"), "metric": "f1"},
+        ),
+        (
+            "drop sqft living and room type; predict price; no ensembling",
+            {"target": "price", "ignore": ("sqft_living", "room_type"), "ensemble": False},
+        ),
+        ("classify Churn, balanced accuracy", {"target": "Churn", "kind": "multiclass", "metric": "balanced_accuracy"}),
+        ("predict price in 2 hours and 30 minutes", {"target": "price", "time_limit_s": 9000.0}),
+        ("Do not use xgboost or catboost to predict y", {"target": "y", "never": ("xgboost", "catboost")}),
+    ],
+)
+def test_sentences(text: str, expected: dict[str, Any]) -> None:
+    assert said(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "metric"),
+    [
+        ("root mean squared log error", "rmsle"),
+        ("RMSLE", "rmsle"),
+        ("mean squared error", "rmse"),
+        ("R²", "r2"),
+        ("the area under the curve", "roc_auc"),
+        ("PR-AUC", "average_precision"),
+        ("cross-entropy", "log_loss"),
+        ("macro F1", "f1_macro"),
+        ("quadratic weighted kappa", "qwk"),
+        ("median absolute error", "medae"),
+        ("mean absolute percentage error", "mape"),
+        ("Matthews correlation", "mcc"),
+    ],
+)
+def test_metrics_have_many_names(words: str, metric: str) -> None:
+    assert said(f"predict price, optimise {words}")["metric"] == metric
+
+
+def test_of_several_metrics_the_wanted_one() -> None:
+    asked = parse_ask("predict price and report RMSE, but minimise MAE", COLUMNS)
+    assert asked.metric == "mae"
+    assert "several metrics" in asked.warnings[0]
+
+
+def test_use_only_ignores_the_rest() -> None:
+    ignored = said("use only tenure and gender to predict Churn")["ignore"]
+    assert set(ignored) == set(COLUMNS) - {"tenure", "gender", "Churn"}
+
+
+def test_a_target_in_other_words_is_taken_with_a_warning() -> None:
+    assert said("predict survival")["target"] == "Survived"
+    assert said("predict survival")["warnings"]
+    assert said("Which customers will churn?")["target"] == "Churn"
+    assert "target" not in said("predict whether they will leave")
+
+
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("predict prise", "price"),
+        ('predict "room typ"', "room_type"),
+        ("ignore tenur", "tenure"),
+        ("ignore tenure, gendr columns", "gender"),
+        ("predict y, group by hospital", "customerID"),
+        ("predict y, weighted by wt", "customerID"),
+    ],
+)
+def test_unknown_columns_are_errors_with_near_names(text: str, near: str) -> None:
+    with pytest.raises(UsageError, match="no such column") as caught:
+        parse_ask(text, COLUMNS)
+    assert near in caught.value.hint
+
+
+def test_an_ambiguous_word_names_what_it_could_be() -> None:
+    with pytest.raises(UsageError, match="customerID or patient_id"):
+        parse_ask("predict y and ignore the id", COLUMNS)
+
+
+def test_what_is_no_column_is_passed_over_with_a_warning() -> None:
+    asked = parse_ask("predict price, ignore missing values and outliers", COLUMNS)
+    assert asked.ignore == ()
+    assert asked.warnings
+
+
+WORDS = [
+    "predict", "ignore", "price", "the", "id", "group by", "minimise", "mae", "in 10 minutes", "only", "no",
+    "linear models", "and", ",", ".", "positive", "is", "Yes", '"price"', "'", "use", "weight", "without",
+    "neural nets", "target", "churn", "not",
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=8), max_size=25))
+def test_any_words_give_an_answer_or_a_usage_error(words: list[str]) -> None:
+    try:
+        asked = parse_ask(" ".join(words), COLUMNS)
+    except UsageError as error:
+        assert error.hint
+        return
+    assert isinstance(asked, Asked)
+    assert asked.target is None or asked.target in COLUMNS
+    assert set(asked.ignore) <= set(COLUMNS)
+    assert asked.time_limit_s is None or asked.time_limit_s >= 0
