@@ -11,6 +11,8 @@ from automlgpt_local.llm.decode import generate
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
 from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag
 
+HARMONY_START = "<|start|>assistant"
+HARMONY_FINAL = "<|channel|>final<|message|>"
 _CONTROL = 1 << 3  # LLAMA_TOKEN_ATTR_CONTROL
 _KEPT_PREFIXES = 4
 _MIN_ANSWER_TOKENS = 16
@@ -28,6 +30,8 @@ class ChatLoop:
         runtime = self._runtime
         agent, before = request["agent"], runtime.evaluated_tokens
         prompt = self.render(request["messages"], **request.get("variables", {}))
+        if request.get("schema") is not None and prompt.endswith(HARMONY_START):
+            prompt += HARMONY_FINAL  # a schema rules the answer itself, so the channel is given
         tokens = self._tokens(agent, prompt)
         room = runtime.context_tokens - len(tokens)
         if room < _MIN_ANSWER_TOKENS:

@@ -17,8 +17,8 @@ from automlgpt_local.llm.toolcalls import find_calls
 MAX_CODE_CHARACTERS = 200_000
 _THOUGHTS = (("<think>", "</think>"), ("<thought>", "</thought>"), ("[THINK]", "[/THINK]"),
              ("<|channel>thought", "<channel|>"))  # fmt: skip
-_HARMONY = re.compile(r"<\|channel\|>")
-_HARMONY_END = re.compile(r"<\|(?:end|return|call|start|channel)\|>")
+_HARMONY = re.compile(r"<\|(?:channel|message)\|>")
+_HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^\n`]*$")
 _PYTHON = {"", "python", "py", "python3", "ipython", "tool_code"}
 
@@ -79,22 +79,28 @@ def _begins_before(text: str, begin: str, end: str) -> bool:
 
 
 def _harmony(raw: str) -> tuple[str, str, list[Call]]:
-    """Channels of gpt-oss: analysis is thought, final is text, commentary with a recipient is a call."""
+    """Messages of gpt-oss: analysis is thought, final and commentary are text, a recipient `functions.…` makes a call.
+
+    A message to another tool, which nobody offered, is dropped.
+    """
     thoughts: list[str] = []
     texts: list[str] = []
     calls: list[Call] = []
-    for segment in _HARMONY.split(raw)[1:]:
-        header, marked, body = segment.partition("<|message|>")
+    for part in _HARMONY_END.split(raw):
+        header, marked, body = part.partition("<|message|>")
         if not marked:
-            header, body = "final", segment
-        body = _HARMONY_END.split(body, maxsplit=1)[0]
-        recipient = re.search(r"to=(?:functions\.)?([\w.]+)", header)
-        arguments = parse_json(body) if recipient else None
+            header, body = "", "" if "<|channel|>" in part or part.strip() in ("", "assistant") else part
+        header = header.rpartition("<|start|>")[2]
+        recipient = re.search(r"to=(functions\.)?([\w.-]+)", header)
+        channel = header.rpartition("<|channel|>")[2].split()
+        arguments = parse_json(body) if recipient and recipient[1] else None
         if recipient and isinstance(arguments, dict):
-            calls.append(Call(recipient[1], arguments))
-        elif header.strip().startswith("analysis"):
+            calls.append(Call(recipient[2], arguments))
+        elif recipient and recipient[2] != "assistant":
+            continue
+        elif channel and channel[0].startswith("analysis"):
             thoughts.append(body.strip())
-        else:
+        elif body:
             texts.append(body)
     return "\n".join(thoughts), "\n".join(texts), calls
 

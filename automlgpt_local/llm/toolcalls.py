@@ -15,13 +15,16 @@ _FUNCTION = re.compile(r"<function=([\w.-]+)>(.*?)(?:</function>|(?=<function=)|
 _PARAMETER = re.compile(r"<parameter=([\w.-]+)>\n?(.*?)\n?(?:</parameter>|(?=<parameter=)|\Z)", re.S)
 _GLM = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.S)
 _GLM_NAME = re.compile(r"\s*([\w.-]+)\s*(?=<arg_key>|\Z)")
-_MISTRAL = re.compile(r"\[TOOL_CALLS\]\s*([\w.-]*)\s*(?:\[ARGS\])?")
+_MISTRAL = re.compile(r"\[TOOL_CALLS\]\s*([\w.-]*)\s*(?:\[CALL_ID\]\w*)?\s*(?:\[ARGS\])?")
+_GEMMA = re.compile(r"<\|tool_call>call:([\w.-]+)(\{.*?\})(?:<tool_call\|>|\Z)", re.S)
+_GEMMA_STRING = re.compile(r"<\|\"\|>(.*?)<\|\"\|>", re.S)
+_GEMMA_KEY = re.compile(r"([{,]\s*)([A-Za-z_][\w.-]*)\s*:")
 _NAME = re.compile(r"[\w.-]+")
 
 
 def find_calls(text: str) -> tuple[str, list[Call]]:
     """(text without the calls, calls in order). Text that only looks like a call stays text."""
-    for reader in (_read_xml, _read_functions, _read_mistral, _read_llama):
+    for reader in (_read_xml, _read_functions, _read_mistral, _read_gemma, _read_llama):
         rest, calls = reader(text)
         if calls:
             return rest, calls[:MAX_CALLS]
@@ -59,7 +62,9 @@ def _read_functions(text: str) -> tuple[str, list[Call]]:
         Call(name, {key: _value(value) for key, value in _PARAMETER.findall(body)})
         for name, body in _FUNCTION.findall(text)
     ]
-    return _FUNCTION.sub("", text).strip() if calls else text, calls
+    if not calls:
+        return text, []
+    return _FUNCTION.sub("", text).replace("<tool_call>", "").replace("</tool_call>", "").strip(), calls
 
 
 def _read_mistral(text: str) -> tuple[str, list[Call]]:
@@ -74,6 +79,33 @@ def _read_mistral(text: str) -> tuple[str, list[Call]]:
             items = value if isinstance(value, list) else [value]
             calls.extend(call for item in items if (call := _from_json(item)) is not None)
     return (text[: marks[0].start()].strip(), calls) if calls else (text, calls)
+
+
+def _read_gemma(text: str) -> tuple[str, list[Call]]:
+    """`<|tool_call>call:name{key:<|"|>text<|"|>,other:1}<tool_call|>`: JSON but for its quotes."""
+    calls = []
+    for name, body in _GEMMA.findall(text):
+        strings: list[str] = []
+
+        def keep(match: re.Match[str], strings: list[str] = strings) -> str:
+            strings.append(match[1])
+            return f'"{len(strings) - 1}"'
+
+        plain = _GEMMA_KEY.sub(r'\1"\2":', _GEMMA_STRING.sub(keep, body))
+        arguments = _load(plain)
+        if isinstance(arguments, dict):
+            calls.append(Call(name, {key: _restored(value, strings) for key, value in arguments.items()}))
+    return (_GEMMA.sub("", text), calls) if calls else (text, [])
+
+
+def _restored(value: Any, strings: list[str]) -> Any:
+    if isinstance(value, str):
+        return strings[int(value)] if value.isdigit() and int(value) < len(strings) else value
+    if isinstance(value, list):
+        return [_restored(item, strings) for item in value]
+    if isinstance(value, dict):
+        return {key: _restored(item, strings) for key, item in value.items()}
+    return value
 
 
 def _read_llama(text: str) -> tuple[str, list[Call]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from automlgpt_local.llm.backend import Choice, Message
 from automlgpt_local.llm.local import LocalBackend
 from automlgpt_local.llm.runtime import Runtime
