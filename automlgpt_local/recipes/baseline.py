@@ -13,7 +13,11 @@ RECIPE = {
     "grid": {"max_leaf_nodes": [16, 48, 128]},
     "requires": [],
 }
-DEFAULTS = {"max_leaf_nodes": 48, "max_rows": 50_000, "max_columns": 300}
+DEFAULTS = {
+    "max_leaf_nodes": 48,
+    "max_rows": 50000,
+    "max_columns": 300,
+}
 
 
 def space(trial):

@@ -22,8 +22,18 @@ RECIPE = {
     },
     "requires": ["catboost"],
 }
-DEFAULTS = {"learning_rate": 0.06, "depth": 6, "l2_leaf_reg": 3.0, "random_strength": 1.0, "bagging_temperature": 1.0}
-DEFAULTS |= {"one_hot_max_size": 10, "grow_policy": "SymmetricTree", "rounds": 2000, "small_trees": 400, "copies": 1}
+DEFAULTS = {
+    "learning_rate": 0.06,
+    "depth": 6,
+    "l2_leaf_reg": 3.0,
+    "random_strength": 1.0,
+    "bagging_temperature": 1.0,
+    "one_hot_max_size": 10,
+    "grow_policy": "SymmetricTree",
+    "rounds": 2000,
+    "small_trees": 400,
+    "copies": 1,
+}
 CATBOOST_PARAMETERS = ["learning_rate", "depth", "l2_leaf_reg", "random_strength", "bagging_temperature"]
 CATBOOST_PARAMETERS += ["one_hot_max_size", "grow_policy"]
 OBJECTIVES = {"mae": "MAE", "medae": "MAE", "mape": "MAPE", "tweedie": "Tweedie:variance_power=1.5"}  # by metric

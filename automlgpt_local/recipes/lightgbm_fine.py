@@ -23,9 +23,21 @@ RECIPE = {
     },
     "requires": ["lightgbm"],
 }
-DEFAULTS = {"learning_rate": 0.02, "num_leaves": 53, "min_data_in_leaf": 14, "feature_fraction": 0.7}
-DEFAULTS |= {"bagging_fraction": 0.8, "lambda_l2": 1.0, "min_sum_hessian_in_leaf": 0.001, "extra_trees": False}
-DEFAULTS |= {"cat_smooth": 10.0, "max_bin": 255, "rounds": 4000, "small_trees": 300, "copies": 1}
+DEFAULTS = {
+    "learning_rate": 0.02,
+    "num_leaves": 53,
+    "min_data_in_leaf": 14,
+    "feature_fraction": 0.7,
+    "bagging_fraction": 0.8,
+    "lambda_l2": 1.0,
+    "min_sum_hessian_in_leaf": 0.001,
+    "extra_trees": False,
+    "cat_smooth": 10.0,
+    "max_bin": 255,
+    "rounds": 4000,
+    "small_trees": 300,
+    "copies": 1,
+}
 LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
 LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
 OBJECTIVES = {"mae": "l1", "medae": "l1", "mape": "mape", "tweedie": "tweedie"}  # by metric; any other: squared error

@@ -21,7 +21,12 @@ RECIPE = {
     "grid": {"bins": [0, 8, 16], "max_levels": [20, 60, 120]},
     "requires": [],
 }
-DEFAULTS = {"bins": 8, "max_levels": 60, "text_size": 100, "max_cells": 4e8}
+DEFAULTS = {
+    "bins": 8,
+    "max_levels": 60,
+    "text_size": 100,
+    "max_cells": 400000000.0,
+}
 PENALTIES = [1.0, 10.0, 100.0, 1000.0, 0.1, 0.01]  # tried in this order until two in a row are worse
 
 

@@ -19,7 +19,12 @@ RECIPE = {
     "grid": {"neighbours": [0, 5, 20, 60], "stretch": [0.0, 0.5, 1.0]},
     "requires": [],
 }
-DEFAULTS = {"neighbours": 0, "stretch": 0.5, "max_rows": 30_000, "max_columns": 40}  # 0 neighbours: chosen in the fit
+DEFAULTS = {
+    "neighbours": 0,
+    "stretch": 0.5,
+    "max_rows": 30000,
+    "max_columns": 40,
+}
 CANDIDATES = [4, 8, 16, 32, 64]
 
 

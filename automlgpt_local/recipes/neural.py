@@ -19,8 +19,17 @@ RECIPE = {
     "grid": {"width": [64, 128, 256], "bins": [0, 8, 16], "rate": [0.002, 0.004], "dropout": [0.0, 0.1, 0.25]},
     "requires": [],
 }
-DEFAULTS = {"width": 128, "layers": 2, "bins": 12, "rate": 0.003, "dropout": 0.1, "decay": 0.02, "batch": 256}
-DEFAULTS |= {"max_epochs": 40, "copies": 1}
+DEFAULTS = {
+    "width": 128,
+    "layers": 2,
+    "bins": 12,
+    "rate": 0.003,
+    "dropout": 0.1,
+    "decay": 0.02,
+    "batch": 256,
+    "max_epochs": 40,
+    "copies": 1,
+}
 
 
 def space(trial):

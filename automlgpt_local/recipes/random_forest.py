@@ -21,7 +21,13 @@ RECIPE = {
     },
     "requires": [],
 }
-DEFAULTS = {"trees": 300, "max_features": 0.33, "min_samples_leaf": 2, "max_leaf_nodes": 20_000, "max_rows": 200_000}
+DEFAULTS = {
+    "trees": 300,
+    "max_features": 0.33,
+    "min_samples_leaf": 2,
+    "max_leaf_nodes": 20000,
+    "max_rows": 200000,
+}
 FORESTS = [RandomForestClassifier, RandomForestRegressor]
 MISSING = -1e6  # below any value that is common in tables, so that one split parts the missing ones
 

@@ -23,8 +23,17 @@ RECIPE = {
     },
     "requires": ["xgboost"],
 }
-DEFAULTS = {"learning_rate": 0.05, "max_depth": 6, "min_child_weight": 2.0, "colsample_bytree": 0.7, "subsample": 0.8}
-DEFAULTS |= {"reg_lambda": 1.0, "rounds": 2000, "small_trees": 150, "copies": 1}
+DEFAULTS = {
+    "learning_rate": 0.05,
+    "max_depth": 6,
+    "min_child_weight": 2.0,
+    "colsample_bytree": 0.7,
+    "subsample": 0.8,
+    "reg_lambda": 1.0,
+    "rounds": 2000,
+    "small_trees": 150,
+    "copies": 1,
+}
 XGBOOST_PARAMETERS = ["learning_rate", "max_depth", "min_child_weight", "colsample_bytree", "subsample", "reg_lambda"]
 OBJECTIVES = {"mae": "reg:absoluteerror", "medae": "reg:absoluteerror", "mape": "reg:absoluteerror"}  # by metric
 OBJECTIVES |= {"tweedie": "reg:tweedie"}

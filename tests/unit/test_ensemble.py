@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from automlgpt_local.metrics import METRICS
+from automlgpt_local.search.confusion import THRESHOLD_METRICS, score_of_labels, scores_by_threshold
+from automlgpt_local.search.decision import adjust, decision
+from automlgpt_local.search.ensemble import _auc, mix, select
+
+
+def _values(n: int = 400) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    y = rng.normal(size=n)
+    return y, {i: y + rng.normal(size=n) * (1 + 0.2 * i) for i in range(4)}
+
+
+def _classes(n: int = 600, k: int = 3, members: int = 4) -> tuple[np.ndarray, dict[int, np.ndarray]]:
+    rng = np.random.default_rng(1)
+    truth = rng.normal(size=(n, k)) * 1.5 + np.arange(k) * 0.6
+    y = (truth + rng.gumbel(size=(n, k))).argmax(axis=1)
+    found = {}
+    for i in range(members):
+        odds = np.exp(truth + rng.normal(size=(n, k)) * (0.5 + 0.3 * i))
+        found[i] = odds / odds.sum(axis=1, keepdims=True)
+    return y, found
+
+
+def test_blend_of_independent_errors_beats_its_best_member() -> None:
+    y, found = _values()
+    blend = select(found, y, METRICS["rmse"])
+    assert blend.score < min(METRICS["rmse"].score(y, p) for p in found.values()) * 0.85
+    assert sum(blend.weights.values()) == pytest.approx(1.0)
+    assert blend.score == pytest.approx(METRICS["rmse"].score(y, mix(found, blend.weights)))
+    assert blend.weights[0] == max(blend.weights.values())
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "log_loss", "accuracy", "f1", "mcc", "average_precision", "qwk"])
+@pytest.mark.parametrize("k", [2, 3])
+def test_every_metric_finds_a_blend_no_worse_than_the_worst_member(name: str, k: int) -> None:
+    y, found = _classes(k=k)
+    metric = METRICS[name]
+    losses = [metric.loss(metric.score(y, p)) for p in found.values()]
+    assert metric.loss(select(found, y, metric).score) < np.mean(losses)
+
+
+def test_a_perfect_member_stays_alone() -> None:
+    y, found = _values()
+    assert select({**found, 9: y.copy()}, y, METRICS["rmse"]).weights == {9: 1.0}
+
+
+def test_equal_members_count_once_and_single_members_are_taken() -> None:
+    y, found = _values()
+    assert select({3: found[0], 7: found[0].copy()}, y, METRICS["mae"]).weights == {3: 1.0}
+    assert select({5: found[1]}, y, METRICS["mae"]).weights == {5: 1.0}
+
+
+def test_never_more_members_than_allowed() -> None:
+    y, found = _values()
+    assert len(select(found, y, METRICS["rmse"], max_members=2).weights) <= 2
+
+
+def test_weights_of_rows_count() -> None:
+    y = np.r_[np.zeros(50), np.ones(50)]
+    found = {0: np.zeros(100), 1: np.ones(100)}
+    weight = np.r_[np.full(50, 10.0), np.ones(50)]
+    assert select(found, y, METRICS["mae"], weight).weights == {0: 1.0}
+
+
+def test_nothing_to_select_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no member"):
+        select({}, np.zeros(3), METRICS["rmse"])
+
+
+def test_auc_equals_that_of_sklearn_with_ties() -> None:
+    rng = np.random.default_rng(2)
+    y, p = rng.integers(0, 2, 500), rng.random(500).round(1)
+    assert _auc(y == 1, p) == pytest.approx(sk.roc_auc_score(y, p))
+
+
+@pytest.mark.parametrize("name", THRESHOLD_METRICS)
+def test_fast_scores_equal_those_of_sklearn(name: str) -> None:
+    y, found = _classes()
+    weight = np.random.default_rng(0).random(len(y))
+    expected = METRICS[name].score(y, found[0], weight)
+    assert score_of_labels(name, y, found[0].argmax(axis=1), 3, weight) == pytest.approx(expected)
+    y2, p = (y > 0) * 1, found[0][:, 1]
+    thresholds, scores = scores_by_threshold(name, y2, p, weight, cuts=100)
+    decided = np.column_stack([p < 0.3, p >= 0.3]).astype(float)
+    assert thresholds[30] == pytest.approx(0.3)
+    assert scores[30] == pytest.approx(METRICS[name].score(y2, decided, weight))
+
+
+def test_a_rare_class_gets_a_lower_threshold_for_f1() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.beta(0.6, 6, size=6000)
+    y = (rng.random(6000) < p).astype(int)
+    blended = np.column_stack([1 - p, p])
+    found = decision(y, blended, METRICS["f1"])
+    assert found["multipliers"][0] < 0.4
+    assert METRICS["f1"].score(y, adjust(blended, found)) > METRICS["f1"].score(y, blended) + 0.1
+
+
+def test_temperature_undoes_overconfidence_and_leaves_honest_probabilities() -> None:
+    y, found = _classes(n=4000, members=1)
+    sharp = found[0] ** 2 / (found[0] ** 2).sum(axis=1, keepdims=True)
+    chosen = decision(y, sharp, METRICS["log_loss"])
+    assert chosen["temperature"] > 1.3
+    assert METRICS["log_loss"].score(y, adjust(sharp, chosen)) < METRICS["log_loss"].score(y, sharp)
+
+
+def test_kappa_gets_cut_points_on_the_expected_class() -> None:
+    rng = np.random.default_rng(4)
+    latent = rng.normal(size=3000)
+    y = np.searchsorted([-1.5, -0.5, 0.5, 1.5], latent + rng.normal(size=3000) * 0.7)
+    distance = -((np.arange(5) - 2 - latent[:, None] * 0.5) ** 2)
+    blended = np.exp(distance) / np.exp(distance).sum(axis=1, keepdims=True)
+    found = decision(y, blended, METRICS["qwk"])
+    assert len(found["cuts"]) == 4
+    assert METRICS["qwk"].score(y, adjust(blended, found)) > METRICS["qwk"].score(y, blended) + 0.05
+
+
+def test_ranking_metrics_and_values_need_no_decision() -> None:
+    y, found = _classes(k=2)
+    assert decision(y, found[0], METRICS["roc_auc"]) == {}
+    assert decision(*_values()[:1], _values()[1][0], METRICS["rmse"]) == {}
+
+
+def test_adjusted_probabilities_sum_to_one() -> None:
+    _, found = _classes()
+    for rule in ({}, {"multipliers": [1.0, 2.0, 0.5]}, {"temperature": 2.0}, {"cuts": [0.5, 1.5]}):
+        assert adjust(found[0], rule).sum(axis=1) == pytest.approx(1.0)
