@@ -59,9 +59,8 @@ def cli(ctx: click.Context, plain: bool) -> None:
         from automlgpt_local.cli.plain import converse
 
         ctx.exit(converse())
-    from automlgpt_local.tui.app import run_app
-
-    ctx.exit(run_app())
+    app = importlib.import_module("automlgpt_local.tui.app")  # the one place where the faces know of each other
+    ctx.exit(app.run_app())
 
 
 def _usage(error: click.ClickException) -> int:

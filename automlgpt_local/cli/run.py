@@ -12,7 +12,9 @@ from automlgpt_local.cli.options import Duration, Memory, Names
 
 @click.command("run", short_help="Train on a table: the main job.")
 @click.argument("data", nargs=-1, required=True, type=click.Path())
-@click.option("--target", metavar="COL", help="The column to predict. Left out: taken from --ask or the data, if plain.")
+@click.option(
+    "--target", metavar="COL", help="The column to predict. Left out: taken from --ask or the data, if plain."
+)
 @click.option("--ask", metavar="TEXT", help="What you want, in your own words.")
 @click.option("--kind", type=click.Choice(["binary", "multiclass", "regression"]), help="The kind of task.")
 @click.option("--metric", metavar="M", help="What counts: roc_auc, log_loss, accuracy, f1, rmse, mae, r2, ...")
@@ -40,7 +42,9 @@ from automlgpt_local.cli.options import Duration, Memory, Names
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout, nothing else.")
 @click.option("--no-ensemble", is_flag=True, help="One single model.")
 @click.option("--detach", is_flag=True, help="Go on in the background; `automlgpt sessions show` follows it.")
-@click.option("--unsafe-no-sandbox", is_flag=True, help="Run generated code without any walls. You alone answer for it.")
+@click.option(
+    "--unsafe-no-sandbox", is_flag=True, help="Run generated code without any walls. You alone answer for it."
+)
 def command(data: tuple[str, ...], out: str | None, as_json: bool, detach: bool, dry_run: bool, **flags: Any) -> None:
     """Train on DATA (CSV or parquet; several files of one schema may follow each other) within a time limit.
 

@@ -90,7 +90,9 @@ def _ask(session: Session, event: ApprovalAsked, drawing: Drawing) -> None:
     click.echo(f"\n{inert(code.read_text(encoding='utf-8')) if code.is_file() else ''}", err=True)
     click.echo(f"May attempt {event.attempt} run? {inert_line(event.title)}", err=True)
     answers = {"a": "once", "A": "always", "r": "reject"}
-    answer = click.prompt("[a]llow, [A]lways in this run, [r]eject", type=click.Choice(list(answers)), default="r", err=True)
+    answer = click.prompt(
+        "[a]llow, [A]lways in this run, [r]eject", type=click.Choice(list(answers)), default="r", err=True
+    )
     session.approve(event.attempt, answers[answer])
     drawing.go_on()
 
@@ -134,5 +136,3 @@ def wave_off(session: Session, as_json: bool) -> int:
         click.echo(f"Running on its own. Follow it: automlgpt sessions show {session.run_dir.name} --follow", err=True)
         click.echo(str(session.run_dir))
     return exits.DONE
-
-

@@ -103,7 +103,9 @@ def _places() -> Iterator[Check]:
     if os.access(existing, os.W_OK):
         yield Check("state", "ok", f"runs are remembered in {state_dir}")
     else:
-        yield Check("state", "hint", f"{state_dir} cannot be written", "Set AUTOMLGPT_STATE_DIR, so runs are remembered.")
+        yield Check(
+            "state", "hint", f"{state_dir} cannot be written", "Set AUTOMLGPT_STATE_DIR, so runs are remembered."
+        )
 
 
 CHECKS: tuple[Callable[[], Iterator[Check]], ...] = (

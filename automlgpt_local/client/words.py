@@ -1,0 +1,62 @@
+"""Events in words: the same line on a shell, in the TUI and in a log."""
+
+from __future__ import annotations
+
+from automlgpt_local import events as ev
+from automlgpt_local.client.view import RunView
+
+
+def number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.5g}"
+
+
+def line_of(record: ev.Record, seen: RunView) -> str | None:
+    """One line for people about an event; None for what would only be noise."""
+    match record.event:
+        case ev.SessionStarted() as e:
+            return f"run {e.run_id}, model {e.model}"
+        case ev.TaskResolved(task=task):
+            return f"task: predict {task['target']} ({task['kind']}), {task['metric']}, {task['time_limit_s']:g} s"
+        case ev.Profiled(profile=profile):
+            return f"data: {profile.get('rows', 0):,} rows, {len(profile.get('columns', []))} columns"
+        case ev.SplitMade() as e:
+            rows = f"{e.development_rows:,} rows to learn from, {e.holdout_rows:,} locked away"
+            return f"split: {e.strategy}, {e.folds} folds, {rows}"
+        case ev.Warned(message=message):
+            return f"warning: {message}"
+        case ev.StageStarted(stage=stage):
+            return f"== {stage}"
+        case ev.Decided() as e:
+            return f"{e.agent}: {e.decision}" + ("" if e.by == "model" else f" ({e.by})")
+        case ev.CodeWritten() as e:
+            return f"attempt {e.attempt}: {e.title}"
+        case ev.CodeRejected(problem=problem):
+            return f"the code was sent back: {problem}"
+        case ev.TookOver(reason=reason):
+            return f"recipes take over: {reason}"
+        case ev.Noted() as e:
+            return f"{e.title}: {e.text}"
+        case ev.AttemptFinished(score=None) as e:
+            return f"attempt {e.attempt}: {e.status} {e.error.strip().splitlines()[-1] if e.error.strip() else ''}"
+        case ev.AttemptFinished() as e:
+            noise = f" ± {e.noise:.2g}" if e.noise is not None else ""
+            return f"attempt {e.attempt}: {seen.metric} {number(e.score)}{noise} in {e.seconds:.1f} s"
+        case ev.Gated() as e:
+            gain = "" if e.against is None else f", {e.gain:+.3g} against attempt {e.against} (noise {e.noise:.2g})"
+            return f"attempt {e.attempt}: {'kept' if e.kept else 'dropped'}{gain}"
+        case ev.EnsembleChosen() as e:
+            parts = ", ".join(f"{w:.0%} of attempt {k}" for k, w in e.weights.items())
+            return f"ensemble: {number(e.score)}, {'kept' if e.kept else 'dropped'} ({parts})"
+        case ev.HoldoutScored() as e:
+            return f"locked holdout: {number(e.score)} (validation {number(e.validation_score)}, gap {e.gap:+.3g})"
+        case ev.Refitted() as e:
+            return f"attempt {e.attempt} fitted on all rows: {e.status}"
+        case ev.Exported(files=files):
+            return f"exported: {', '.join(files)}"
+        case ev.Stopped() as e:
+            return f"search ended: {e.reason.replace('_', ' ')}. {e.evidence}"
+        case ev.Commanded() as e:
+            return f"you: {e.command} {e.values.get('text', '')}"
+        case ev.Resumed():
+            return "resumed"
+    return None

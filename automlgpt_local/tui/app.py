@@ -1,0 +1,143 @@
+"""The terminal app. This process draws events and sends commands; tables, models and fits live in others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from textual.app import App, SystemCommand
+from textual.screen import Screen
+
+from automlgpt_local import client, settings
+from automlgpt_local.client import Session
+from automlgpt_local.errors import AutoMLGPTError
+from automlgpt_local.settings import parse_seconds
+from automlgpt_local.tui.actions import BY_ID, Place, acts_of, bindings_of
+from automlgpt_local.tui.screens.run import RunScreen
+from automlgpt_local.tui.screens.start import StartScreen
+from automlgpt_local.tui.theme import THEMES
+
+
+class AutoMLApp(App[int]):
+    """One start screen below, at most one run above it, dialogs on top."""
+
+    TITLE = "AutoML-GPT Local"
+    BINDINGS = bindings_of("app")
+    ENABLE_COMMAND_PALETTE = True
+    CSS = """
+    Screen { background: $background; }
+    * {
+        scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; scrollbar-background: $surface;
+        scrollbar-background-hover: $surface; scrollbar-background-active: $surface; scrollbar-color: $panel-lighten-2;
+        scrollbar-corner-color: $surface;
+    }
+    Toast { background: $panel; }
+    """
+
+    def __init__(self, path: str = "") -> None:
+        super().__init__()
+        self.path = path
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.settings = settings.load()
+        self.theme = self.settings.theme if self.settings.theme in self.available_themes else THEMES[0].name
+        self.set_keymap(self.settings.keys)
+
+    def on_mount(self) -> None:
+        self.push_screen(StartScreen(self.path))
+
+    # --- actions
+    def carry_out(self, act_id: str, argument: str = "") -> None:
+        """Run an action of the registry on the screen that has it."""
+        act = BY_ID[act_id]
+        for target in (self.screen, self):
+            if (method := getattr(target, act.method, None)) is not None:
+                method(argument)
+                return
+        self.notify(f"{act.title}: not on this screen.", severity="warning")
+
+    async def action_perform(self, act_id: str) -> None:
+        self.carry_out(act_id)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: the same registry, and nothing of the toolkit's that is no action of ours."""
+        places: list[Place] = ["app"]
+        places += ["run"] if isinstance(screen, RunScreen) else ["start"] if isinstance(screen, StartScreen) else []
+        for act in acts_of(*places):
+            keys = "  ".join(x for x in (act.key, act.slash) if x)
+            yield SystemCommand(act.title, f"{act.help}  [{keys}]".replace("[", "("). replace("]", ")"),
+                                lambda act_id=act.id: self.carry_out(act_id))  # fmt: skip
+
+    def do_help(self, argument: str = "") -> None:
+        from automlgpt_local.tui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    def do_settings(self, argument: str = "") -> None:
+        from automlgpt_local.tui.screens.settings import SettingsScreen
+
+        self.push_screen(SettingsScreen())
+
+    def do_sessions(self, argument: str = "") -> None:
+        from automlgpt_local.tui.screens.sessions import SessionsScreen
+
+        self.push_screen(SessionsScreen())
+
+    def do_models(self, argument: str = "") -> None:
+        from automlgpt_local.tui.screens.models import ModelsScreen
+
+        self.push_screen(ModelsScreen())
+
+    def do_doctor(self, argument: str = "") -> None:
+        from automlgpt_local.tui.screens.doctor import DoctorScreen
+
+        self.push_screen(DoctorScreen())
+
+    def do_theme(self, argument: str = "") -> None:
+        dark, light = (t.name for t in THEMES)
+        self.theme = light if self.theme == dark else dark
+
+    def do_new(self, argument: str = "") -> None:
+        if isinstance(self.screen, RunScreen) and not self.screen.session.closed and self.screen.session.process:
+            self.notify("A run works here. Stop it first (Esc), or leave with ctrl+q.", severity="warning")
+            return
+        self._to_start()
+
+    def do_quit(self, argument: str = "") -> None:
+        self.exit(0)
+
+    def _to_start(self) -> None:
+        while len(self.screen_stack) > 2:
+            self.pop_screen()
+
+    # --- runs
+    def show_session(self, session: Session, data: str) -> None:
+        self._to_start()
+        self.push_screen(RunScreen(session, data))
+
+    def open_run(self, run_dir: Path) -> None:
+        """Go on with an interrupted run; look at any other."""
+        try:
+            data = Path(client.load_request(run_dir).data[0]).name
+            session = client.resume(run_dir) if client.state(run_dir) == "interrupted" else client.attach(run_dir)
+        except (AutoMLGPTError, IndexError) as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.show_session(session, data)
+
+    def resume_run(self, run_dir: Path, more: str = "") -> None:
+        """Go on with a run that ended, with `more` time when it is given."""
+        try:
+            ended = client.state(run_dir) == "done"
+            session = client.resume(run_dir, parse_seconds(more) if more else parse_seconds("10m") if ended else None)
+            data = Path(client.load_request(run_dir).data[0]).name
+        except (AutoMLGPTError, IndexError) as error:
+            self.notify(str(error), severity="error", markup=False)
+            return
+        self.show_session(session, data)
+
+
+def run_app(path: str = "") -> int:
+    """Open the app on this terminal; its exit code."""
+    return AutoMLApp(path).run() or 0

@@ -1,0 +1,87 @@
+"""May this code run? Once, always, no, or with changes. Esc is no."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Button, Static, TextArea
+
+from automlgpt_local.client.inert import inert, inert_line
+
+
+class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
+    """Dismissed with (answer, code): once, always, reject, never, or edit with the whole new module."""
+
+    BINDINGS = [
+        Binding("a", "answer('once')", "Allow", id="approval.once"),
+        Binding("A,shift+a", "answer('always')", "Always in this run", id="approval.always"),
+        Binding("e", "edit", "Edit", id="approval.edit"),
+        Binding("r", "answer('reject')", "Reject", id="approval.reject"),
+        Binding("R,shift+r", "answer('never')", "Reject all", id="approval.never"),
+        Binding("escape", "deny", "Reject", show=False, id="approval.deny"),
+        Binding("ctrl+s", "run_edited", "Run the edited code", show=False, id="approval.run_edited"),
+    ]
+    CSS = """
+    ApprovalScreen { align: center middle; }
+    ApprovalScreen #box { width: 90%; max-width: 120; height: 90%; background: $surface; border: round $warning; padding: 0 1; }
+    ApprovalScreen #question { height: auto; margin-bottom: 1; }
+    ApprovalScreen TextArea { height: 1fr; border: none; }
+    ApprovalScreen #answers { height: auto; align-horizontal: left; }
+    ApprovalScreen Button { margin-right: 1; min-width: 12; }
+    """
+
+    def __init__(self, attempt: int, title: str, code: str) -> None:
+        super().__init__()
+        self.attempt, self.attempt_title, self.code = attempt, title, code
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="box"):
+            yield Static(
+                Content.assemble(
+                    (f"May attempt {self.attempt} run?  ", "bold $warning"), inert_line(self.attempt_title), "\n",
+                    ("a once   A always   e edit   r reject   R reject all   Esc reject", "$secondary"),
+                ),
+                id="question",
+            )  # fmt: skip
+            yield TextArea.code_editor(inert(self.code, 200_000), language=None, read_only=True, id="code")
+            with Horizontal(id="answers"):
+                yield Button("Allow (a)", id="once", variant="success")
+                yield Button("Always (A)", id="always")
+                yield Button("Edit (e)", id="edit")
+                yield Button("Reject (r)", id="reject", variant="error")
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        if event.button.id == "edit":
+            self.action_edit()
+        elif event.button.id == "run_edited":
+            self.action_run_edited()
+        else:
+            self.action_answer(str(event.button.id))
+
+    def action_answer(self, answer: str) -> None:
+        self.dismiss((answer, None))
+
+    def action_deny(self) -> None:
+        area = self.query_one("#code", TextArea)
+        if not area.read_only:
+            area.text = inert(self.code, 200_000)
+            area.read_only = True
+            self.query_one("#question", Static).focus()
+            return
+        self.dismiss(("reject", None))
+
+    def action_edit(self) -> None:
+        area = self.query_one("#code", TextArea)
+        area.read_only = False
+        area.focus()
+        self.query_one("#question", Static).update(
+            Content.assemble(("Edit the code.  ", "bold $warning"), "Ctrl+S runs it, Esc takes the changes back.")
+        )
+
+    def action_run_edited(self) -> None:
+        area = self.query_one("#code", TextArea)
+        if not area.read_only:
+            self.dismiss(("edit", area.text))

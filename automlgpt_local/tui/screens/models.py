@@ -1,0 +1,95 @@
+"""The models: those on this machine, and those of the catalogue that could be brought here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.widgets import Input
+
+from automlgpt_local.errors import AutoMLGPTError
+from automlgpt_local.tui.screens.dialog import TableDialog
+
+
+class ModelsScreen(TableDialog):
+    heading = "Models: Enter takes one for the next run, i imports a GGUF file, v verifies"
+    columns = (("Name", 28), ("State", 9), ("From", 10), ("Size", 10), ("For", 10), ("Licence", 16), ("File", 50))
+    BINDINGS = [
+        Binding("i", "import_file", "Import", id="models.import"),
+        Binding("v", "verify", "Verify", id="models.verify"),
+    ]
+    CSS = """
+    ModelsScreen #import { display: none; border: none; height: 1; background: $boost; padding: 0 1; }
+    ModelsScreen #import.shown { display: block; }
+    """
+
+    def compose(self) -> ComposeResult:
+        yield from super().compose()
+        yield Input(placeholder="path of a GGUF file, then Enter", id="import")
+
+    def on_mount(self) -> None:
+        self._load()
+
+    @work(thread=True, exclusive=True, group="models")
+    def _load(self) -> None:
+        from automlgpt_local.llm import catalog
+
+        rows = []
+        for r in catalog.list_models():
+            size = f"{int(r.get('bytes') or 0) / 2**20:,.0f} MiB" if r.get("bytes") else ""
+            state = "here" if r["here"] else "not here"
+            rows.append((str(r["name"]), [str(r["name"]), state, str(r.get("source", "")), size, str(r.get("role", "")),
+                                          str(r.get("licence", "")), str(r.get("path", r.get("file", "")))]))  # fmt: skip
+        rows += [("none", ["none", "here", "built in", "", "both", "", "recipes alone, no model"]),
+                 ("random", ["random", "here", "built in", "", "both", "", "valid decisions at random: a control"])]  # fmt: skip
+        self.app.call_from_thread(self.show_rows, rows)
+
+    def chosen(self, key: str) -> None:
+        from automlgpt_local.tui.screens.start import StartScreen
+
+        for screen in self.app.screen_stack:
+            if isinstance(screen, StartScreen):
+                screen.query_one("#model", Input).value = key
+        self.notify(f"The next run uses {key}.", markup=False)
+        self.dismiss()
+
+    def action_import_file(self) -> None:
+        field = self.query_one("#import", Input)
+        field.add_class("shown")
+        field.focus()
+
+    @on(Input.Submitted, "#import")
+    def _import_named(self, event: Input.Submitted) -> None:
+        event.stop()
+        event.input.remove_class("shown")
+        if event.value.strip():
+            self._import(Path(event.value.strip()).expanduser())
+
+    @work(thread=True, exclusive=True, group="models")
+    def _import(self, path: Path) -> None:
+        from automlgpt_local.llm import catalog
+
+        try:
+            entry = catalog.import_(path)
+            self.app.call_from_thread(self.notify, f"{entry.name} is here now.", markup=False)
+        except (AutoMLGPTError, OSError) as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+        self.app.call_from_thread(self._load)
+
+    @work(thread=True, exclusive=True, group="models")
+    def _verify(self, name: str) -> None:
+        from automlgpt_local.llm import catalog
+
+        try:
+            found = catalog.verify(name)
+            text = {True: "as recorded", False: "CHANGED", None: "no hash was ever recorded"}[found["ok"]]
+            severity = "error" if found["ok"] is False else "information"
+            self.app.call_from_thread(self.notify, f"{name}: {text}", severity=severity, markup=False)
+        except (AutoMLGPTError, OSError) as error:
+            self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+
+    def action_verify(self) -> None:
+        if (name := self.selected) is not None:
+            self._verify(name)

@@ -1,0 +1,332 @@
+"""A run: the chat beside its panels, one line to type in, and everything that can be done to it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from textual import events as ui
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Footer, Input, TabbedContent, TabPane
+
+from automlgpt_local import events as ev
+from automlgpt_local.client import RunView, Session
+from automlgpt_local.client.inert import inert_line
+from automlgpt_local.client.words import line_of
+from automlgpt_local.errors import AutoMLGPTError
+from automlgpt_local.settings import format_seconds, parse_seconds
+from automlgpt_local.tui.actions import bindings_of, parse_slash
+from automlgpt_local.tui.screens.approval import ApprovalScreen
+from automlgpt_local.tui.widgets.panels import (
+    AttemptChosen,
+    Board,
+    Code,
+    Columns,
+    Descent,
+    EventLogPanel,
+    Plan,
+    Report,
+    read_solution,
+)
+from automlgpt_local.tui.widgets.resources import Resources
+from automlgpt_local.tui.widgets.status import StatusBar
+from automlgpt_local.tui.widgets.timeline import Entry, Timeline
+from automlgpt_local.tui.words import say
+
+FRAME_S = 0.05
+PER_FRAME = 300
+# After these a queued message goes out: the agents have come to the end of a thought.
+BOUNDARIES = (ev.Decided, ev.AttemptFinished, ev.StageStarted, ev.Finished)
+
+
+class RunScreen(Screen[None]):
+    """Draws a session; the session may also be one that ended long ago."""
+
+    BINDINGS = bindings_of("run")
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    AUTO_FOCUS = "#say"
+    CSS = """
+    RunScreen #body { height: 1fr; }
+    RunScreen #chat { width: 2fr; }
+    RunScreen #panels { width: 3fr; border-left: solid $panel; }
+    RunScreen TabPane { padding: 0; }
+    RunScreen TabbedContent, RunScreen ContentSwitcher { height: 1fr; }
+    RunScreen TabPane { height: 1fr; }
+    RunScreen.-narrow #panels { display: none; border-left: none; }
+    RunScreen.-narrow.panels #panels { display: block; width: 1fr; }
+    RunScreen.-narrow #chat { width: 1fr; }
+    RunScreen.-narrow.panels #chat { display: none; }
+    RunScreen #say { border: none; height: 1; padding: 0 1; background: $surface; }
+    RunScreen #say:focus { border: none; background: $boost; }
+    """
+
+    def __init__(self, session: Session, data: str = "") -> None:
+        super().__init__()
+        self.session = session
+        self.data = data
+        self.view = RunView()
+        self.queued = ""
+        self._ended = False
+        self._reject_always = False
+        self._shown_attempt: int | None = None
+        self._tokens = 0
+        self._tokens_at = time.monotonic()
+        self._dirty = True
+
+    def compose(self) -> ComposeResult:
+        yield StatusBar(id="status")
+        with Horizontal(id="body"):
+            with Vertical(id="chat"):
+                yield Timeline(id="timeline")
+            with TabbedContent(id="panels"):
+                for name, panel in (
+                    ("Plan", Plan(id="plan-panel")), ("Board", Board(id="board-panel")), ("Code", Code(id="code-panel")),
+                    ("Data", Columns(id="data-panel")), ("Tree", Descent(id="tree-panel")), ("Log", EventLogPanel(id="log-panel")),
+                    ("Report", Report(id="report-panel")), ("Load", Resources(id="load-panel")),
+                ):  # fmt: skip
+                    with TabPane(name, id=name.lower()):
+                        yield panel
+        yield Input(placeholder="Say something, or / for commands", id="say")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.title = self.data
+        self.query_one(Descent).run_dir = self.session.run_dir
+        self.query_one(Resources).pid = self.session.process.pid if self.session.process else None
+        self.set_interval(FRAME_S, self._frame)
+
+    # --- events of the engine
+    def _frame(self) -> None:
+        records = self.session.drain(PER_FRAME)
+        timeline, log = self.query_one(Timeline), self.query_one(EventLogPanel)
+        for record in records:
+            self.view.apply(record)
+            timeline.add(record, self.view)
+            if isinstance(record.event, ev.Token):
+                self._tokens += 1
+            else:
+                self._dirty = True
+                self._note(record, log)
+        timeline.flush(self.view)
+        if self.session.closed and not self._ended:
+            self._ended = True
+            self._dirty = True
+            self._on_end()
+        self._measure()
+        self.query_one(StatusBar).show(self.view, self.data, live=not self._ended)
+        if self._dirty or self.active == "load" or (self.active == "code" and records):
+            self._dirty = False
+            self._draw_panel()
+
+    def _note(self, record: ev.Record, log: EventLogPanel) -> None:
+        event = record.event
+        if (line := line_of(record, self.view)) is not None:
+            log.write_event(record.t, line)
+        elif isinstance(event, ev.FoldFinished):
+            log.write_event(record.t, f"attempt {event.attempt}, fold {event.fold}: {event.status} {event.score}")
+        if isinstance(event, ev.ApprovalAsked) and not self._ended:
+            self._ask(event)
+        if isinstance(event, BOUNDARIES) and self.queued:
+            self.session.message(self.queued)
+            self._queue("")
+
+    def _measure(self) -> None:
+        elapsed = time.monotonic() - self._tokens_at
+        if elapsed >= 1.0:
+            self.query_one(StatusBar).tokens_per_s = self._tokens / elapsed
+            self._tokens, self._tokens_at = 0, time.monotonic()
+
+    def _on_end(self) -> None:
+        outcome = self.session.outcome
+        if isinstance(outcome, ev.Failed) and not self.view.failed:
+            self.view.failed = outcome
+        self.query_one(Report).load(self.session.run_dir)
+        if isinstance(outcome, ev.Finished):
+            self.query_one(Timeline).note(say(("Files", "bold"), str(self.session.run_dir)))
+            self.show_panel("report", switch=False)
+
+    def _draw_panel(self) -> None:
+        match self.active:
+            case "plan":
+                self.query_one(Plan).show(self.view)
+            case "board":
+                self.query_one(Board).show(self.view)
+            case "data":
+                self.query_one(Columns).show(self.view)
+            case "tree":
+                self.query_one(Descent).show(self.view)
+            case "code":
+                self._draw_code()
+            case "load":
+                self.query_one(Resources).show(self.view)
+            case "report":
+                self.query_one(Report).load(self.session.run_dir)
+
+    def _draw_code(self) -> None:
+        timeline, code = self.query_one(Timeline), self.query_one("#code-panel", Code)
+        if timeline.written and self._shown_attempt is None:
+            code.show_code("being written", timeline.written)
+            return
+        chosen = self._shown_attempt or max(self.view.attempts, default=0)
+        if chosen:
+            attempt = self.view.attempts.get(chosen)
+            name = f"attempt {chosen}: {attempt.title if attempt else ''}   attempts/{chosen:04d}/solution.py"
+            code.show_code(name, read_solution(self.session.run_dir, chosen))
+
+    # --- panels
+    @property
+    def active(self) -> str:
+        return self.query_one("#panels", TabbedContent).active
+
+    def show_panel(self, name: str, switch: bool = True) -> None:
+        self.query_one("#panels", TabbedContent).active = name
+        if switch:
+            self.add_class("panels")
+        self._dirty = True
+
+    def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
+        self._dirty = True
+
+    def on_attempt_chosen(self, event: AttemptChosen) -> None:
+        self.open_code(event.attempt)
+
+    def on_entry_opened(self, event: Entry.Opened) -> None:
+        self.open_code(event.attempt)
+
+    def open_code(self, attempt: int) -> None:
+        self._shown_attempt = attempt
+        self.show_panel("code")
+
+    # --- what a person says
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        text = event.value.strip()
+        event.input.value = ""
+        if not text:
+            return
+        if text.startswith("/"):
+            act, argument = parse_slash(text)
+            if act is None:
+                self.notify(
+                    f"There is no command {inert_line(text, 40)}; F1 lists them.", severity="warning", markup=False
+                )
+            else:
+                self.run_act(act.id, argument)
+        elif self._ended:
+            self.notify("The run has ended. /continue 10m goes on with it.", severity="warning")
+        elif self.queued:
+            self.notify("One message waits already; Esc takes it back.", severity="warning")
+        else:
+            self._queue(text)
+
+    def _queue(self, text: str) -> None:
+        self.queued = self.query_one(StatusBar).queued = text
+
+    def run_act(self, act_id: str, argument: str = "") -> None:
+        self.app.carry_out(act_id, argument)  # type: ignore[attr-defined]
+
+    async def action_perform(self, act_id: str) -> None:
+        self.run_act(act_id)
+
+    def _ask(self, event: ev.ApprovalAsked) -> None:
+        if self._reject_always:
+            self.session.approve(event.attempt, "reject")
+            return
+        code = read_solution(self.session.run_dir, event.attempt)
+
+        def answered(answer: tuple[str, str | None] | None) -> None:
+            word, edited = answer or ("reject", None)
+            if word == "never":
+                self._reject_always, word = True, "reject"
+            self.session.approve(event.attempt, word, edited)
+
+        self.app.push_screen(ApprovalScreen(event.attempt, event.title, code), answered)
+
+    # --- actions
+    def do_stop(self, argument: str = "") -> None:
+        if self.queued:
+            self._queue("")
+            self.notify("The message was taken back.")
+        elif self._ended:
+            self.notify("The run has ended.")
+        elif self.session.process is None:
+            self.notify("This run belongs to another process; it can only be watched here.", severity="warning")
+        elif self.session.stopping:
+            self.session.kill()
+            self.notify("The engine was ended. What was acknowledged is kept.", severity="warning")
+        else:
+            self.session.stop()
+            self.notify("Stopping; the best model is kept. Esc again ends the engine at once.")
+
+    def do_pause(self, argument: str = "") -> None:
+        if self._ended:
+            self.notify("The run has ended.")
+        elif self.view.paused:
+            self.session.go_on()
+        else:
+            self.session.pause()
+
+    def do_extend(self, argument: str = "") -> None:
+        try:
+            seconds = parse_seconds(argument.lstrip("+") or "10m")
+        except AutoMLGPTError as error:
+            self.notify(f"{error.message} {error.hint}", severity="warning", markup=False)
+            return
+        if self._ended:
+            self.do_go_on(argument)
+        elif self.session.extend(seconds):
+            self.notify(f"{format_seconds(seconds)} more.")
+
+    def do_go_on(self, argument: str = "") -> None:
+        if not self._ended:
+            self.notify("The run works.")
+            return
+        self.app.resume_run(self.session.run_dir, argument)  # type: ignore[attr-defined]
+
+    def do_toggle(self, argument: str = "") -> None:
+        self.toggle_class("panels")
+        self._dirty = True
+
+    def do_thoughts(self, argument: str = "") -> None:
+        timeline = self.query_one(Timeline)
+        timeline.fold(not timeline.unfolded)
+
+    def do_code(self, argument: str = "") -> None:
+        self._shown_attempt = int(argument) if argument.isdigit() else None
+        self.show_panel("code")
+
+    def do_plan(self, argument: str = "") -> None:
+        self.show_panel("plan")
+
+    def do_board(self, argument: str = "") -> None:
+        self.show_panel("board")
+
+    def do_data(self, argument: str = "") -> None:
+        self.show_panel("data")
+
+    def do_tree(self, argument: str = "") -> None:
+        self.show_panel("tree")
+
+    def do_log(self, argument: str = "") -> None:
+        self.show_panel("log")
+
+    def do_report(self, argument: str = "") -> None:
+        self.show_panel("report")
+
+    def do_resources(self, argument: str = "") -> None:
+        self.show_panel("load")
+
+    def do_export(self, argument: str = "") -> None:
+        files = [name for name in self.view.files if not name.startswith("attempts")]
+        timeline = self.query_one(Timeline)
+        timeline.note(say(("Files", "bold"), str(self.session.run_dir), ", ".join(files) or "nothing is exported yet"))
+        timeline.flush(self.view)
+
+    def on_unmount(self, event: ui.Unmount) -> None:
+        if not self.session.closed and self.session.process is not None:
+            self.session.send("stop")
+
+    @property
+    def run_dir(self) -> Path:
+        return self.session.run_dir

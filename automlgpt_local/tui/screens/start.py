@@ -1,0 +1,356 @@
+"""From nothing to a running job: choose a table, confirm target, metric and time, start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from textual import on, work
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.suggester import Suggester
+from textual.widgets import Button, DataTable, DirectoryTree, Footer, Input, Label, OptionList, Select, Static
+from textual.widgets.option_list import Option
+from textual.worker import get_current_worker
+
+from automlgpt_local import client, settings
+from automlgpt_local.client.children import preview
+from automlgpt_local.client.inert import inert, inert_line
+from automlgpt_local.errors import AutoMLGPTError
+from automlgpt_local.metrics import METRICS
+from automlgpt_local.task import Request
+from automlgpt_local.tui.actions import bindings_of
+
+TABLES = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".xlsx", ".feather")
+WELCOME = (
+    "Choose a table on the left, or type its path. Two agents on one local model then try, measure and choose; "
+    "you get the model as plain scikit-learn code. Nothing leaves this machine."
+)
+
+
+class Tables(DirectoryTree):
+    """Folders, and files that may be tables."""
+
+    ICON_NODE, ICON_NODE_EXPANDED, ICON_FILE = "▸ ", "▾ ", "  "
+
+    def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
+        kept = []
+        for path in paths:
+            try:
+                if not path.name.startswith(".") and (path.is_dir() or path.name.lower().endswith(TABLES)):
+                    kept.append(path)
+            except OSError:
+                continue
+        return kept
+
+
+class PathSuggester(Suggester):
+    """Completes the path that is being typed."""
+
+    def __init__(self) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+
+    async def get_suggestion(self, value: str) -> str | None:
+        typed = Path(value).expanduser()
+        folder = typed if value.endswith("/") else typed.parent
+        start = "" if value.endswith("/") else typed.name
+        try:
+            names = sorted(
+                p.name + ("/" if p.is_dir() else "") for p in folder.iterdir() if p.name.startswith(start or "")
+            )
+        except OSError:
+            return None
+        fitting = [n for n in names if not n.startswith(".") and (n.endswith("/") or n.lower().endswith(TABLES))]
+        return value + fitting[0][len(start) :] if fitting else None
+
+
+class Step(Message):
+    """A step of the preview's child process, for the path that it belongs to."""
+
+    def __init__(self, path: str, values: dict[str, Any]) -> None:
+        super().__init__()
+        self.path, self.values = path, values
+
+
+class StartScreen(Screen[None]):
+    BINDINGS = bindings_of("start")
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    AUTO_FOCUS = "#path"
+    CSS = """
+    StartScreen #top { height: auto; padding: 0 1; background: $surface; }
+    StartScreen #body { height: 1fr; }
+    StartScreen #left { width: 34; border-right: solid $panel; }
+    StartScreen.-narrow #left { width: 26; }
+    StartScreen #recent { height: auto; max-height: 40%; border: none; background: transparent; padding: 0 1; }
+    StartScreen Tables { height: 1fr; background: transparent; padding: 0 1; }
+    StartScreen .head { color: $text-muted; padding: 0 1; }
+    StartScreen #right { width: 1fr; padding: 0 1; }
+    StartScreen #path { border: none; height: 1; padding: 0; background: $boost; margin: 0 0 1 0; }
+    StartScreen #table { height: 1fr; min-height: 3; }
+    StartScreen #form { height: auto; margin-top: 1; }
+    StartScreen .row { height: 1; margin-bottom: 0; }
+    StartScreen .row Label { width: 12; color: $text-muted; }
+    StartScreen .row Input { border: none; height: 1; width: 1fr; padding: 0 1; background: $boost; }
+    StartScreen .row Select { width: 1fr; }
+    StartScreen #message { height: auto; max-height: 6; margin: 1 0 0 0; }
+    StartScreen.-narrow #message { max-height: 4; margin: 0; }
+    StartScreen.-narrow #form { margin-top: 0; }
+    StartScreen.-narrow #welcome { display: none; }
+    StartScreen.-narrow #go { margin-top: 0; }
+    StartScreen #go { margin-top: 1; min-width: 20; }
+    """
+
+    def __init__(self, path: str = "") -> None:
+        super().__init__()
+        self.path = path
+        self.settings = settings.load()
+        self.columns: list[str] = []
+        self.suggested: dict[str, Any] = {}
+        self._touched: set[str] = set()
+        self._filling = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(id="top"):
+            yield Static(
+                Content.assemble(("AutoML-GPT Local\n", "bold $primary"), (WELCOME, "$secondary")), id="welcome"
+            )
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                yield Label("Recent", classes="head")
+                yield OptionList(id="recent", markup=False)
+                yield Label("Files", classes="head")
+                yield Tables(Path.cwd(), id="files")
+            with Vertical(id="right"):
+                yield Input(
+                    self.path,
+                    placeholder="path of a CSV or parquet file, then Enter",
+                    id="path",
+                    suggester=PathSuggester(),
+                )
+                yield DataTable(id="table", cursor_type="none", zebra_stripes=True)
+                with VerticalScroll(id="form"):
+                    with Horizontal(classes="row"):
+                        yield Label("Predict")
+                        yield Select[str]([], prompt="choose the target", id="target", compact=True)
+                    with Horizontal(classes="row"):
+                        yield Label("Measure by")
+                        yield Select[str](
+                            [(n, n) for n in METRICS], prompt="what fits the task", id="metric", compact=True
+                        )
+                    with Horizontal(classes="row"):
+                        yield Label("Time")
+                        yield Input(self.settings.time_limit, id="time")
+                    with Horizontal(classes="row"):
+                        yield Label("Model")
+                        yield Input(
+                            self.settings.model, id="model", placeholder="nano, none, random, a name or a GGUF file"
+                        )
+                    with Horizontal(classes="row"):
+                        yield Label("In words")
+                        yield Input(id="ask", placeholder="what you want, if the fields above do not say it")
+                yield Static(id="message", markup=False)
+                yield Button("Start (ctrl+s)", id="go", variant="primary", disabled=True, compact=True)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self._list_recent()
+        if self.path:
+            self.open_path(self.path)
+
+    def on_screen_resume(self) -> None:
+        self._list_recent()
+
+    @work(thread=True, exclusive=True, group="recent")
+    def _list_recent(self) -> None:
+        rows: list[tuple[str, str]] = []
+        files: dict[str, None] = {}
+        for run in client.list_runs()[:40]:
+            if run.state in ("interrupted", "running"):
+                rows.append((f"run:{run.path}", f"▸ {run.state}: {run.target or run.id}"))
+            try:
+                files.update(dict.fromkeys(client.load_request(Path(run.path)).data[:1]))
+            except AutoMLGPTError:
+                continue
+        rows = rows[:4] + [(f"file:{f}", Path(f).name) for f in list(files)[:6] if Path(f).is_file()]
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._show_recent, rows)
+
+    def _show_recent(self, rows: list[tuple[str, str]]) -> None:
+        recent = self.query_one("#recent", OptionList)
+        recent.clear_options()
+        recent.add_options([Option(Content(inert_line(text, 60)), id=id) for id, text in rows])
+        if not rows:
+            recent.add_option(Option("nothing yet: ctrl+e for an example", disabled=True))
+
+    # --- choosing a table
+    @on(OptionList.OptionSelected, "#recent")
+    def _recent_chosen(self, event: OptionList.OptionSelected) -> None:
+        kind, _, path = (event.option_id or "").partition(":")
+        if kind == "run":
+            self.app.open_run(Path(path))  # type: ignore[attr-defined]
+        elif kind == "file":
+            self.open_path(path)
+
+    @on(DirectoryTree.FileSelected)
+    def _file_chosen(self, event: DirectoryTree.FileSelected) -> None:
+        self.open_path(str(event.path))
+
+    @on(Input.Submitted, "#path")
+    def _path_typed(self, event: Input.Submitted) -> None:
+        if event.value.strip().startswith("/") and not Path(event.value.strip()).exists():
+            from automlgpt_local.tui.actions import parse_slash
+
+            act, argument = parse_slash(event.value)
+            if act is not None:
+                event.input.value = ""
+                self.app.carry_out(act.id, argument)  # type: ignore[attr-defined]
+                return
+        self.open_path(event.value.strip())
+
+    def open_path(self, path: str) -> None:
+        """Look at a table; the form is filled with what is found."""
+        self.path = str(Path(path).expanduser()) if path else ""
+        self.query_one("#path", Input).value = self.path
+        self.columns, self.suggested, self._touched = [], {}, set()
+        self.query_one("#table", DataTable).clear(columns=True)
+        self.query_one("#go", Button).disabled = True
+        self._tell("reading …", "$secondary")
+        self._look(Request(data=(self.path,)) if self.path else Request(data=()))
+
+    @on(Select.Changed, "#target")
+    def _target_chosen(self, event: Select.Changed) -> None:
+        if self._filling or event.value is Select.NULL or not self.columns:
+            return
+        if event.value != self.suggested.get("target"):
+            self._touched.add("target")
+            self._tell("looking again …", "$secondary")
+            self._look(Request(data=(self.path,), target=str(event.value)))
+        self.query_one("#go", Button).disabled = False
+
+    @on(Select.Changed, "#metric")
+    def _metric_chosen(self, event: Select.Changed) -> None:
+        if not self._filling and event.value is not Select.NULL:
+            self._touched.add("metric")
+
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self, request: Request) -> None:
+        worker = get_current_worker()
+        path = request.data[0] if request.data else ""
+        try:
+            for step in preview(request):
+                if worker.is_cancelled:
+                    return
+                self.post_message(Step(path, step))
+        except AutoMLGPTError as error:
+            self.post_message(Step(path, {"step": "error", "message": error.message, "hint": error.hint}))
+
+    def on_step(self, event: Step) -> None:
+        if event.path != (self.path or ""):
+            return
+        values = event.values
+        if values["step"] == "table":
+            self._show_table(values)
+        elif values["step"] == "task":
+            self._show_task(values["task"])
+        elif values["step"] == "error" and self.columns and "target" not in self._touched:
+            self._tell("Which column is to be predicted? Choose it, or say in words what you want.", "bold")
+            self.query_one("#go", Button).disabled = True
+            self.query_one("#target", Select).focus()
+        elif values["step"] == "error":
+            self._tell(values["message"] + ("\n" + values["hint"] if values["hint"] else ""), "$error")
+
+    def _show_table(self, values: dict[str, Any]) -> None:
+        if self.columns == values["columns"]:
+            return
+        self.columns = values["columns"]
+        table = self.query_one("#table", DataTable)
+        table.clear(columns=True)
+        for name in self.columns[:200]:
+            table.add_column(Text(inert_line(name, 30)))
+        for row in values["head"]:
+            table.add_row(*(Text(inert_line(text, 30), no_wrap=True) for text in row[:200]))
+        self._filling = True
+        self.query_one("#target", Select).set_options([(Content(inert_line(c, 60)), c) for c in self.columns])
+        self._filling = False
+        more = f" (the first 200 of {len(self.columns)} columns)" if len(self.columns) > 200 else ""
+        self._tell(f"{values['rows']:,} rows, {len(self.columns)} columns{more}", "$secondary")
+
+    def _show_task(self, task: dict[str, Any]) -> None:
+        self.suggested = task
+        self._filling = True
+        self.query_one("#target", Select).value = task["target"]
+        fitting = [m.name for m in METRICS.values() if task["kind"] in m.kinds]
+        metric = self.query_one("#metric", Select)
+        chosen = metric.value if "metric" in self._touched and metric.value in fitting else task["metric"]
+        metric.set_options([(name, name) for name in fitting])
+        metric.value = chosen
+        self.call_after_refresh(self._filled)
+        warnings = "\n".join(f"! {w}" for w in task.get("warnings", []))
+        how = {"flag": "as you said", "inferred": "as the data suggest"}.get(
+            task.get("source", {}).get("target", ""), ""
+        )
+        self._tell(f"{task['kind']}: predict {task['target']}, {how}\n{warnings}".strip(), "")
+        self.query_one("#go", Button).disabled = False
+        if self.focused is not None and self.focused.id in ("path", "files", "recent", None):
+            self.query_one("#go", Button).focus()
+
+    def _filled(self) -> None:
+        self._filling = False
+
+    def _tell(self, text: str, style: str) -> None:
+        self.query_one("#message", Static).update(Content.styled(inert(text, 2_000, 400), style))
+
+    # --- start
+    @on(Button.Pressed, "#go")
+    def _pressed(self) -> None:
+        self.do_go()
+
+    @on(Input.Submitted, "#time,#model,#ask")
+    def _form_submitted(self) -> None:
+        self.do_go()
+
+    def request(self) -> Request:
+        """What the form says. Raises UsageError."""
+        chosen = self.settings
+        target, metric = self.query_one("#target", Select).value, self.query_one("#metric", Select).value
+        ask = self.query_one("#ask", Input).value.strip()
+        request = Request(
+            data=(self.path,), target=None if target is Select.NULL else str(target),
+            time_limit_s=settings.parse_seconds(self.query_one("#time", Input).value),
+            model=self.query_one("#model", Input).value.strip() or "nano", threads=chosen.threads, ask=ask or None,
+            memory_mib=settings.parse_mib(chosen.memory) if chosen.memory else None,
+            approve="ask" if chosen.approve == "ask" else "auto",
+        )  # fmt: skip
+        # What was only suggested stays open when the wish in words may say otherwise.
+        if ask and "target" not in self._touched:
+            request = replace(request, target=None)
+        return replace(request, metric=str(metric)) if "metric" in self._touched else request
+
+    def do_go(self, argument: str = "") -> None:
+        if not self.path:
+            self._tell("Choose a table first.", "$warning")
+            return
+        try:
+            session = client.start(self.request())
+        except AutoMLGPTError as error:
+            self._tell(f"{error.message}\n{error.hint}", "$error")
+            return
+        self.app.show_session(session, Path(self.path).name)  # type: ignore[attr-defined]
+
+    def do_examples(self, argument: str = "") -> None:
+        from automlgpt_local.tui.screens.examples import ExamplesScreen
+
+        self.app.push_screen(ExamplesScreen(), self._example_written)
+
+    def _example_written(self, path: str | None) -> None:
+        if path:
+            self.open_path(path)
+
+    async def action_perform(self, act_id: str) -> None:
+        self.app.carry_out(act_id)  # type: ignore[attr-defined]

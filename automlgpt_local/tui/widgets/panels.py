@@ -1,0 +1,307 @@
+"""The panels beside the chat. Each draws itself from the view when it is looked at, and keeps its cursor."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.highlight import highlight
+from textual.message import Message
+from textual.widgets import DataTable, Log, Markdown, Static, Tree
+from textual.widgets.tree import TreeNode
+
+from automlgpt_local.client import Attempt, RunView
+from automlgpt_local.client.inert import inert, inert_line
+from automlgpt_local.client.view import STAGES
+from automlgpt_local.client.words import number
+from automlgpt_local.settings import format_seconds
+from automlgpt_local.tui.words import mark, rich_say
+
+CODE_LIMIT = 60_000
+
+
+class AttemptChosen(Message):
+    """Somebody wants to see the code of an attempt."""
+
+    def __init__(self, attempt: int) -> None:
+        super().__init__()
+        self.attempt = attempt
+
+
+def cell(text: object, limit: int = 60, style: str = "") -> Content:
+    return Content.styled(inert_line(text, limit), style)
+
+
+class Plan(Tree[int]):
+    """Stages in their order; under each, what was tried in it."""
+
+    DEFAULT_CSS = "Plan { background: transparent; padding: 0 1; }"
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__("plan", id=id)
+        self.show_root = False
+        self.guide_depth = 3
+        self._branches: dict[str, TreeNode[int]] = {}
+        self._leaves: dict[int, TreeNode[int]] = {}
+
+    def on_mount(self) -> None:
+        for stage in STAGES:
+            self._branches[stage] = self.root.add("", expand=True)
+
+    def show(self, view: RunView) -> None:
+        for stage in view.stages:
+            if stage not in self._branches:
+                self._branches[stage] = self.root.add("", expand=True)
+        colours = self.app.theme_variables
+        for stage, node in self._branches.items():
+            state = view.stages.get(stage, "")
+            sign = {"running": "▸", "done": "✓"}.get(state, " ")
+            style = {"running": "bold $accent", "done": ""}.get(state, "$secondary")
+            count = sum(a.stage == stage for a in view.attempts.values())
+            tried = f"{count} attempt{'s' if count > 1 else ''}" if count else ""
+            node.set_label(rich_say(colours, (f"{sign} {stage}", style), (tried, "$secondary")))
+            node.allow_expand = bool(count)
+        for attempt in view.attempts.values():
+            if attempt.number not in self._leaves:
+                parent = self._branches.get(attempt.stage) or self._branches[STAGES[0]]
+                self._leaves[attempt.number] = parent.add_leaf("", attempt.number)
+            self._leaves[attempt.number].set_label(attempt_label(attempt, self.app.theme_variables))
+
+    def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
+        if event.node.data is not None:
+            self.post_message(AttemptChosen(event.node.data))
+
+
+def attempt_label(attempt: Attempt, colours: dict[str, str]) -> Text:
+    sign, style = mark(attempt)
+    gain = f"{attempt.gain:+.3g}" if attempt.gain is not None else ""
+    return rich_say(colours, (f"{sign} {attempt.number}", style), attempt.title[:48], (number(attempt.score), "bold"), (gain, "$secondary"),
+               (f"{attempt.seconds:.0f} s" if attempt.seconds else "", "$secondary"))  # fmt: skip
+
+
+class Board(DataTable[Content]):
+    """Attempts, the best first; Enter opens the code."""
+
+    COLUMNS = (
+        ("#", 3),
+        ("State", 9),
+        ("Score", 8),
+        ("± noise", 7),
+        ("What", 40),
+        ("Gain", 8),
+        ("Fit", 7),
+        ("Weight", 6),
+        ("By", 8),
+    )
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, cursor_type="row", zebra_stripes=True)
+        self._rows: list[tuple[str, ...]] = []
+        self._numbers: list[int] = []
+
+    def on_mount(self) -> None:
+        for label, width in self.COLUMNS:
+            self.add_column(label, width=width)
+
+    def show(self, view: RunView) -> None:
+        ranked = view.ranking()
+        order = ranked + sorted((a for a in view.attempts.values() if a not in ranked), key=lambda a: -a.number)
+        rows = [self._row(a) for a in order]
+        if rows == self._rows:
+            return
+        chosen = self._numbers[self.cursor_row] if 0 <= self.cursor_row < len(self._numbers) else None
+        self._rows, self._numbers = rows, [a.number for a in order]
+        self.clear()
+        for attempt, row in zip(order, rows):
+            style = mark(attempt)[1]
+            self.add_row(*(cell(text, 60, style if i == 1 else "") for i, text in enumerate(row)))
+        if chosen in self._numbers:
+            self.move_cursor(row=self._numbers.index(chosen), animate=False)
+
+    def _row(self, a: Attempt) -> tuple[str, ...]:
+        return (
+            str(a.number), f"{mark(a)[0]} {a.status}", number(a.score), "" if a.noise is None else f"{a.noise:.2g}",
+            a.title + (" (probe)" if a.probe else ""), "" if a.gain is None else f"{a.gain:+.3g}", f"{a.seconds:.1f} s",
+            f"{a.weight:.0%}" if a.weight else "", a.by,
+        )  # fmt: skip
+
+    def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
+        if event.cursor_row < len(self._numbers):
+            self.post_message(AttemptChosen(self._numbers[event.cursor_row]))
+
+
+class Code(VerticalScroll):
+    """The solution of one attempt, or what the Coder writes just now."""
+
+    DEFAULT_CSS = "Code { padding: 0 1; } Code #code-title { color: $text-muted; margin-bottom: 1; } Code #code-text { width: auto; }"
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="code-title", markup=False)
+        yield Static(id="code-text", markup=False)
+
+    def show_code(self, title: str, code: str) -> None:
+        self.query_one("#code-title", Static).update(Content(inert_line(title)))
+        text = inert(code, CODE_LIMIT)
+        self.query_one("#code-text", Static).update(
+            highlight(text, language="python") if text else Content("nothing yet")
+        )
+
+    def show_difference(self, title: str, before: str, after: str) -> None:
+        self.query_one("#code-title", Static).update(Content(inert_line(title)))
+        self.query_one("#code-text", Static).update(difference(before, after))
+
+
+def difference(before: str, after: str) -> Content:
+    """A unified difference; every line says by its first character what it is."""
+    styles = {"+": "$success", "-": "$error", "@": "$accent"}
+    lines = difflib.unified_diff(inert(before).splitlines(), inert(after).splitlines(), lineterm="", n=3)
+    parts = [(line + "\n", styles.get(line[:1], "")) for line in list(lines)[2:]]
+    return Content.assemble(*parts) if parts else Content("no difference")
+
+
+class Descent(Vertical):
+    """Which attempt came from which; beside it, what changed."""
+
+    DEFAULT_CSS = """
+    Descent Tree { height: 40%; background: transparent; padding: 0 1; }
+    Descent Code { height: 1fr; border-top: solid $panel; }
+    """
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._branches: dict[int, TreeNode[int]] = {}
+        self.run_dir: Path | None = None
+        self._parents: dict[int, int | None] = {}
+
+    def compose(self) -> ComposeResult:
+        tree: Tree[int] = Tree("attempts", id="descent-tree")
+        tree.show_root = False
+        tree.guide_depth = 3
+        yield tree
+        yield Code(id="descent-code")
+
+    def show(self, view: RunView) -> None:
+        tree = self.query_one("#descent-tree", Tree)
+        for attempt in view.attempts.values():
+            if attempt.number not in self._branches:
+                parent = self._branches.get(attempt.parent) if attempt.parent is not None else None
+                self._branches[attempt.number] = (parent or tree.root).add("", attempt.number, expand=True)
+                self._parents[attempt.number] = attempt.parent
+                if parent is not None:
+                    parent.allow_expand = True
+                self._branches[attempt.number].allow_expand = False
+            self._branches[attempt.number].set_label(attempt_label(attempt, self.app.theme_variables))
+
+        if tree.cursor_node is None and view.attempts:
+            self.call_after_refresh(tree.move_cursor, self._branches[max(view.attempts)])
+
+    def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[int]) -> None:
+        chosen = event.node.data
+        if chosen is None or self.run_dir is None:
+            return
+        code = self.query_one("#descent-code", Code)
+        parent = self._parents.get(chosen)
+        if parent is None:
+            code.show_code(f"attempt {chosen}, from nothing", read_solution(self.run_dir, chosen))
+        else:
+            code.show_difference(
+                f"attempt {parent} → attempt {chosen}",
+                read_solution(self.run_dir, parent), read_solution(self.run_dir, chosen),
+            )  # fmt: skip
+
+
+def read_solution(run_dir: Path, attempt: int) -> str:
+    try:
+        with open(run_dir / "attempts" / f"{attempt:04d}" / "solution.py", encoding="utf-8", errors="replace") as file:
+            return file.read(CODE_LIMIT)
+    except OSError:
+        return ""
+
+
+class Columns(Vertical):
+    """The table: what was found in each column, and the target above."""
+
+    DEFAULT_CSS = "Columns #data-head { padding: 0 1; height: auto; max-height: 6; color: $text-muted; } Columns DataTable { height: 1fr; }"
+    LABELS = (("Column", 24), ("Kind", 12), ("Missing", 7), ("Unique", 8), ("Target", 7), ("Values", 30), ("Note", 40))
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._drawn: object = None
+
+    def compose(self) -> ComposeResult:
+        yield Static("The table is being read.", id="data-head", markup=False)
+        table: DataTable[Content] = DataTable(cursor_type="row", zebra_stripes=True, id="data-table")
+        for label, width in self.LABELS:
+            table.add_column(label, width=width)
+        yield table
+
+    def show(self, view: RunView) -> None:
+        self.show_profile(view.profile, view.task)
+
+    def show_profile(self, profile: dict[str, Any], task: dict[str, Any]) -> None:
+        if not profile or self._drawn is profile:
+            return
+        self._drawn = profile
+        columns = profile.get("columns", [])
+        head = f"{profile.get('rows', 0):,} rows · {len(columns)} columns · {profile.get('duplicates', 0):,} duplicates"
+        target = profile.get("target") or {}
+        classes = target.get("classes")
+        what = ", ".join(f"{k}: {n:,}" for k, n in list(classes.items())[:8]) if isinstance(classes, dict) else ", ".join(
+            f"{k} {target[k]:.4g}" for k in ("min", "median", "mean", "max") if isinstance(target.get(k), int | float))  # fmt: skip
+        self.query_one("#data-head", Static).update(
+            Content.assemble(head, "\n", ("target ", "bold"), inert_line(f"{task.get('target', '?')}  {what}", 300))
+        )
+        table = self.query_one("#data-table", DataTable)
+        table.clear()
+        leaks_first = sorted(columns, key=lambda c: (not c.get("leak"), -float(c.get("association") or 0.0)))
+        for column in leaks_first[:2000]:
+            table.add_row(*self._row(column))
+
+    def _row(self, c: dict[str, Any]) -> list[Content]:
+        if c.get("mean") is not None:
+            values = f"{c['min']:.4g} … {c['max']:.4g}, mean {c['mean']:.4g}" if c.get("min") is not None else ""
+        else:
+            values = ", ".join(str(t[0] if isinstance(t, list | tuple) else t) for t in c.get("top", [])[:4])
+        note = ("! leak? " + str(c.get("leak_reason", ""))) if c.get("leak") else ""
+        return [
+            cell(c.get("name", ""), 24), cell(c.get("kind", "")), cell(f"{float(c.get('missing') or 0):.0%}"),
+            cell(f"{c.get('unique', 0):,}"), cell(f"{float(c.get('association') or 0):.2f}"), cell(values, 30),
+            cell(note, 80, "$warning" if note else ""),
+        ]  # fmt: skip
+
+
+class EventLogPanel(Log):
+    """Every event as a line; the oldest are let go."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id, max_lines=2_000, highlight=False)
+
+    def write_event(self, t: float, line: str) -> None:
+        self.write_line(f"{format_seconds(t):>8}  {inert_line(line, 300)}")
+
+
+class Report(VerticalScroll):
+    """The report as Markdown; links are shown and not followed."""
+
+    DEFAULT_CSS = "Report { padding: 0 1; }"
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._shown = ""
+
+    def compose(self) -> ComposeResult:
+        yield Markdown("The report is written when the run ends.", open_links=False, id="report-text")
+
+    def load(self, run_dir: Path) -> None:
+        try:
+            text = (run_dir / "report.md").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return
+        if text != self._shown:
+            self._shown = text
+            self.query_one("#report-text", Markdown).update(inert(text, 400_000, 4_000))

@@ -1,0 +1,120 @@
+"""Styled text of events. Everything of foreign origin is made inert and never read as markup."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.content import Content
+
+from automlgpt_local import events as ev
+from automlgpt_local.client import Attempt, RunView
+from automlgpt_local.client.inert import inert, inert_line
+from automlgpt_local.client.words import line_of, number
+
+MARKS = {
+    "kept": ("✓", "$success"), "dropped": ("·", "$secondary"), "ok": ("•", ""), "running": ("▸", "$accent"),
+    "written": ("▸", "$accent"), "waiting": ("?", "$warning"),
+}  # fmt: skip
+FAILED = ("✗", "$error")
+
+
+def mark(attempt: Attempt) -> tuple[str, str]:
+    return MARKS.get(attempt.status, FAILED)
+
+
+def say(*parts: str | tuple[str, str]) -> Content:
+    """Parts of one line, each inert: text, or (text, style)."""
+    return Content.assemble(*((inert_line(p, 600) if not p.isspace() else p) if isinstance(p, str)
+                              else (inert_line(p[0], 600) if not p[0].isspace() else p[0], p[1])
+                              for p in _spaced(parts)))  # fmt: skip
+
+
+def rich_say(variables: dict[str, str], *parts: str | tuple[str, str]) -> Text:
+    """`say` for widgets that still draw rich's Text: a style's variables are looked up in the theme's `variables`."""
+    text = Text(no_wrap=True)
+    for part in _spaced(parts):
+        words, style = (part, "") if isinstance(part, str) else part
+        colours = [variables.get(s[1:], "") if s[:1] == "$" else s for s in style.split()]
+        text.append(words if words.isspace() else inert_line(words, 600), " ".join(c for c in colours if c))
+    return text
+
+
+def _spaced(parts: tuple[str | tuple[str, str], ...]) -> list[str | tuple[str, str]]:
+    """`inert_line` trims, so the spaces between parts are parts of their own."""
+    spaced: list[str | tuple[str, str]] = []
+    for part in parts:
+        if spaced:
+            spaced.append(" ")
+        spaced.append(part)
+    return spaced
+
+
+def attempt_card(attempt: Attempt, view: RunView) -> Content:
+    """Two lines: what it is, and how it does."""
+    sign, style = mark(attempt)
+    head = say((f"{sign} Attempt {attempt.number}", f"bold {style}".strip()), attempt.title)
+    if attempt.score is not None:
+        noise = f" ± {attempt.noise:.2g}" if attempt.noise is not None else ""
+        gain = f"  {attempt.gain:+.3g}" if attempt.gain is not None else ""
+        tail = say((f"{view.metric} {number(attempt.score)}{noise}{gain}", "bold"), (f"{attempt.status},", "$secondary"),
+                   (f"{attempt.seconds:.1f} s", "$secondary"))  # fmt: skip
+    elif attempt.error.strip():
+        tail = say((f"{attempt.status}:", "$error"), attempt.error.strip().splitlines()[-1])
+    else:
+        folds = view.split.folds if view.split else 0
+        done = "▰" * attempt.folds_done + "▱" * max(0, folds - attempt.folds_done)
+        tail = say(
+            (attempt.status, "$secondary"), (done, "$accent"), (f"fold {attempt.folds_done} of {folds}", "$secondary")
+        )
+    return Content.assemble(head, "\n  ", tail)
+
+
+def decision(e: ev.Decided, unfolded: bool) -> Content:
+    odds = [p for p in e.probabilities.values()]
+    sure = f"{min(odds):.0%} sure" if odds and e.by == "model" else "" if e.by == "model" else f"by {e.by}"
+    head = say((e.agent.capitalize(), "bold $primary"), e.decision, (sure, "$secondary"))
+    if not e.thought.strip():
+        return head
+    if unfolded:
+        return Content.assemble(
+            head, "\n", (inert("  " + e.thought.strip().replace("\n", "\n  "), 4_000), "italic $secondary")
+        )
+    return Content.assemble(head, "\n  ", (inert_line(e.thought, 90), "italic $secondary"))
+
+
+def entry(record: ev.Record, view: RunView, unfolded: bool = False) -> Content | None:
+    """A line of the chat for an event; attempts have cards of their own, and noise has none."""
+    match record.event:
+        case ev.Decided() as e:
+            return decision(e, unfolded)
+        case ev.StageStarted(stage=stage):
+            return say((stage.capitalize(), "bold underline"))
+        case ev.Warned(message=message):
+            return say(("! Warning", "bold $warning"), message)
+        case ev.CodeRejected() as e:
+            return say(("↻ Sent back", "bold $warning"), e.problem, (f"({e.repairs_left} repairs left)", "$secondary"))
+        case ev.TookOver(reason=reason):
+            return say(("⇄ Recipes take over", "bold $warning"), reason)
+        case ev.Noted() as e:
+            return Content.assemble(say((e.title, "bold")), "\n", (inert(e.text, 1_500), "$secondary"))
+        case ev.Failed() as e:
+            return Content.assemble(
+                say(("✗ Failed", "bold $error")), "\n", inert(e.message, 3_000), "\n", (inert(e.hint), "$secondary")
+            )
+        case ev.EnsembleChosen() | ev.HoldoutScored() | ev.Finished() | ev.Stopped():
+            text = line_of(record, view)
+            if isinstance(record.event, ev.Finished):
+                text = f"done: {record.event.metric} {number(record.event.score)}"
+            return say(("■" if isinstance(record.event, ev.Stopped | ev.Finished) else "◆", "$success"), text or "")
+        case ev.Commanded(command="message", values=values):
+            return say(("You", "bold $accent"), str(values.get("text", "")))
+        case (
+            ev.SessionStarted()
+            | ev.TaskResolved()
+            | ev.Profiled()
+            | ev.SplitMade()
+            | ev.Resumed()
+            | ev.Commanded()
+            | ev.Exported()
+        ):
+            return say((line_of(record, view) or "", "$secondary"))
+    return None
