@@ -1,4 +1,4 @@
-"""Hugging Face weights to GGUF with the `gguf` package alone: llama, the nano's own tokenizer, F16 or Q8_0."""
+"""Hugging Face weights to GGUF with the `gguf` package alone: llama, qwen2, qwen3; F32, F16 or Q8_0."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from finetune.tokenizer import NanoTokenizer
+
+# transformers' model_type -> (architecture of llama.cpp, name in gguf.MODEL_ARCH)
+ARCHITECTURES = {"llama": ("llama", "LLAMA"), "qwen2": ("qwen2", "QWEN2"), "qwen3": ("qwen3", "QWEN3")}
 
 
 def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
@@ -26,12 +29,14 @@ def write_gguf(
     kind: str = "F16",
     extra: dict[str, str] | None = None,
 ) -> int:
-    """Writes a llama of `transformers` with its tokenizer; returns the file's bytes. kind: F32, F16 or Q8_0."""
+    """Writes a model of `transformers` with its tokenizer; returns the file's bytes. kind: F32, F16 or Q8_0."""
     import gguf
 
     config = model.config
+    arch = ARCHITECTURES[config.model_type][0]
+    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     part = path.with_suffix(".part")
-    writer = gguf.GGUFWriter(str(part), "llama")
+    writer = gguf.GGUFWriter(str(part), arch)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(name)
     writer.add_license("apache-2.0")
@@ -44,12 +49,16 @@ def write_gguf(
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
+    if arch == "llama":
+        writer.add_rope_dimension_count(head_width)
+    else:
+        writer.add_key_length(head_width)
+        writer.add_value_length(head_width)
     writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
     for key, value in (extra or {}).items():
         writer.add_string(key, value)
     _add_tokenizer(writer, tokenizer)
-    for target, weight in llama_tensors(model).items():
+    for target, weight in gguf_tensors(model).items():
         quantised = kind == "Q8_0" and weight.ndim == 2
         if quantised:
             q8 = gguf.GGMLQuantizationType.Q8_0
@@ -64,22 +73,23 @@ def write_gguf(
     return path.stat().st_size
 
 
-def llama_tensors(model: Any) -> dict[str, np.ndarray]:
+def gguf_tensors(model: Any) -> dict[str, np.ndarray]:
     """GGUF name -> float32 weights. A tied output layer is left out."""
     import gguf
 
     config = model.config
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    arch, model_arch = ARCHITECTURES[config.model_type]
+    names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, model_arch), config.num_hidden_layers)
     tensors: dict[str, np.ndarray] = {}
     for key, value in model.state_dict().items():
         if key == "lm_head.weight" and config.tie_word_embeddings:
             continue
         weight = value.detach().float().cpu().numpy()
-        if key.endswith("q_proj.weight"):
+        if arch == "llama" and key.endswith("q_proj.weight"):
             weight = permuted(weight, config.num_attention_heads)
-        elif key.endswith("k_proj.weight"):
+        elif arch == "llama" and key.endswith("k_proj.weight"):
             weight = permuted(weight, config.num_key_value_heads)
-        target = names.get_name(key, try_suffixes=(".weight",))
+        target = names.get_name(key, try_suffixes=(".weight", ".bias"))
         if target is None:
             raise ValueError(f"no GGUF name for {key}")
         tensors[target] = np.ascontiguousarray(weight)

@@ -44,7 +44,7 @@ class Shape:
 class Training:
     seconds: float = 600.0  # of training, over all resumed parts; ends earlier at `steps`
     steps: int | None = None
-    tokens_per_batch: int = 6000
+    tokens_per_batch: int = 2500
     rate: float = 1.5e-3
     weight_decay: float = 0.05
     warmup: float = 0.03  # share of the whole
@@ -119,8 +119,9 @@ def train(
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    decay = [p for p in model.parameters() if p.dim() >= 2]
-    plain = [p for p in model.parameters() if p.dim() < 2]
+    learning = [p for p in model.parameters() if p.requires_grad]
+    decay = [p for p in learning if p.dim() >= 2]
+    plain = [p for p in learning if p.dim() < 2]
     optimiser = torch.optim.AdamW(
         [{"params": decay, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=settings.rate,
@@ -166,7 +167,7 @@ def train(
             loss = (each * batch["weight"]).sum() / batch["weight"].sum()
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimiser.step()
             state["step"] += 1
             state["at"] += 1

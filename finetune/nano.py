@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune import evaluate, teachers
-from finetune.cases import Case, bundled, from_table, generated
+from finetune.cases import Case, bundled, from_table
 from finetune.gguf_export import write_gguf
 from finetune.measure import Bench
 from finetune.model import Shape, Training, train
@@ -37,7 +37,7 @@ def measured_cases(first: int, count: int) -> Iterator[Case]:
     """The bundled sets first, then generated tables, families in turn."""
     yield from bundled() if first == 0 else ()
     for i in range(first, first + count):
-        yield from generated(1, MEASURED_SEED + i // len(FAMILIES), (FAMILIES[i % len(FAMILIES)],))
+        yield from_table(generate(FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES), 300 + 37 * i % 600))
 
 
 def measure(work: Path, seconds: float, most: int = 1200, step: tuple[int, int] = (0, 1)) -> int:

@@ -8,10 +8,14 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import itertools
+
+from automlgpt_local import recipes
 from automlgpt_local.agents import compact
 from finetune import teachers
 from finetune.cases import from_table
 from finetune.gguf_export import permuted, write_gguf
+from finetune.gguf_import import read_gguf, unpermuted
 from finetune.model import Shape, Training, batches, probabilities, train
 from finetune.parity import compare, gguf_logits, gguf_tokens, torch_logits
 from finetune.rows import Row, encode, filled
@@ -50,6 +54,13 @@ def test_every_word_of_the_dialect_is_one_token(tokenizer, rows):
     assert len(tokenizer.ids("c0 number m0 u5 f3 real pos k0 z0 d1 a2 h-=")) == 13
 
 
+def test_no_option_of_a_grid_begins_another_one(tokenizer):
+    for recipe in recipes.load(installed_only=False).values():
+        for values in [*recipe.grid.values(), (1, 10, 100, 127, 12, 31), (0.0, 0.05, 0.5, 0.56, 0.005)]:
+            paths = sorted(tokenizer.ids(str(v)) for v in values)
+            assert all(b[: len(a)] != a for a, b in itertools.pairwise(paths)), values
+
+
 def test_pieces_give_the_same_ids_as_the_joined_text(tokenizer, rows):
     for row in rows:
         pieces = [*row.transcript, *(p if isinstance(p, str) else p["choice"] for p in row.parts)]
@@ -62,8 +73,8 @@ def test_branches_point_at_choices(tokenizer):
     encoded = encode(row, tokenizer)
     assert len(encoded.branches) == 1
     branch = encoded.branches[0]
-    assert tokenizer.text([encoded.tokens[branch.position]]) == "="
-    assert tokenizer.text([branch.token]) == "0.1" and len(branch.allowed) == 2
+    assert tokenizer.text(list(encoded.tokens[: branch.position + 1])).endswith("a=0.")
+    assert tokenizer.text([branch.token]) == "1" and len(branch.allowed) == 2
     with pytest.raises(ValueError, match="none of"):
         filled(template, {"a": "0.2", "b": "7"})
 
@@ -92,14 +103,14 @@ def test_training_learns_and_resumes_to_the_same_weights(tokenizer, rows, tmp_pa
         for steps in slices:
             torch.manual_seed(0)
             train(
-                model, encoded, Training(seconds=1e9, steps=24, stop_at=steps, rate=3e-3), folder, note=lambda _: None
+                model, encoded, Training(seconds=1e9, steps=16, stop_at=steps, rate=3e-3), folder, note=lambda _: None
             )
             torch.manual_seed(0)
             if steps != slices[-1]:
                 model = Shape(tokenizer.size, **SHAPE).build()
         return model
 
-    whole, parts = trained(tmp_path / "a", 24), trained(tmp_path / "b", 9, 24)
+    whole, parts = trained(tmp_path / "a", 16), trained(tmp_path / "b", 7, 16)
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
 
@@ -118,6 +129,7 @@ def test_permuting_keeps_every_row():
     weight = np.arange(32.0).reshape(8, 4)
     assert sorted(permuted(weight, 2)[:, 0]) == list(weight[:, 0])
     assert list(permuted(weight, 2)[:4, 0]) == [0, 8, 4, 12]
+    assert (unpermuted(permuted(weight, 2), 2) == weight).all()
 
 
 def test_gguf_says_what_the_weights_say(tokenizer, rows, tmp_path):
@@ -127,8 +139,11 @@ def test_gguf_says_what_the_weights_say(tokenizer, rows, tmp_path):
     model = Shape(tokenizer.size, **SHAPE).build()
     path = tmp_path / "tiny.gguf"
     write_gguf(path, model, tokenizer, name="tiny")
-    texts = [r.prompt for r in rows[:5]] + ["hello  world\n\n\tdef f(x):", "ünï🙂", "c63c1", " maximum 0.0512", ""]
+    texts = [r.prompt for r in rows[:5]] + ["hello  world\n\n\tdef f(x):", "ünï🙂", "c63c1", "x0.0512 312 m05", ""]
     assert gguf_tokens(path, texts) == [tokenizer.ids(t) for t in texts]
     sequences = [encode(r, tokenizer).tokens[:200] for r in rows[:3]]
     found = compare(torch_logits(model, sequences), gguf_logits(path, sequences))
     assert found["max_logit_diff"] < 1e-2 and found["argmax_agreement"] > 0.995
+    again, read_tokenizer = read_gguf(path)
+    assert [read_tokenizer.ids(t) for t in texts] == [tokenizer.ids(t) for t in texts]
+    assert compare(torch_logits(model, sequences), torch_logits(again, sequences))["max_logit_diff"] < 1e-2

@@ -1,0 +1,107 @@
+"""Does a GGUF of ours say in llama.cpp what the weights say in transformers? By architecture, with and without LoRA.
+
+    python scripts/bench_parity.py --json
+
+Models have random weights, so nothing is downloaded. Token ids are compared on generated strings: code, CSV, Unicode,
+white space, the compact dialect. Exit code 1 when a limit is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+LIMITS = {"max_logit_diff": 1e-2, "argmax_agreement": 0.995}
+
+
+def wild_strings(count: int, seed: int = 0) -> list[str]:
+    rng = random.Random(seed)
+    pieces = [
+        "def f(x):\n    return x", "import pandas as pd\n", 'a,b,c\n1,2.5,"x y"\n', "\t", "  ", "\n\n", "\r\n", " ",
+        "c12", "lightgbm_fine", " number", " m0", "=", "0.05", "1e-3", "ünïcödé", "数据", "🙂👍🏽", "a\u0301", "\u200b",
+        "'s", "they'll", "Ω≈ç", "#!", "__init__", "learning_rate", "c0 number m0 u5 f3 real", "treat\n", "12345678",
+        "٣٤", "ﬁ", "-", "\\n", "{", "}", '"', "NaN",
+    ]  # fmt: skip
+    chars = "abcXYZ012 _-.,:;()[]{}'\"\n\t=+*/<>éß中あ🙂"
+    found = []
+    for _ in range(count):
+        if rng.random() < 0.6:
+            found.append("".join(rng.choice(pieces) for _ in range(rng.randint(1, 9))))
+        else:
+            found.append("".join(rng.choice(chars) for _ in range(rng.randint(1, 60))))
+    return found
+
+
+def tiny(kind: str, vocab: int) -> Any:
+    import torch
+    import transformers
+
+    common = {
+        "vocab_size": vocab, "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": kind != "llama",
+    }  # fmt: skip
+    torch.manual_seed(0)
+    if kind == "llama":
+        return transformers.LlamaForCausalLM(transformers.LlamaConfig(**common)).eval()
+    if kind == "qwen2":
+        model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**common))
+        for name, value in model.named_parameters():
+            if name.endswith("bias"):
+                torch.nn.init.normal_(value, std=0.1)
+        return model.eval()
+    return transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**common, head_dim=32)).eval()
+
+
+def main() -> int:
+    import torch
+
+    from finetune.gguf_export import write_gguf
+    from finetune.lora import add_lora, write_adapter
+    from finetune.parity import compare, gguf_logits, gguf_tokens, torch_logits
+    from finetune.tokenizer import NanoTokenizer
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--strings", type=int, default=10_000)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    tokenizer = NanoTokenizer.build()
+    found: dict[str, dict[str, float]] = {}
+    rng = random.Random(1)
+    sequences = [[rng.randrange(3, tokenizer.size) for _ in range(160)] for _ in range(4)]
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in ("llama", "qwen2", "qwen3"):
+            path, adapter = Path(folder) / f"{kind}.gguf", Path(folder) / f"{kind}-lora.gguf"
+            model = tiny(kind, tokenizer.size)
+            write_gguf(path, model, tokenizer, name=kind)
+            found[kind] = compare(torch_logits(model, sequences), gguf_logits(path, sequences))
+            if kind == "llama":
+                texts = wild_strings(args.strings)
+                theirs = gguf_tokens(path, texts)
+                found[kind]["token_mismatches"] = float(sum(tokenizer.ids(t) != i for t, i in zip(texts, theirs)))
+            model = add_lora(model, 4, 8.0)
+            for name, value in model.named_parameters():
+                if "lora_B" in name:
+                    torch.nn.init.normal_(value, std=0.05)
+            write_adapter(adapter, model, name=kind, rank=4, alpha=8.0)
+            found[f"{kind}+lora"] = compare(torch_logits(model, sequences), gguf_logits(path, sequences, adapter))
+    ok = all(
+        f["max_logit_diff"] <= LIMITS["max_logit_diff"] and f["argmax_agreement"] >= LIMITS["argmax_agreement"]
+        and not f.get("token_mismatches") for f in found.values()
+    )  # fmt: skip
+    if args.json:
+        print(json.dumps({"ok": ok, **found}, indent=1))
+    else:
+        for name, figures in found.items():
+            print(name, {k: round(v, 6) for k, v in figures.items()})
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
