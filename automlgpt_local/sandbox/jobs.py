@@ -15,13 +15,14 @@ Status = Literal[
 
 @dataclass(frozen=True)
 class Limits:
-    """Budgets of one job; the sum over its processes and threads."""
+    """Budgets of one job; the sum over its processes and threads. `cpu_s` None: as `wall_s` and `threads` allow."""
 
     wall_s: float
     memory_mib: int = 4096
     threads: int = 1
     output_kib: int = 1024
     disk_mib: int = 2048
+    cpu_s: float | None = None
 
 
 @dataclass(frozen=True)

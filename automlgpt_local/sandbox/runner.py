@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,20 +39,19 @@ MAX_QUESTION = 64 << 10
 MAX_QUESTIONS = 10_000
 ERROR_CHARS = 4000
 
-_BOOT = """
+class Sandbox:
+    """Runs jobs under all layers; `run` may be called from several threads at once.
+
+    `threads` and `memory_mib` are the most that one job may be given. `cold`: a fresh broker for each job.
+    """
+
+    boot = """
 import json, sys
 config = json.loads(sys.argv[1])
 sys.path[:] = config["path"]
 from automlgpt_local.sandbox import warden
 warden.main(config)
 """
-
-
-class Sandbox:
-    """Runs jobs under all layers; `run` may be called from several threads at once.
-
-    `threads` and `memory_mib` are what all jobs together may be given. `cold`: a fresh broker for each job.
-    """
 
     def __init__(self, threads: int, memory_mib: int, unsafe: bool = False, cold: bool = False) -> None:
         self.threads = threads
@@ -79,12 +78,14 @@ class Sandbox:
 
     def start(self) -> None:
         """Start the broker, wait for its imports. Raises SandboxError when a required layer is missing."""
+        if self.cold:
+            return self._check_machine()
         with self._lock:
             if self._process is not None and self._process.poll() is None:
-                return
+                return None
             self._check_machine()
             self._stop()
-            self._launch()
+            return self._launch()
 
     def _check_machine(self) -> None:
         if sys.platform != "linux":
@@ -104,10 +105,11 @@ class Sandbox:
         package = str(Path(__file__).resolve().parents[2])
         path = [p for p in sys.path if p and Path(p).is_absolute()]
         config = {"channel": theirs.fileno(), "left_out": sorted(self.left_out()), "path": [*path, package]}
-        environment = {**ENVIRONMENT, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
+        inherited = os.environ if "environment" in self.left_out() else {}
+        environment = {**inherited, **ENVIRONMENT, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the broker
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-c", _BOOT, json.dumps(config)],
+            [sys.executable, "-P", "-s", "-c", self.boot, json.dumps(config)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._complaints,
             env=environment, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
         )  # fmt: skip
@@ -153,8 +155,6 @@ class Sandbox:
         with self._lock:
             if self._closed:
                 raise SandboxError("The sandbox is closed.")
-            if self.cold:
-                self._stop()
             for _ in range(2):
                 self.start()
                 assert self._channel is not None
@@ -167,6 +167,10 @@ class Sandbox:
     # --- jobs
     def run(self, job: Job, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
         """Run one job to its end. Raises SandboxError when a layer could not be applied; the code did not run then."""
+        if self.cold:
+            with type(self)(self.threads, self.memory_mib, self.unsafe) as fresh:
+                self.layers = fresh.layers
+                return fresh.run(job, cancelled)
         limits = self._within(job.limits)
         request = {
             "task": job.task,
@@ -174,6 +178,7 @@ class Sandbox:
             "work": str(job.work.resolve()),
             "read": [str(p.resolve()) for p in job.read],
             "limits": asdict(limits),
+            "left_out": sorted(self.left_out()),
         }
         ours, theirs = socket.socketpair()
         letter = letters.new_letter(request)
@@ -194,13 +199,9 @@ class Sandbox:
             os.close(letter)
 
     def _within(self, limits: Limits) -> Limits:
-        return Limits(
-            wall_s=limits.wall_s,
-            memory_mib=min(limits.memory_mib, self.memory_mib),
-            threads=max(1, min(limits.threads, self.threads)),
-            output_kib=limits.output_kib,
-            disk_mib=limits.disk_mib,
-        )
+        threads = max(1, min(limits.threads, self.threads))
+        cpu_s = limits.wall_s * threads * 1.1 + 0.5 if limits.cpu_s is None else limits.cpu_s
+        return replace(limits, memory_mib=min(limits.memory_mib, self.memory_mib), threads=threads, cpu_s=cpu_s)
 
     def _wait(self, line: socket.socket, talk: _Talk, limits: Limits, cancelled: Callable[[], bool]) -> bool:
         """Until the broker answers (True) or is gone (False)."""

@@ -31,7 +31,7 @@ def main(config: dict[str, Any]) -> None:
                 namespaces.private_proc()
             from automlgpt_local.sandbox.broker import serve
 
-            serve(config["channel"], frozenset(config["left_out"]), private)
+            serve(config["channel"], private)
             code = 0
         finally:
             if code:
