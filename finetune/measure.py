@@ -46,7 +46,7 @@ class Measurement:
 class Bench:
     """Measures and remembers. `seconds`: limit of one fit, handed to the recipe."""
 
-    def __init__(self, folder: Path, seconds: float = 2.0) -> None:
+    def __init__(self, folder: Path, seconds: float = 1.0) -> None:
         self.folder, self.seconds = folder, seconds
         (folder / "oof").mkdir(parents=True, exist_ok=True)
         self.path = folder / "measurements.jsonl"

@@ -37,7 +37,7 @@ def measured_cases(first: int, count: int) -> Iterator[Case]:
     """The bundled sets first, then generated tables, families in turn."""
     yield from bundled() if first == 0 else ()
     for i in range(first, first + count):
-        yield from_table(generate(FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES), 300 + 37 * i % 600))
+        yield from_table(generate(FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES), 300 + 37 * i % 400))
 
 
 def measure(work: Path, seconds: float, most: int = 1200, step: tuple[int, int] = (0, 1)) -> int:

@@ -1,7 +1,7 @@
-"""Where two cores cannot measure: what published benchmarks found for tables from 3,000 rows up.
+"""Where two cores cannot measure: the portfolio's order, and published hyper-parameters, for 1,500 rows and more.
 
-Orders follow AutoGluon's and TabRepo's portfolios (families in turn, boosting first, cheap ones first when time is
-short), hyper-parameters the recipes' defaults and the published portfolio and tuned defaults nearest on the grid.
+Hyper-parameters are the recipes' defaults, the portfolio's variants, and AutoGluon's and pytabkit's tuned defaults,
+each moved to the nearest value of the grid.
 """
 
 from __future__ import annotations
@@ -12,18 +12,11 @@ from typing import Any
 
 from automlgpt_local import recipes
 from automlgpt_local.agents import compact
+from automlgpt_local.search import portfolio
 from finetune.cases import Case
 from finetune.rows import Row
 from finetune.teachers import TIME_LIMITS_S, candidates, default_params, nearest_on_grid, row
 
-ORDERS = {
-    "short": ("lightgbm", "lightgbm_extra", "xgboost", "linear", "extra_trees", "lightgbm_fine", "neural", "catboost",
-              "random_forest", "neighbours"),
-    "middling": ("lightgbm", "catboost", "lightgbm_extra", "extra_trees", "lightgbm_fine", "neural", "xgboost",
-                 "linear", "random_forest", "neighbours"),
-    "large": ("lightgbm", "catboost", "lightgbm_fine", "xgboost", "lightgbm_extra", "neural", "extra_trees",
-              "random_forest", "linear", "neighbours"),
-}  # fmt: skip
 KNOWN_GOOD: dict[str, tuple[dict[str, Any], ...]] = {
     "lightgbm": (
         {
@@ -33,7 +26,7 @@ KNOWN_GOOD: dict[str, tuple[dict[str, Any], ...]] = {
             "min_data_in_leaf": 40,
             "feature_fraction": 0.7,
         },
-        {"learning_rate": 0.05, "num_leaves": 127, "min_child_samples": 10, "feature_fraction": 0.5},
+        {"learning_rate": 0.05, "num_leaves": 127, "min_data_in_leaf": 10, "feature_fraction": 0.5},
     ),
     "lightgbm_fine": ({"learning_rate": 0.012, "num_leaves": 53, "min_data_in_leaf": 14, "feature_fraction": 0.7},),
     "lightgbm_extra": ({"learning_rate": 0.015, "num_leaves": 16, "min_data_in_leaf": 48, "feature_fraction": 0.56},),
@@ -48,13 +41,15 @@ SHARES = {"lightgbm": 0.03, "linear": 0.02, "lightgbm_extra": 0.04, "neighbours"
 
 
 def published_rows(case: Case, rng: random.Random) -> Iterator[Row]:
-    """The case's table stands in for one of 3,000 to 300,000 rows."""
-    n_rows = int(10 ** rng.uniform(3.5, 5.5))
+    """The case's table stands in for one of 1,500 to 300,000 rows."""
+    n_rows = int(10 ** rng.uniform(3.2, 5.5))
     limit_s = rng.choice(TIME_LIMITS_S)
-    short = limit_s <= 60 or (limit_s <= 120 and n_rows > 50_000)
-    order = [
-        n for n in ORDERS["short" if short else "large" if n_rows > 10_000 else "middling"] if n in candidates(case)
-    ]
+    kinds = [c.kind for c in case.profile.columns]
+    entries = portfolio.order(
+        case.kind, case.metric, n_rows, len(kinds), case.n_classes, kinds.count("category") / len(kinds),
+        kinds.count("text") / len(kinds), candidates(case),
+    )  # fmt: skip
+    order = list(dict.fromkeys(e.recipe for e in entries))
     tried = order[: rng.randint(0, len(order) - 1)]
     if len(tried) > 2 and rng.random() < 0.4:  # off the beaten track
         tried = rng.sample(order, len(tried))
@@ -68,7 +63,7 @@ def published_rows(case: Case, rng: random.Random) -> Iterator[Row]:
         grid = recipes.load(installed_only=False)[name].grid
         if not grid:
             continue
-        known = KNOWN_GOOD.get(name, ())
+        known = [*KNOWN_GOOD.get(name, ()), *(e.params for e in entries if e.recipe == name and e.params)]
         wanted = default_params(name)
         if known and rng.random() < 0.5:
             wanted = {**wanted, **rng.choice(known)}

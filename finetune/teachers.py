@@ -128,11 +128,11 @@ def measure_case(bench: Bench, case: Case, seed: int, configurations: int = 4) -
     for name in names:
         bench.measure(case, name)
     cheap = sorted(names, key=lambda n: bench.measure(case, n).seconds)[:7]
-    for name in [*rng.sample(cheap, min(3, len(cheap))), *([rng.choice(names)] if rng.random() < 0.3 else [])]:
+    for name in [*rng.sample(cheap, min(2, len(cheap))), *([rng.choice(names)] if rng.random() < 0.3 else [])]:
         bench.measure(case, name, nearest_on_grid(name, default_params(name)))
         for _ in range(configurations):
             bench.measure(case, name, random_params(name, rng))
-    if rng.random() < 0.5:
+    if rng.random() < 0.35:
         treatments = case.default_treatments()
         bench.measure(case, "lightgbm", None, treatments)
         for idea in ideas.propose(case.profile, treatments):
