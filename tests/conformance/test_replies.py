@@ -1,4 +1,4 @@
-"""Answers of real families, of broken ones, and of none: each becomes a Reply, and only what is valid becomes a call."""
+"""Answers of real families and broken ones: each becomes a Reply, and only what is valid becomes a call."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def test_two_hundred_malformed_replies_end_somewhere() -> None:
 @given(
     st.lists(
         st.sampled_from(
-            ["<think>", "</think>", "<tool_call>", "</tool_call>", "<function=f>", "</function>", "<parameter=a>", "```",
-             "```python\n", "\n", "{", "}", "[", "]", '"', ":", ",", "1", "tool", GOOD, "<|channel|>", "<|message|>",
+            ["<think>", "</think>", "<tool_call>", "</tool_call>", "<function=f>", "</function>", "<parameter=a>",
+             "```", "```python\n", "\n", "{", "}", "[", "]", '"', ":", ",", "1", "tool", GOOD, "<|channel|>", "<|message|>",
              "analysis", "final", "<|end|>", "[TOOL_CALLS]", "[ARGS]", "<|tool_call>call:f{", "<|\"|>", "<tool_call|>",
              "to=functions.f ", "<arg_key>", "</arg_key>", "<arg_value>", "é", "\ud800", "\0", "def f(): pass\n"]
         ) | st.text(max_size=12),
