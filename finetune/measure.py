@@ -48,7 +48,8 @@ class Bench:
 
     def __init__(self, folder: Path, seconds: float = 1.0) -> None:
         self.folder, self.seconds = folder, seconds
-        (folder / "oof").mkdir(parents=True, exist_ok=True)
+        for part in ("oof", "solutions"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
         self.path = folder / "measurements.jsonl"
         self.known: dict[str, Measurement] = {}
         if self.path.exists():
@@ -71,7 +72,7 @@ class Bench:
             return self.known[key]
         started = time.monotonic()
         try:
-            oof, fold_losses = _cross_validate(case, recipe, params, treatments, extra, self.seconds)
+            oof, fold_losses = _cross_validate(case, recipe, params, treatments, extra, self)
             loss, error = case.loss(oof), ""
             np.savez_compressed(self.folder / "oof" / f"{key}.npz", oof=oof.astype(np.float32))
         except Exception as problem:  # a recipe that fails on a table is a measurement too
@@ -129,16 +130,15 @@ def _solution(source: str, folder: str) -> Any:
 
 def _cross_validate(
     case: Case, recipe: str, params: dict[str, Any], treatments: Mapping[str, str],
-    extra: Sequence[ideas.FeatureIdea], seconds: float,
+    extra: Sequence[ideas.FeatureIdea], bench: Bench,
 ) -> tuple[np.ndarray, list[float]]:  # fmt: skip
-    import tempfile
-
     source = assemble(recipes.load(installed_only=False)[recipe].source,
                       ideas.features_source(case.profile.columns, treatments, extra))  # fmt: skip
-    solution = _solution(source, tempfile.gettempdir())
+    solution = _solution(source, str(bench.folder / "solutions"))
     ctx: dict[str, Any] = {
         "kind": case.kind, "n_classes": case.n_classes, "metric": case.metric, "seed": 0, "n_threads": 1,
-        "seconds": seconds, "columns": ideas.columns_by_type(case.profile.columns, treatments), "n_rows": len(case.y),
+        "seconds": bench.seconds, "n_rows": len(case.y),
+        "columns": ideas.columns_by_type(case.profile.columns, treatments),
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
