@@ -41,6 +41,7 @@ class Situation:
     journal: Journal
     left_s: float
     turn_s: float  # the model may think this long about this question
+    turn: int  # decisions before this one; with the run's seed it makes a turn repeatable
     notes: tuple[str, ...] = ()
 
 

@@ -28,7 +28,6 @@ class ChatAgents:
 
     def __init__(self, backend: Backend, request: str, seed: int, on_text: Callable[[Agent, str], None]) -> None:
         self._backend, self._request, self._seed, self._on_text = backend, request, seed, on_text
-        self._turns = 0
 
     # --- the Reasoning agent
     def next_tool(self, now: Situation, done: Sequence[str]) -> Answer:
@@ -90,11 +89,10 @@ class ChatAgents:
     def _turn(
         self, agent: Agent, now: Situation, question: str, max_tokens: int, schema: dict[str, Any] | None
     ) -> Reply:
-        self._turns += 1
         system = render(agent, table=self._table(now))
         messages = [Message("system", system), Message("user", question)]
         return self._backend.chat(
-            agent, messages, schema=schema, max_tokens=max_tokens, seed=self._seed + self._turns,
+            agent, messages, schema=schema, max_tokens=max_tokens, seed=self._seed * 100_003 + now.turn,
             timeout_s=min(TURN_S, now.turn_s), on_text=lambda text: self._on_text(agent, text),
         )  # fmt: skip
 

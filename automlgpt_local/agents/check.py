@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 ALLOWED_IMPORTS = frozenset({
     "__future__", "catboost", "collections", "dataclasses", "datetime", "functools", "itertools", "joblib", "lightgbm",
-    "math", "numpy", "pandas", "re", "scipy", "sklearn", "skrub", "statistics", "string", "time", "typing", "unicodedata",
-    "warnings", "xgboost",
+    "math", "numpy", "pandas", "re", "scipy", "sklearn", "skrub", "statistics", "string", "time", "typing",
+    "unicodedata", "warnings", "xgboost",
 })  # fmt: skip
 MAX_BYTES = 60_000
 

@@ -25,7 +25,6 @@ class FillInAgents:
     def __init__(self, backend: Backend, author: Author, seed: int, turn_s: float = 20.0) -> None:
         self.by = author
         self._backend, self._seed, self._turn_s = backend, seed, turn_s
-        self._turns = 0
 
     def _ask(self, agent: str, now: Situation, template: Template, temperature: float = 0.0) -> Answer:
         """One decision in a short transcript of its own: the opening, then the question.
@@ -33,10 +32,9 @@ class FillInAgents:
         The opening is the shared prefix that stays evaluated; what was decided before stands in the board of the
         question itself, so nothing else of the past is needed.
         """
-        self._turns += 1
         opening = compact.opening(agent, now.task, now.profile)
         filled = self._backend.fill(
-            agent, [opening], template, temperature=temperature, seed=self._seed + self._turns,
+            agent, [opening], template, temperature=temperature, seed=self._seed * 100_003 + now.turn,
             timeout_s=min(self._turn_s, now.turn_s),
         )  # fmt: skip
         return Answer(

@@ -72,6 +72,7 @@ class Workbench:
     count_tokens: Callable[[str], int]
     rules: RuleAdvisor = field(default_factory=RuleAdvisor)
     stage: str = ""
+    turn: int = 0
     model_s: float = 0.0
     failures_in_a_row: int = 0
     notes: list[str] = field(default_factory=list)
@@ -128,7 +129,9 @@ class Workbench:
     # --- decisions
     def situation(self) -> Situation:
         turn_s = max(0.5, MODEL_SHARE * self.clock.limit_s - self.model_s)
-        return Situation(self.task, self.profile, self.journal, self.clock.left_s(), turn_s, tuple(self.notes[-8:]))
+        return Situation(
+            self.task, self.profile, self.journal, self.clock.left_s(), turn_s, self.turn, tuple(self.notes[-8:])
+        )
 
     def model_may_speak(self) -> bool:
         if self.advisor.by == "recipes" or self.failures_in_a_row >= MAX_FAILURES:
@@ -162,6 +165,7 @@ class Workbench:
         check: Callable[[dict[str, Any]], object] = bool,
     ) -> Decided:  # fmt: skip
         """One recorded decision."""
+        self.turn += 1
 
         def make() -> Decided:
             self.control.check()
