@@ -31,7 +31,7 @@ class WeakenedSandbox(Sandbox):
     def left_out(self) -> frozenset[str]:
         return self.always | getattr(self.one_job, "without", frozenset())
 
-    def attack(self, world: World, code: str, limits: Limits, without: frozenset[str] = frozenset()) -> Outcome:
+    def attack(self, world: World, code: str, limits: Limits, without: frozenset[str] = frozenset(), **kwargs) -> Outcome:
         """Run hostile code with all that it could wish to know in W; it may read its own folder's files alone."""
         solution = world.work.parent / "solution.py"
         facts = json.dumps(world.facts_for_the_attacker())
@@ -39,7 +39,7 @@ class WeakenedSandbox(Sandbox):
         body = textwrap.indent(textwrap.dedent(code), "    ")
         solution.write_text(f"{PRELUDE}\nW = {facts}\n{safe_path}\ndef space(trial):\n{body}\n")
         spec = {"solution": str(solution), "module": "solution"}
-        return self.free(Job("space", spec, world.work, (solution, world.table), limits), without)
+        return self.free(Job("space", spec, world.work, (solution, world.table), limits), without, **kwargs)
 
     def free(self, job: Job, without: frozenset[str] = frozenset(), **kwargs) -> Outcome:
         self.one_job.without = without
