@@ -1,4 +1,4 @@
-"""`automlgpt`: finds the command's module, runs it, maps errors to exit codes. Nothing but click is imported for --help."""
+"""`automlgpt`: finds the module of a command, runs it, maps errors to exit codes. For --help only click is imported."""
 
 from __future__ import annotations
 

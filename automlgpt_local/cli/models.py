@@ -51,8 +51,17 @@ def list_command(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = [[str(r["name"]), "here" if r["here"] else "not here", str(r.get("source", "")),
-              _size(int(r.get("bytes") or 0)), str(r.get("role", "")), str(r.get("licence", ""))] for r in rows]  # fmt: skip
+    table = [
+        [
+            str(r["name"]),
+            "here" if r["here"] else "not here",
+            str(r.get("source", "")),
+            _size(int(r.get("bytes") or 0)),
+            str(r.get("role", "")),
+            str(r.get("licence", "")),
+        ]
+        for r in rows
+    ]
     print_table(["NAME", "STATE", "FROM", "SIZE", "FOR", "LICENCE"], table)
 
 

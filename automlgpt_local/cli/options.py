@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from automlgpt_local import settings
 from automlgpt_local.errors import UsageError
 
+if TYPE_CHECKING:
+    _Type = click.ParamType[Any]
+else:
+    _Type = click.ParamType
 
-class Duration(click.ParamType):
+
+class Duration(_Type):
     """`90`, `90s`, `10m`, `1.5h` as seconds."""
 
     name = "duration"
@@ -22,7 +27,7 @@ class Duration(click.ParamType):
             self.fail(f"{error.message} {error.hint}", param, ctx)
 
 
-class Memory(click.ParamType):
+class Memory(_Type):
     """`8g`, `512m` as MiB."""
 
     name = "memory"
@@ -34,7 +39,7 @@ class Memory(click.ParamType):
             self.fail(f"{error.message} {error.hint}", param, ctx)
 
 
-class Names(click.ParamType):
+class Names(_Type):
     """`a,b,c` as a tuple."""
 
     name = "columns"

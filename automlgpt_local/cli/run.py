@@ -81,7 +81,9 @@ def make_request(data: tuple[str, ...], **flags: Any) -> Any:
     return Request(
         data=data, target=flags["target"], ask=flags["ask"], kind=flags["kind"], metric=metric,
         time_limit_s=time_limit_s, trials=flags["trials"], test=flags["test"], submission=flags["submission"],
-        model=flags["model"] or chosen.model, approve=flags["approve"] or chosen.approve, seed=flags["seed"],
+        model=flags["model"] or chosen.model,
+        approve="ask" if (flags["approve"] or chosen.approve) == "ask" else "auto",
+        seed=flags["seed"],
         threads=flags["threads"] or chosen.threads, memory_mib=memory_mib, ignore=flags["ignore"], group=flags["group"],
         time=flags["time_column"], weight=flags["weight"], positive=flags["positive"], sep=flags["sep"],
         sheet=flags["sheet"], leaks=flags["leaks"], strict=flags["strict"], ensemble=not flags["no_ensemble"],

@@ -52,13 +52,13 @@ def watch(session: Session, as_json: bool) -> int:
     with _Interrupts(session) as interrupts, drawing:
         told = 0
         while True:
+            if interrupts.count > told:
+                told = interrupts.count
+                drawing.say("Stopping; the best model so far is kept. Ctrl+C again ends at once.")
             try:
                 record = session.get(0.2)
             except queue.Empty:
                 drawing.tick(seen)
-                if interrupts.count > told:
-                    told = interrupts.count
-                    drawing.say("Stopping; the best model so far is kept. Ctrl+C again ends at once.")
                 continue
             if record is None:
                 break

@@ -28,28 +28,86 @@ PROFILE = {
     "rows": 7043,
     "duplicates": 22,
     "columns": [
-        {"name": "customerID", "kind": "id", "missing": 0.0, "unique": 7043, "top": [], "association": 0.0, "leak": False},
-        {"name": "tenure", "kind": "number", "missing": 0.0, "unique": 73, "min": 0, "max": 72, "mean": 32.4, "std": 24.6,
-         "association": 0.74, "leak": False},
-        {"name": "Contract", "kind": "category", "missing": 0.0, "unique": 3, "top": ["Month-to-month", "Two year"],
-         "association": 0.73, "leak": False},
-        {"name": "MonthlyCharges", "kind": "number", "missing": 0.0, "unique": 1585, "min": 18.3, "max": 118.8,
-         "mean": 64.8, "std": 30.1, "association": 0.62, "leak": False},
-        {"name": "TotalCharges", "kind": "numeric_text", "missing": 0.0016, "unique": 6531, "association": 0.65,
-         "leak": False},
-        {"name": "PaymentMethod", "kind": "category", "missing": 0.0, "unique": 4, "top": ["Electronic check"],
-         "association": 0.63, "leak": False},
-        {"name": "cancellation_date", "kind": "date", "missing": 0.73, "unique": 365, "association": 0.99, "leak": True,
-         "leak_reason": "filled only where the target is Yes"},
+        {
+            "name": "customerID",
+            "kind": "id",
+            "missing": 0.0,
+            "unique": 7043,
+            "top": [],
+            "association": 0.0,
+            "leak": False,
+        },
+        {
+            "name": "tenure",
+            "kind": "number",
+            "missing": 0.0,
+            "unique": 73,
+            "min": 0,
+            "max": 72,
+            "mean": 32.4,
+            "std": 24.6,
+            "association": 0.74,
+            "leak": False,
+        },
+        {
+            "name": "Contract",
+            "kind": "category",
+            "missing": 0.0,
+            "unique": 3,
+            "top": ["Month-to-month", "Two year"],
+            "association": 0.73,
+            "leak": False,
+        },
+        {
+            "name": "MonthlyCharges",
+            "kind": "number",
+            "missing": 0.0,
+            "unique": 1585,
+            "min": 18.3,
+            "max": 118.8,
+            "mean": 64.8,
+            "std": 30.1,
+            "association": 0.62,
+            "leak": False,
+        },
+        {
+            "name": "TotalCharges",
+            "kind": "numeric_text",
+            "missing": 0.0016,
+            "unique": 6531,
+            "association": 0.65,
+            "leak": False,
+        },
+        {
+            "name": "PaymentMethod",
+            "kind": "category",
+            "missing": 0.0,
+            "unique": 4,
+            "top": ["Electronic check"],
+            "association": 0.63,
+            "leak": False,
+        },
+        {
+            "name": "cancellation_date",
+            "kind": "date",
+            "missing": 0.73,
+            "unique": 365,
+            "association": 0.99,
+            "leak": True,
+            "leak_reason": "filled only where the target is Yes",
+        },
     ],
     "target": {"name": "Churn", "classes": {"No": 5174, "Yes": 1869}},
-}  # fmt: skip
+}
 
 RECIPES = (
-    ("linear", "a linear baseline", 0.8391), ("lightgbm", "LightGBM with native categories", 0.8447),
-    ("catboost", "CatBoost, ordered target statistics", 0.8479), ("extra_trees", "ExtraTrees on one-hot columns", 0.8302),
-    ("lightgbm", "LightGBM, slower and deeper", 0.8468), ("lightgbm", "LightGBM + charges per month of tenure", 0.8493),
-)  # fmt: skip
+    ("linear", "a linear baseline", 0.8391),
+    ("lightgbm", "LightGBM with native categories", 0.8447),
+    ("catboost", "CatBoost, ordered target statistics", 0.8479),
+    ("extra_trees", "ExtraTrees on one-hot columns", 0.8302),
+    ("lightgbm", "LightGBM, slower and deeper", 0.8468),
+    ("lightgbm", "LightGBM + charges per month of tenure", 0.8493),
+)
 
 SOLUTION = '''"""{title}."""
 
@@ -85,7 +143,9 @@ def script(request: Request, run_id: str = "scripted", folds: int = 5) -> Iterat
     """The events of a plausible run, tokens included; the caller writes `attempts/` and waits between them."""
     target, metric, limit_s = request.target or "Churn", request.metric or "roc_auc", request.time_limit_s
     layers = {"landlock": "enforced", "seccomp": "enforced", "namespaces": "missing"}
-    yield ev.SessionStarted(run_id, __version__, request.model, "9f2c" * 16, "77aa" * 16, layers)
+    yield ev.SessionStarted(
+        run_id, __version__, request.model, "9f2c" * 16, "77aa" * 16, sandbox=layers, limit_s=limit_s
+    )
     yield ev.TaskResolved({
         "version": 1, "target": target, "kind": request.kind or "binary", "metric": metric, "time_limit_s": limit_s,
         "ignore": [], "positive": "Yes", "model": request.model, "seed": request.seed, "threads": 2, "holdout": 0.1,
@@ -144,7 +204,7 @@ def script(request: Request, run_id: str = "scripted", folds: int = 5) -> Iterat
 class _Engine:
     def __init__(self, run_dir: Path, pace_s: float, mode: str, resume: bool, detach: bool) -> None:
         self.run_dir, self.pace_s, self.mode, self.resume, self.detach = run_dir, pace_s, mode, resume, detach
-        self.lock = open(run_dir / "lock", "w")
+        self.lock = os.open(run_dir / "lock", os.O_WRONLY | os.O_CREAT)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.log = ev.EventLog(run_dir / "events.jsonl")
         self.used_s = self.log.used_s
@@ -202,7 +262,7 @@ class _Engine:
         skip = sum(not isinstance(r.event, ev.AMBIENT) for r in self.log.records) if self.resume else 0
         if self.resume:
             self.say(ev.Resumed(__version__))
-        events = [e for e in script(request, self.run_dir.name)]
+        events = list(script(request, self.run_dir.name))
         for event in events:
             if isinstance(event, ev.Token):
                 if skip:
@@ -247,7 +307,7 @@ def flood(seconds: float, run_dir: Path) -> int:
     """200 tokens and 20 events a second, for `scripts/bench_tui.py`."""
     seq = 0
     end = time.monotonic() + seconds
-    started: list[ev.Event] = [e for e in script(Request(data=("x.csv",), target="Churn"))][:3]
+    started: list[ev.Event] = list(script(Request(data=("x.csv",), target="Churn")))[:3]
 
     def say(event: ev.Event) -> None:
         nonlocal seq

@@ -234,10 +234,14 @@ def absolute(request: Request) -> Request:
             raise UsageError(f"{path} is a folder.", "Name the file itself; several files may follow each other.")
         if not Path(path).is_file():
             raise UsageError(f"There is no file {path}.", "Check the spelling and the folder you are in.")
-    full = {k: str(Path(v).absolute()) for k, v in (("test", request.test), ("submission", request.submission)) if v}
-    if request.model.endswith(".gguf") or "/" in request.model:
-        full["model"] = str(Path(request.model).expanduser().absolute())
-    return replace(request, data=tuple(str(Path(p).absolute()) for p in request.data), **full)
+    named = request.model.endswith(".gguf") or "/" in request.model
+    return replace(
+        request,
+        data=tuple(str(Path(p).absolute()) for p in request.data),
+        test=str(Path(request.test).absolute()) if request.test else None,
+        submission=str(Path(request.submission).absolute()) if request.submission else None,
+        model=str(Path(request.model).expanduser().absolute()) if named else request.model,
+    )
 
 
 def _launch(run_dir: Path, started_at: float, *flags: str, detach: bool = False) -> subprocess.Popen[str]:

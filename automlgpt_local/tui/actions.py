@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 
 Place = Literal["app", "start", "run"]
 
@@ -73,7 +73,7 @@ def acts_of(*places: Place) -> list[Act]:
     return [act for act in ACTS if act.place in places]
 
 
-def bindings_of(place: Place) -> list[Binding]:
+def bindings_of(place: Place) -> list[BindingType]:
     return [act.binding() for act in acts_of(place) if act.key]
 
 

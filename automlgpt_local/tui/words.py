@@ -55,8 +55,11 @@ def attempt_card(attempt: Attempt, view: RunView) -> Content:
     if attempt.score is not None:
         noise = f" ± {attempt.noise:.2g}" if attempt.noise is not None else ""
         gain = f"  {attempt.gain:+.3g}" if attempt.gain is not None else ""
-        tail = say((f"{view.metric} {number(attempt.score)}{noise}{gain}", "bold"), (f"{attempt.status},", "$secondary"),
-                   (f"{attempt.seconds:.1f} s", "$secondary"))  # fmt: skip
+        tail = say(
+            (f"{view.metric} {number(attempt.score)}{noise}{gain}", "bold"),
+            (f"{attempt.status},", "$secondary"),
+            (f"{attempt.seconds:.1f} s", "$secondary"),
+        )
     elif attempt.error.strip():
         tail = say((f"{attempt.status}:", "$error"), attempt.error.strip().splitlines()[-1])
     else:
@@ -69,7 +72,7 @@ def attempt_card(attempt: Attempt, view: RunView) -> Content:
 
 
 def decision(e: ev.Decided, unfolded: bool) -> Content:
-    odds = [p for p in e.probabilities.values()]
+    odds = list(e.probabilities.values())
     sure = f"{min(odds):.0%} sure" if odds and e.by == "model" else "" if e.by == "model" else f"by {e.by}"
     head = say((e.agent.capitalize(), "bold $primary"), e.decision, (sure, "$secondary"))
     if not e.thought.strip():

@@ -26,7 +26,14 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
     ]
     CSS = """
     ApprovalScreen { align: center middle; }
-    ApprovalScreen #box { width: 90%; max-width: 120; height: 90%; background: $surface; border: round $warning; padding: 0 1; }
+    ApprovalScreen #box {
+        width: 90%;
+        max-width: 120;
+        height: 90%;
+        background: $surface;
+        border: round $warning;
+        padding: 0 1;
+    }
     ApprovalScreen #question { height: auto; margin-bottom: 1; }
     ApprovalScreen TextArea { height: 1fr; border: none; }
     ApprovalScreen #answers { height: auto; align-horizontal: left; }
@@ -41,11 +48,13 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
         with Vertical(id="box"):
             yield Static(
                 Content.assemble(
-                    (f"May attempt {self.attempt} run?  ", "bold $warning"), inert_line(self.attempt_title), "\n",
+                    (f"May attempt {self.attempt} run?  ", "bold $warning"),
+                    inert_line(self.attempt_title),
+                    "\n",
                     ("a once   A always   e edit   r reject   R reject all   Esc reject", "$secondary"),
                 ),
                 id="question",
-            )  # fmt: skip
+            )
             yield TextArea.code_editor(inert(self.code, 200_000), language=None, read_only=True, id="code")
             with Horizontal(id="answers"):
                 yield Button("Allow (a)", id="once", variant="success")

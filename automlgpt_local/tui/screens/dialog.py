@@ -25,7 +25,14 @@ class TableDialog(ModalScreen[None]):
     BINDINGS = [Binding("escape", "dismiss", "Back", id="dialog.back"), Binding("down", "to_table", show=False)]
     CSS = """
     TableDialog { align: center middle; }
-    TableDialog #box { width: 96%; max-width: 150; height: 90%; background: $surface; border: round $primary; padding: 0 1; }
+    TableDialog #box {
+        width: 96%;
+        max-width: 150;
+        height: 90%;
+        background: $surface;
+        border: round $primary;
+        padding: 0 1;
+    }
     TableDialog #heading { text-style: bold; }
     TableDialog #search { border: none; height: 1; background: $boost; padding: 0 1; margin: 0 0 1 0; }
     TableDialog DataTable { height: 1fr; background: transparent; }

@@ -26,16 +26,23 @@ class ExamplesScreen(ModalScreen[str | None]):
     BINDINGS = [Binding("escape", "dismiss", "Back", id="examples.back")]
     CSS = """
     ExamplesScreen { align: center middle; }
-    ExamplesScreen #box { width: 76; height: auto; max-height: 80%; background: $surface; border: round $primary; padding: 0 1; }
+    ExamplesScreen #box {
+        width: 76;
+        height: auto;
+        max-height: 80%;
+        background: $surface;
+        border: round $primary;
+        padding: 0 1;
+    }
     ExamplesScreen OptionList { height: auto; border: none; background: transparent; }
     """
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
             yield Label("Write one of these into the current folder:")
-            yield OptionList(*(
-                Option(Content.assemble((f"{e.name:<15}", "bold"), e.what), id=e.name) for e in EXAMPLES.values()
-            ))  # fmt: skip
+            yield OptionList(
+                *(Option(Content.assemble((f"{e.name:<15}", "bold"), e.what), id=e.name) for e in EXAMPLES.values())
+            )
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:

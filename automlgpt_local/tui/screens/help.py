@@ -39,7 +39,14 @@ class HelpScreen(ModalScreen[None]):
     BINDINGS = [Binding("escape,f1,q", "dismiss", "Back", id="help.back")]
     CSS = """
     HelpScreen { align: center middle; }
-    HelpScreen VerticalScroll { width: 92%; max-width: 110; height: 92%; background: $surface; border: round $primary; padding: 0 1; }
+    HelpScreen VerticalScroll {
+        width: 92%;
+        max-width: 110;
+        height: 92%;
+        background: $surface;
+        border: round $primary;
+        padding: 0 1;
+    }
     """
 
     def compose(self) -> ComposeResult:

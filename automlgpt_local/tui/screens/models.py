@@ -40,10 +40,24 @@ class ModelsScreen(TableDialog):
         for r in catalog.list_models():
             size = f"{int(r.get('bytes') or 0) / 2**20:,.0f} MiB" if r.get("bytes") else ""
             state = "here" if r["here"] else "not here"
-            rows.append((str(r["name"]), [str(r["name"]), state, str(r.get("source", "")), size, str(r.get("role", "")),
-                                          str(r.get("licence", "")), str(r.get("path", r.get("file", "")))]))  # fmt: skip
-        rows += [("none", ["none", "here", "built in", "", "both", "", "recipes alone, no model"]),
-                 ("random", ["random", "here", "built in", "", "both", "", "valid decisions at random: a control"])]  # fmt: skip
+            rows.append(
+                (
+                    str(r["name"]),
+                    [
+                        str(r["name"]),
+                        state,
+                        str(r.get("source", "")),
+                        size,
+                        str(r.get("role", "")),
+                        str(r.get("licence", "")),
+                        str(r.get("path", r.get("file", ""))),
+                    ],
+                )
+            )
+        rows += [
+            ("none", ["none", "here", "built in", "", "both", "", "recipes alone, no model"]),
+            ("random", ["random", "here", "built in", "", "both", "", "valid decisions at random: a control"]),
+        ]
         self.app.call_from_thread(self.show_rows, rows)
 
     def chosen(self, key: str) -> None:

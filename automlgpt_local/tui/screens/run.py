@@ -76,16 +76,21 @@ class RunScreen(Screen[None]):
         self._dirty = True
 
     def compose(self) -> ComposeResult:
-        yield StatusBar(id="status")
+        yield StatusBar(widget_id="status")
         with Horizontal(id="body"):
             with Vertical(id="chat"):
-                yield Timeline(id="timeline")
+                yield Timeline(widget_id="timeline")
             with TabbedContent(id="panels"):
                 for name, panel in (
-                    ("Plan", Plan(id="plan-panel")), ("Board", Board(id="board-panel")), ("Code", Code(id="code-panel")),
-                    ("Data", Columns(id="data-panel")), ("Tree", Descent(id="tree-panel")), ("Log", EventLogPanel(id="log-panel")),
-                    ("Report", Report(id="report-panel")), ("Load", Resources(id="load-panel")),
-                ):  # fmt: skip
+                    ("Plan", Plan(widget_id="plan-panel")),
+                    ("Board", Board(widget_id="board-panel")),
+                    ("Code", Code(id="code-panel")),
+                    ("Data", Columns(widget_id="data-panel")),
+                    ("Tree", Descent(widget_id="tree-panel")),
+                    ("Log", EventLogPanel(widget_id="log-panel")),
+                    ("Report", Report(widget_id="report-panel")),
+                    ("Load", Resources(widget_id="load-panel")),
+                ):
                     with TabPane(name, id=name.lower()):
                         yield panel
         yield Input(placeholder="Say something, or / for commands", id="say")

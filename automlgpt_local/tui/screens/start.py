@@ -184,7 +184,7 @@ class StartScreen(Screen[None]):
     def _show_recent(self, rows: list[tuple[str, str]]) -> None:
         recent = self.query_one("#recent", OptionList)
         recent.clear_options()
-        recent.add_options([Option(Content(inert_line(text, 60)), id=id) for id, text in rows])
+        recent.add_options([Option(Content(inert_line(text, 60)), id=key) for key, text in rows])
         if not rows:
             recent.add_option(Option("nothing yet: ctrl+e for an example", disabled=True))
 

@@ -42,8 +42,8 @@ class Plan(Tree[int]):
 
     DEFAULT_CSS = "Plan { background: transparent; padding: 0 1; }"
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__("plan", id=id)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__("plan", id=widget_id)
         self.show_root = False
         self.guide_depth = 3
         self._branches: dict[str, TreeNode[int]] = {}
@@ -80,8 +80,14 @@ class Plan(Tree[int]):
 def attempt_label(attempt: Attempt, colours: dict[str, str]) -> Text:
     sign, style = mark(attempt)
     gain = f"{attempt.gain:+.3g}" if attempt.gain is not None else ""
-    return rich_say(colours, (f"{sign} {attempt.number}", style), attempt.title[:48], (number(attempt.score), "bold"), (gain, "$secondary"),
-               (f"{attempt.seconds:.0f} s" if attempt.seconds else "", "$secondary"))  # fmt: skip
+    return rich_say(
+        colours,
+        (f"{sign} {attempt.number}", style),
+        attempt.title[:48],
+        (number(attempt.score), "bold"),
+        (gain, "$secondary"),
+        (f"{attempt.seconds:.0f} s" if attempt.seconds else "", "$secondary"),
+    )
 
 
 class Board(DataTable[Content]):
@@ -99,8 +105,8 @@ class Board(DataTable[Content]):
         ("By", 8),
     )
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, cursor_type="row", zebra_stripes=True)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id, cursor_type="row", zebra_stripes=True)
         self._rows: list[tuple[str, ...]] = []
         self._numbers: list[int] = []
 
@@ -138,7 +144,11 @@ class Board(DataTable[Content]):
 class Code(VerticalScroll):
     """The solution of one attempt, or what the Coder writes just now."""
 
-    DEFAULT_CSS = "Code { padding: 0 1; } Code #code-title { color: $text-muted; margin-bottom: 1; } Code #code-text { width: auto; }"
+    DEFAULT_CSS = """
+    Code { padding: 0 1; }
+    Code #code-title { color: $text-muted; margin-bottom: 1; }
+    Code #code-text { width: auto; }
+    """
 
     def compose(self) -> ComposeResult:
         yield Static(id="code-title", markup=False)
@@ -172,8 +182,8 @@ class Descent(Vertical):
     Descent Code { height: 1fr; border-top: solid $panel; }
     """
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id)
         self._branches: dict[int, TreeNode[int]] = {}
         self.run_dir: Path | None = None
         self._parents: dict[int, int | None] = {}
@@ -226,11 +236,14 @@ def read_solution(run_dir: Path, attempt: int) -> str:
 class Columns(Vertical):
     """The table: what was found in each column, and the target above."""
 
-    DEFAULT_CSS = "Columns #data-head { padding: 0 1; height: auto; max-height: 6; color: $text-muted; } Columns DataTable { height: 1fr; }"
+    DEFAULT_CSS = """
+    Columns #data-head { padding: 0 1; height: auto; max-height: 6; color: $text-muted; }
+    Columns DataTable { height: 1fr; }
+    """
     LABELS = (("Column", 24), ("Kind", 12), ("Missing", 7), ("Unique", 8), ("Target", 7), ("Values", 30), ("Note", 40))
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id)
         self._drawn: object = None
 
     def compose(self) -> ComposeResult:
@@ -251,8 +264,15 @@ class Columns(Vertical):
         head = f"{profile.get('rows', 0):,} rows · {len(columns)} columns · {profile.get('duplicates', 0):,} duplicates"
         target = profile.get("target") or {}
         classes = target.get("classes")
-        what = ", ".join(f"{k}: {n:,}" for k, n in list(classes.items())[:8]) if isinstance(classes, dict) else ", ".join(
-            f"{k} {target[k]:.4g}" for k in ("min", "median", "mean", "max") if isinstance(target.get(k), int | float))  # fmt: skip
+        what = (
+            ", ".join(f"{k}: {n:,}" for k, n in list(classes.items())[:8])
+            if isinstance(classes, dict)
+            else ", ".join(
+                f"{k} {target[k]:.4g}"
+                for k in ("min", "median", "mean", "max")
+                if isinstance(target.get(k), int | float)
+            )
+        )
         self.query_one("#data-head", Static).update(
             Content.assemble(head, "\n", ("target ", "bold"), inert_line(f"{task.get('target', '?')}  {what}", 300))
         )
@@ -269,17 +289,21 @@ class Columns(Vertical):
             values = ", ".join(str(t[0] if isinstance(t, list | tuple) else t) for t in c.get("top", [])[:4])
         note = ("! leak? " + str(c.get("leak_reason", ""))) if c.get("leak") else ""
         return [
-            cell(c.get("name", ""), 24), cell(c.get("kind", "")), cell(f"{float(c.get('missing') or 0):.0%}"),
-            cell(f"{c.get('unique', 0):,}"), cell(f"{float(c.get('association') or 0):.2f}"), cell(values, 30),
+            cell(c.get("name", ""), 24),
+            cell(c.get("kind", "")),
+            cell(f"{float(c.get('missing') or 0):.0%}"),
+            cell(f"{c.get('unique', 0):,}"),
+            cell(f"{float(c.get('association') or 0):.2f}"),
+            cell(values, 30),
             cell(note, 80, "$warning" if note else ""),
-        ]  # fmt: skip
+        ]
 
 
 class EventLogPanel(Log):
     """Every event as a line; the oldest are let go."""
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, max_lines=2_000, highlight=False)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id, max_lines=2_000, highlight=False)
 
     def write_event(self, t: float, line: str) -> None:
         self.write_line(f"{format_seconds(t):>8}  {inert_line(line, 300)}")
@@ -290,8 +314,8 @@ class Report(VerticalScroll):
 
     DEFAULT_CSS = "Report { padding: 0 1; }"
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id)
         self._shown = ""
 
     def compose(self) -> ComposeResult:

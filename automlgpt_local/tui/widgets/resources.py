@@ -18,8 +18,8 @@ class Resources(Static):
 
     DEFAULT_CSS = "Resources { padding: 1 2; }"
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, markup=False)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id, markup=False)
         self.pid: int | None = None
         self._at = 0.0
         self._cpu: dict[int, tuple[float, float]] = {}

@@ -18,8 +18,8 @@ class StatusBar(Static):
 
     DEFAULT_CSS = "StatusBar { height: 2; padding: 0 1; background: $surface; }"
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id, markup=False)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id, markup=False)
         self._seen_t = 0.0
         self._seen_at = time.monotonic()
         self._shown: tuple[str, ...] = ()
@@ -38,8 +38,19 @@ class StatusBar(Static):
         limit_s = view.limit_s
         width = max(8, min(30, self.size.width // 6))
         full = round(width * min(1.0, used_s / limit_s)) if limit_s else 0
-        state = ("failed" if view.failed else "done" if view.finished else "paused" if view.paused
-                 else "waits for you" if view.approval else "stopped" if not live else view.stage or "starting")  # fmt: skip
+        state = (
+            "failed"
+            if view.failed
+            else "done"
+            if view.finished
+            else "paused"
+            if view.paused
+            else "waits for you"
+            if view.approval
+            else "stopped"
+            if not live
+            else view.stage or "starting"
+        )
         task = f"{view.task.get('target', '…')} · {view.task.get('kind', '…')} · {view.metric or '…'}"
         clock = format_seconds(used_s) + (f" of {format_seconds(limit_s)}" if limit_s else "")
         best = f"best {number(view.score)}" if view.score is not None else "no score yet"
@@ -55,8 +66,19 @@ class StatusBar(Static):
         )  # fmt: skip
         second = Content.assemble(
             (f"{state:<13}", "bold $accent" if live else "bold"),
-            ("━" * full, "$primary"), ("─" * (width - full), "$panel-lighten-2"), f" {clock:<16}",
-            (f"{len(view.attempts):>3} attempts  ", "$secondary"), (f"{best:<16}", "bold $success"), (f"{speed:<10}", "$secondary"),
-            (f"queued: {inert_line(self.queued, 30)}" if self.queued else "" if view.over else inert_line(view.doing, 60), "$secondary"),
-        )  # fmt: skip
+            ("━" * full, "$primary"),
+            ("─" * (width - full), "$panel-lighten-2"),
+            f" {clock:<16}",
+            (f"{len(view.attempts):>3} attempts  ", "$secondary"),
+            (f"{best:<16}", "bold $success"),
+            (f"{speed:<10}", "$secondary"),
+            (
+                f"queued: {inert_line(self.queued, 30)}"
+                if self.queued
+                else ""
+                if view.over
+                else inert_line(view.doing, 60),
+                "$secondary",
+            ),
+        )
         self.update(Content.assemble(first, "\n", second))

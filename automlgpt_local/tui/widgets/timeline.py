@@ -61,12 +61,19 @@ class Timeline(Vertical):
     Timeline Entry.attempt { margin-bottom: 1; }
     Timeline Entry.attempt { padding-left: 1; border-left: outer $primary 60%; }
     Timeline Entry.attempt:hover { background: $boost; }
-    Timeline #writing { height: auto; max-height: 10; padding: 0 2; background: $surface; color: $text-muted; display: none; }
+    Timeline #writing {
+        height: auto;
+        max-height: 10;
+        padding: 0 2;
+        background: $surface;
+        color: $text-muted;
+        display: none;
+    }
     Timeline #writing.shown { display: block; }
     """
 
-    def __init__(self, *, id: str) -> None:
-        super().__init__(id=id)
+    def __init__(self, *, widget_id: str) -> None:
+        super().__init__(id=widget_id)
         self._cards: dict[int, Entry] = {}
         self._changed: set[int] = set()
         self._waiting: list[Entry] = []
