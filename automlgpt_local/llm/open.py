@@ -6,6 +6,11 @@ from typing import Any
 
 from automlgpt_local.llm.backend import Backend
 
+# A model this small is done before a second thread has woken up; waiting for that thread costs more than it gives.
+ONE_THREAD_BYTES = 64 * 2**20
+
+_MEMORY_SHARE = 0.7  # of what is free; fits need the rest
+
 
 def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) -> Backend | None:
     """`none` -> None, `random`, `nano`, a name of the catalogue, or the path of a .gguf file.
@@ -20,8 +25,15 @@ def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) ->
         return RandomBackend(seed)
     from automlgpt_local.llm.catalog import resolve
     from automlgpt_local.llm.local import LocalBackend
+    from automlgpt_local.llm.memory import SMALL_MODEL_BYTES, available_mib, fit
 
     entry = resolve(model)
+    if entry.path.stat().st_size < ONE_THREAD_BYTES:
+        threads = 1
+    if entry.bytes > SMALL_MODEL_BYTES and "kv_type" not in options:
+        wanted = options.pop("context_tokens", None)
+        plan = fit(entry.path, available_mib() * _MEMORY_SHARE, wanted_tokens=wanted, weights_bytes=entry.bytes)
+        options |= {"context_tokens": plan.context_tokens, "kv_type": plan.kv_type}
     return LocalBackend(
         entry.path, threads=threads, name=entry.name, sha256=entry.sha256, dialect=entry.dialect, **options
     )

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 MAX_MEMBERS = 8
 ENDING_SHARE = 0.3  # of the time limit: members whose refits need more are left out, the lightest first
 # Report, export, predictions and the start of the refit's forks.
-CLOSING_WORK_S = 4.0
-REFIT_MARGIN = 1.25
+CLOSING_WORK_S = 3.0
+REFIT_MARGIN = 1.2
 
 
 @dataclass

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-WRITING_S = 3.0  # kept for export and report behind the last refit
+WRITING_S = 2.0  # kept for export and report behind the last refit
 
 
 @dataclass(frozen=True)
