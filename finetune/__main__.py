@@ -1,4 +1,4 @@
-"""`python -m finetune COMMAND`: nano (all of it), measure, rows, train, export, evaluate."""
+"""`python -m finetune COMMAND`: data, train, circle, nano. `automlgpt finetune …` is the same."""
 
 from __future__ import annotations
 
@@ -7,50 +7,110 @@ import json
 import sys
 from pathlib import Path
 
+NANO_GGUF = Path(__file__).parent.parent / "models" / "nano.gguf"
+STEPS = ("all", "measure", "rows", "train", "export", "evaluate")
+
 
 def parser() -> argparse.ArgumentParser:
-    main = argparse.ArgumentParser(prog="finetune", description=__doc__)
+    main = argparse.ArgumentParser(prog="automlgpt finetune", description=__doc__)
     commands = main.add_subparsers(dest="command", required=True)
-    for name, text in {
-        "nano": "the embedded nano from nothing: measure, rows, train, export, evaluate",
-        "measure": "measure recipes on generated tables for some seconds; resumable",
-        "rows": "write rows.jsonl from the truth and the measurements",
-        "train": "train on rows.jsonl; resumable",
-        "export": "write the GGUF and check it against the weights",
-        "evaluate": "held-out figures",
-    }.items():
-        command = commands.add_parser(name, help=text)
-        command.add_argument("--work", type=Path, default=Path("nano-work"), help="folder for all that is made")
-        command.add_argument("--out", type=Path, default=Path("models/nano.gguf"))
-        command.add_argument("--minutes", type=float, default=20, help="of training")
-        command.add_argument("--measure-minutes", type=float, default=30)
-        command.add_argument("--seconds", type=float, help="end this step after so many seconds; call again to go on")
-        command.add_argument("--tables", type=int, default=1500)
+
+    data = commands.add_parser("data", help="recorded sessions to training rows")
+    data.add_argument("sessions", nargs="+", type=Path, help="run directories, or folders of them")
+    data.add_argument("--out", type=Path, default=Path("rows.jsonl"))
+    data.add_argument("--format", choices=("rows", "messages", "sharegpt"), default="rows")
+    data.add_argument("--only-kept", action="store_true", help="leave out decisions that the gate refused")
+    data.add_argument(
+        "--preview", type=int, default=0, metavar="N", help="show N rows with the loss mask, write nothing"
+    )
+
+    train = commands.add_parser("train", help="a LoRA adapter on rows, exported as GGUF")
+    train.add_argument("rows", type=Path)
+    train.add_argument(
+        "--base", type=Path, default=NANO_GGUF, help="GGUF of the model to adapt (llama, compact dialect)"
+    )
+    train.add_argument("--out", type=Path, default=Path("adapter.gguf"))
+
+    circle = commands.add_parser("circle", help="sessions -> rows -> LoRA -> adapter -> llama.cpp -> measured")
+    circle.add_argument("--base", type=Path, default=NANO_GGUF)
+    circle.add_argument("--quick", action="store_true")
+
+    nano = commands.add_parser("nano", help="the embedded model from nothing; each step can be ended and called again")
+    nano.add_argument("--step", choices=STEPS, default="all")
+    nano.add_argument("--out", type=Path, default=Path("nano.gguf"))
+    nano.add_argument("--minutes", type=float, default=20, help="of training")
+    nano.add_argument("--measure-minutes", type=float, default=30, help="of measuring the recipes on generated tables")
+    nano.add_argument("--slice", type=float, metavar="SECONDS", help="end `train` early, with a checkpoint")
+    nano.add_argument("--tables", type=int, default=1500)
+
+    for command in (train, circle, nano):
+        command.add_argument("--work", type=Path, default=Path("finetune/out"), help="folder for all that is made")
         command.add_argument("--threads", type=int, default=1)
         command.add_argument("--seed", type=int, default=0)
+    for command in (data, train, circle, nano):
+        command.add_argument("--json", action="store_true", help="print the result as JSON (the default for most)")
     return main
 
 
 def main(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if args.command == "data":
+        result = _data(args)
+    elif args.command == "train":
+        result = _train(args)
+    elif args.command == "circle":
+        from finetune import circle
+
+        result = circle.run(args.work / "circle", args.base, quick=args.quick, seed=args.seed, threads=args.threads)
+    else:
+        result = _nano(args)
+    print(json.dumps(result, indent=None if args.json else 1))
+    return 0
+
+
+def _data(args: argparse.Namespace) -> object:
+    from finetune import traces
+    from finetune.rows import write_rows
+
+    sessions = [f for path in args.sessions for f in ([path] if path.is_file() else sorted(path.rglob("events.jsonl")))]
+    rows = traces.split(traces.collect(sessions, only_kept=args.only_kept))
+    if args.preview:
+        sys.stderr.write("\n".join(traces.preview(row) for row in rows[: args.preview]) + "\n")
+    elif args.format == "rows":
+        write_rows(args.out, rows)
+    else:
+        form = traces.as_messages if args.format == "messages" else traces.as_sharegpt
+        args.out.write_text("".join(json.dumps(form(r), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    return {"sessions": len(sessions), "rows": len(rows), "held_out": sum(r.held_out for r in rows),
+            "data_sets": len({r.group for r in rows})}  # fmt: skip
+
+
+def _train(args: argparse.Namespace) -> object:
+    from finetune.circle import train_adapter
+    from finetune.rows import read_rows
+
+    rows = [r for r in read_rows(args.rows) if not r.held_out]
+    args.work.mkdir(parents=True, exist_ok=True)
+    return train_adapter(args.base, rows, args.work / "adapter", args.out, False, args.seed, args.threads)
+
+
+def _nano(args: argparse.Namespace) -> object:
     from finetune import evaluate, nano
     from finetune.model import Training
 
-    args = parser().parse_args(argv)
     args.work.mkdir(parents=True, exist_ok=True)
-    if args.command == "nano":
-        nano.run(args.work, args.out, args.minutes, args.measure_minutes, args.tables, args.threads, args.seed)
-    elif args.command == "measure":
-        print(nano.measure(args.work, args.seconds or args.measure_minutes * 60))
-    elif args.command == "rows":
-        print(json.dumps(nano.make_rows(args.work, args.tables, args.seed)))
-    elif args.command == "train":
-        settings = Training(seconds=args.minutes * 60, threads=args.threads, seed=args.seed, slice_s=args.seconds)
-        print("done" if nano.train_nano(args.work, settings) else "to be continued")
-    elif args.command == "export":
-        print(json.dumps(nano.export(args.work, args.out)))
-    else:
-        print(json.dumps(evaluate.held_out(args.work), indent=1))
-    return 0
+    if args.step == "measure":
+        return nano.measure(args.work, args.measure_minutes * 60)
+    if args.step == "rows":
+        return nano.make_rows(args.work, args.tables, args.seed)
+    if args.step == "train":
+        settings = Training(seconds=args.minutes * 60, threads=args.threads, seed=args.seed, slice_s=args.slice)
+        return "done" if nano.train_nano(args.work, settings) else "to be continued"
+    if args.step == "export":
+        return nano.export(args.work, args.out)
+    if args.step == "evaluate":
+        return evaluate.held_out(args.work)
+    return nano.run(args.work, args.out, args.minutes, args.measure_minutes, args.tables, args.threads, args.seed)
 
 
 if __name__ == "__main__":

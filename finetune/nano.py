@@ -154,11 +154,12 @@ def export(work: Path, out: Path, kind: str = "F16") -> dict[str, float]:
     return found
 
 
-def run(work: Path, out: Path, minutes: float, measure_minutes: float, tables: int, threads: int, seed: int) -> None:
-    work.mkdir(parents=True, exist_ok=True)
+def run(
+    work: Path, out: Path, minutes: float, measure_minutes: float, tables: int, threads: int, seed: int
+) -> dict[str, Any]:
+    """All steps; what is there already is not made again."""
     say(f"measured cases: {measure(work, measure_minutes * 60)}")
     if not (work / "rows.jsonl").exists():
         say(f"rows: {make_rows(work, tables, seed)}")
     train_nano(work, Training(seconds=minutes * 60, threads=threads, seed=seed))
-    say(f"exported: {export(work, out)}")
-    say(json.dumps(evaluate.held_out(work), indent=1))
+    return {"exported": export(work, out), "held_out": evaluate.held_out(work)}
