@@ -31,6 +31,7 @@ class Header:
     metadata: dict[str, Any]  # arrays longer than a few thousand items are given as their length
     tensors: list[Tensor] = field(default_factory=list)
     bytes: int = 0
+    data_start: int = 0  # where the tensors' data begins
 
     @property
     def architecture(self) -> str:
@@ -76,7 +77,7 @@ class _Reader:
             key = self._string()
             metadata[key] = self._value(self._scalar("I"))
         tensors = [self._tensor() for _ in range(n_tensors)]
-        return Header(version, metadata, tensors, self._size)
+        return Header(version, metadata, tensors, self._size, self._stream.tell())
 
     def _tensor(self) -> Tensor:
         name, dimensions = self._string(), self._scalar("I")

@@ -29,7 +29,10 @@ LOG_VARIABLE = "AUTOMLGPT_WORKER_LOG"
 
 
 class LocalBackend:
-    """Implements `Backend`. `adapters`: agent -> LoRA file that is active for this agent's tokens only."""
+    """Implements `Backend`. `adapters`: agent -> LoRA file that is active for this agent's tokens only.
+
+    `n_gpu_layers`: None puts all layers on a GPU where llama.cpp was built for one, 0 none.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,8 @@ class LocalBackend:
         name: str = "",
         sha256: str = "",
         adapters: dict[str, Path] | None = None,
-        n_gpu_layers: int = 0,
+        kv_type: str = "f16",
+        n_gpu_layers: int | None = None,
     ) -> None:
         slow = os.environ.get(SLOW_VARIABLE)
         self._settings: dict[str, Any] = {
@@ -50,6 +54,7 @@ class LocalBackend:
             "threads": threads,
             "context_tokens": context_tokens or DEFAULT_CONTEXT_TOKENS,
             "adapters": {agent: str(file.absolute()) for agent, file in (adapters or {}).items()},
+            "kv_type": kv_type,
             "n_gpu_layers": n_gpu_layers,
             "slow_tokens_per_s": float(slow) if slow else None,
         }

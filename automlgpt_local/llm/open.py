@@ -9,6 +9,7 @@ from automlgpt_local.llm.backend import Backend
 # A model this small is done before a second thread has woken up; waiting for that thread costs more than it gives.
 ONE_THREAD_BYTES = 64 * 2**20
 
+ONE_THREAD_BYTES = 64 * 2**20  # a second thread gains nothing here, and waits for its core on a busy machine
 _MEMORY_SHARE = 0.7  # of what is free; fits need the rest
 
 
@@ -29,6 +30,8 @@ def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) ->
 
     entry = resolve(model)
     if entry.path.stat().st_size < ONE_THREAD_BYTES:
+        threads = 1
+    if entry.bytes < ONE_THREAD_BYTES:
         threads = 1
     if entry.bytes > SMALL_MODEL_BYTES and "kv_type" not in options:
         wanted = options.pop("context_tokens", None)

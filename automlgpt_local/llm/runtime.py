@@ -37,6 +37,7 @@ class Runtime:
         context_tokens: int,
         n_seq: int = 2,
         adapters: dict[str, Path] | None = None,
+        kv_type: str = "f16",
         n_gpu_layers: int = 0,
         slow_tokens_per_s: float | None = None,
     ) -> None:
@@ -54,7 +55,7 @@ class Runtime:
             raise ModelError(f"{path.name} is no model that writes text.", "Choose a chat or instruct model.")
         self.context_tokens = min(context_tokens, self.n_ctx_train) if self.n_ctx_train > 0 else context_tokens
         self.n_seq = n_seq
-        self._context = self._new_context(threads)
+        self._context = self._new_context(threads, kv_type)
         self._memory = self.api.llama_get_memory(self._context)
         self._adapters = {agent: self._load_adapter(file) for agent, file in (adapters or {}).items()}
         self._active_adapter: Any = None
@@ -77,7 +78,7 @@ class Runtime:
             )
         return model
 
-    def _new_context(self, threads: int) -> Any:
+    def _new_context(self, threads: int, kv_type: str) -> Any:
         params = self.api.llama_context_default_params()
         params.n_ctx = self.context_tokens * self.n_seq
         params.n_batch = params.n_ubatch = N_BATCH
@@ -88,6 +89,9 @@ class Runtime:
         params.abort_callback = self.abort.function
         params.abort_callback_data = self.abort.address
         params.no_perf = True
+        if kv_type == "q8_0":
+            params.type_k = params.type_v = self.api.GGML_TYPE_Q8_0
+            params.flash_attn_type = self.api.LLAMA_FLASH_ATTN_TYPE_ENABLED  # a quantised V needs it
         context = self.api.llama_init_from_model(self._model, params)
         if not context:
             raise ModelError(

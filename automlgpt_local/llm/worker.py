@@ -23,6 +23,7 @@ from automlgpt_local.llm.wire import WireError, read_frame, write_frame
 
 _PARENT_CHECK_S = 2.0
 _PR_SET_PDEATHSIG = 1
+_ALL_LAYERS = 999
 
 
 class Inbox:
@@ -131,15 +132,18 @@ class Worker:
         from automlgpt_local.llm.runtime import Runtime
 
         adapters = {agent: Path(file) for agent, file in request.get("adapters", {}).items()}
-        native.load()
-        layers = confine(Path(request["path"]), *adapters.values(), gpu=request.get("n_gpu_layers", 0) != 0)
+        n_gpu_layers = request.get("n_gpu_layers")
+        if n_gpu_layers is None:
+            n_gpu_layers = _ALL_LAYERS if native.load().llama_supports_gpu_offload() else 0
+        layers = confine(Path(request["path"]), *adapters.values(), gpu=n_gpu_layers != 0)
         self._runtime = Runtime(
             Path(request["path"]),
             threads=request["threads"],
             context_tokens=request["context_tokens"],
             n_seq=request.get("n_seq", 2),
             adapters=adapters,
-            n_gpu_layers=request.get("n_gpu_layers", 0),
+            kv_type=request.get("kv_type", "f16"),
+            n_gpu_layers=n_gpu_layers,
             slow_tokens_per_s=request.get("slow_tokens_per_s"),
         )
         self._inbox.set_abort(self._runtime.abort)

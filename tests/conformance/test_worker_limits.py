@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from llm_fixtures import write_model
+
 from automlgpt_local.errors import BackendError, ModelError, WorkerDiedError
 from automlgpt_local.llm.backend import Choice, Message, Text
 from automlgpt_local.llm.gguf_header import read_header
 from automlgpt_local.llm.local import LocalBackend
-from llm_fixtures import write_model
 
 SLOT = Choice("x", ("log", "none"))
 LONG = ["the table has many columns and rows. " * 350]

@@ -61,15 +61,21 @@ def write_model(
     nan: bool = False,
     extra_tokens: int = 0,
     scale: float = 0.2,
+    kv_heads: int | None = None,
+    half: bool = False,
 ) -> Path:
-    """A llama of random weights; with `nan` one tensor is poisoned; `extra_tokens` fill the vocabulary up."""
+    """A model of random weights (llama, qwen2, qwen3, gemma or phi3; any other name is written as llama is).
+
+    With `nan` one tensor is poisoned; `extra_tokens` fill the vocabulary up; `half` stores matrices in 16 bits.
+    """
     import gguf
 
     rng = np.random.default_rng(seed)
     tokens, types, merges = make_vocabulary()
     tokens += [f"[{number}]" for number in range(extra_tokens)]
     types += [1] * extra_tokens
-    inner = width * 2
+    inner, kv_heads = width * 2, kv_heads or heads
+    kv_width = kv_heads * (width // heads)
     writer: Any = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny")
     writer.add_context_length(context)
@@ -77,10 +83,12 @@ def write_model(
     writer.add_block_count(layers)
     writer.add_feed_forward_length(inner)
     writer.add_head_count(heads)
-    writer.add_head_count_kv(heads)
+    writer.add_head_count_kv(kv_heads)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_freq_base(10000.0)
     writer.add_rope_dimension_count(width // heads)
+    writer.add_key_length(width // heads)
+    writer.add_value_length(width // heads)
     writer.add_vocab_size(len(tokens))
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_tokenizer_model("gpt2")
@@ -97,18 +105,36 @@ def write_model(
         writer.add_string("automlgpt.dialect", dialect)
 
     def add(name: str, *shape: int) -> None:
-        writer.add_tensor(name, rng.normal(0, scale, shape).astype(np.float32))
+        writer.add_tensor(name, rng.normal(0, scale, shape).astype(np.float16 if half else np.float32))
+
+    def add_ones(name: str, size: int, value: float = 1.0) -> None:
+        writer.add_tensor(name, np.full(size, value, np.float32))
 
     add("token_embd.weight", len(tokens), width)
     for n in range(layers):
-        writer.add_tensor(f"blk.{n}.attn_norm.weight", np.ones(width, np.float32))
-        for part in ("q", "k", "v", "output"):
-            add(f"blk.{n}.attn_{part}.weight", width, width)
-        writer.add_tensor(f"blk.{n}.ffn_norm.weight", np.ones(width, np.float32))
-        add(f"blk.{n}.ffn_gate.weight", inner, width)
-        add(f"blk.{n}.ffn_up.weight", inner, width)
-        add(f"blk.{n}.ffn_down.weight", width, inner)
-    writer.add_tensor("output_norm.weight", np.full(width, np.nan if nan else 1.0, np.float32))
+        block = f"blk.{n}."
+        add_ones(f"{block}attn_norm.weight", width)
+        if architecture == "phi3":
+            add(f"{block}attn_qkv.weight", width + 2 * kv_width, width)
+        else:
+            for part, rows in (("q", width), ("k", kv_width), ("v", kv_width)):
+                add(f"{block}attn_{part}.weight", rows, width)
+                if architecture == "qwen2":
+                    add_ones(f"{block}attn_{part}.bias", rows, 0.01)
+        if architecture == "qwen3":
+            add_ones(f"{block}attn_q_norm.weight", width // heads)
+            add_ones(f"{block}attn_k_norm.weight", width // heads)
+        add(f"{block}attn_output.weight", width, width)
+        add_ones(f"{block}ffn_norm.weight", width)
+        if architecture == "phi3":
+            add(f"{block}ffn_up.weight", 2 * inner, width)
+        else:
+            add(f"{block}ffn_gate.weight", inner, width)
+            add(f"{block}ffn_up.weight", inner, width)
+        add(f"{block}ffn_down.weight", width, inner)
+    add_ones("output_norm.weight", width, np.nan if nan else 1.0)
+    if architecture == "phi3":
+        add("output.weight", len(tokens), width)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
