@@ -93,6 +93,9 @@ class Model(BaseEstimator):
         learn, held = held_out(y, self.ctx["seed"]) if fixed is None else (np.ones(len(y), dtype=bool), None)
         self._learn_columns(X[learn])
         data = self._pool(X[learn], y[learn], None if weight is None else weight[learn])
+        if data is None:
+            self.models_, self.mean_ = [], self._mean(y)
+            return
         if fixed is not None:
             self.models_ = [catboost.CatBoost(self._settings(fixed, i)).fit(data) for i in range(p["copies"])]
             self.fitted_params_ = {"n_trees": fixed}
@@ -143,9 +146,16 @@ class Model(BaseEstimator):
         for i, (name, levels) in enumerate(self.levels_.items()):
             codes[first + i] = np.where(X[name].isna(), -2, levels.get_indexer(X[name].astype(str)))
         features = pd.concat([features, pd.DataFrame(codes)], axis=1)
+        if y is not None and features.nunique().max() <= 1:
+            return None  # CatBoost refuses a table in which nothing varies
         return catboost.Pool(features, y, weight=weight, cat_features=list(codes))
 
+    def _mean(self, y):
+        return y.mean() if self.ctx["kind"] == "regression" else np.bincount(y) / len(y)
+
     def _predict(self, X):
+        if not self.models_:
+            return np.repeat([self.mean_], len(X), axis=0)
         pool, threads = self._pool(X), self.ctx["n_threads"]
         kind = "RawFormulaVal" if self.ctx["kind"] == "regression" else "Probability"
         if self.ctx["kind"] == "regression" and self._settings(1, 0)["loss_function"].startswith("Tweedie"):
@@ -161,6 +171,7 @@ def text(values):
 class Classifier(ClassifierMixin, Model):
     def fit(self, X, y, sample_weight=None):
         self.classes_, codes = np.unique(y, return_inverse=True)
+        self.fitted_params_ = {}
         if len(self.classes_) > 1:
             self._fit(X, codes, sample_weight)
         return self
@@ -183,9 +194,12 @@ class Regressor(RegressorMixin, Model):
         self.log_ = self.ctx["metric"] == "rmsle" and y.min() > -1
         y = np.log1p(y) if self.log_ else y
         self.range_ = y.min(), y.max()
-        self._fit(X, y, sample_weight)
+        self.fitted_params_ = {}
+        if self.range_[0] < self.range_[1]:
+            self._fit(X, y, sample_weight)
         return self
 
     def predict(self, X):
-        found = np.clip(self._predict(X), *self.range_)
+        constant = self.range_[0] == self.range_[1]
+        found = np.full(len(X), self.range_[0]) if constant else np.clip(self._predict(X), *self.range_)
         return np.expm1(found) if self.log_ else found

@@ -67,7 +67,7 @@ class Model(BaseEstimator):
         self.encoder_ = Dense(self.ctx, bins, self.params["max_levels"], self.params["text_size"])
         features = self.encoder_.fit_transform(X, y)
         penalty = self.params.get("penalty") or self._choose(features, y, weight, deadline)
-        self.model_ = self._model(penalty).fit(features, y, **self._weights(weight))
+        self.model_ = self._learn(penalty, features, y, weight)
         self.fitted_params_ = {"penalty": penalty}
 
     def _choose(self, features, y, weight, deadline):
@@ -75,11 +75,10 @@ class Model(BaseEstimator):
         losses = {}
         for start in (PENALTIES[:4], PENALTIES[4:]):
             for penalty in start:
-                model = self._model(penalty)
-                if isinstance(model, LinearDiscriminantAnalysis):
+                if isinstance(self._model(penalty), LinearDiscriminantAnalysis):
                     return penalty
                 fit_started = time.monotonic()
-                model.fit(features[learn], y[learn], **self._weights(None if weight is None else weight[learn]))
+                model = self._learn(penalty, features[learn], y[learn], None if weight is None else weight[learn])
                 losses[penalty] = self._loss(model, features[held], y[held])
                 slow = time.monotonic() + 2 * (time.monotonic() - fit_started) > deadline
                 if slow or losses[penalty] > min(losses.values()):
@@ -100,12 +99,16 @@ class Model(BaseEstimator):
                 return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.02)
             return LogisticRegression(C=1 / penalty, max_iter=200, tol=1e-3)
         if self.ctx["metric"] in ("mae", "medae", "mape"):
-            return HuberRegressor(epsilon=1.1, alpha=penalty / 100, max_iter=300, tol=1e-3)
+            return HuberRegressor(epsilon=1.1, alpha=penalty / 100, max_iter=100, tol=1e-3)
         return Ridge(alpha=penalty)
 
-    def _weights(self, weight):
-        lda = self.ctx["kind"] != "regression" and self.ctx["n_classes"] > 30
-        return {} if weight is None or lda else {"sample_weight": weight}
+    def _learn(self, penalty, features, y, weight):
+        model = self._model(penalty)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the last digits of convergence do not matter here
+            if weight is None or isinstance(model, LinearDiscriminantAnalysis):
+                return model.fit(features, y)
+            return model.fit(features, y, sample_weight=weight)
 
     def _predict(self, X):
         features = self.encoder_.transform(X)
@@ -249,6 +252,7 @@ def text(values):
 class Classifier(ClassifierMixin, Model):
     def fit(self, X, y, sample_weight=None):
         self.classes_, codes = np.unique(y, return_inverse=True)
+        self.fitted_params_ = {}
         if len(self.classes_) > 1:
             self._fit(X, codes, sample_weight)
         return self
@@ -271,9 +275,12 @@ class Regressor(RegressorMixin, Model):
         self.log_ = self.ctx["metric"] == "rmsle" and y.min() > -1
         y = np.log1p(y) if self.log_ else y
         self.range_ = y.min(), y.max()
-        self._fit(X, y, sample_weight)
+        self.fitted_params_ = {}
+        if self.range_[0] < self.range_[1]:
+            self._fit(X, y, sample_weight)
         return self
 
     def predict(self, X):
-        found = np.clip(self._predict(X), *self.range_)
+        constant = self.range_[0] == self.range_[1]
+        found = np.full(len(X), self.range_[0]) if constant else np.clip(self._predict(X), *self.range_)
         return np.expm1(found) if self.log_ else found

@@ -323,6 +323,7 @@ def text(values):
 class Classifier(ClassifierMixin, Model):
     def fit(self, X, y, sample_weight=None):
         self.classes_, codes = np.unique(y, return_inverse=True)
+        self.fitted_params_ = {}
         if len(self.classes_) > 1:
             self._fit(X, codes, sample_weight)
         return self
@@ -345,9 +346,12 @@ class Regressor(RegressorMixin, Model):
         self.log_ = self.ctx["metric"] == "rmsle" and y.min() > -1
         y = np.log1p(y) if self.log_ else y
         self.range_ = y.min(), y.max()
-        self._fit(X, y, sample_weight)
+        self.fitted_params_ = {}
+        if self.range_[0] < self.range_[1]:
+            self._fit(X, y, sample_weight)
         return self
 
     def predict(self, X):
-        found = np.clip(self._predict(X), *self.range_)
+        constant = self.range_[0] == self.range_[1]
+        found = np.full(len(X), self.range_[0]) if constant else np.clip(self._predict(X), *self.range_)
         return np.expm1(found) if self.log_ else found
