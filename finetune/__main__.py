@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     nano.add_argument("--out", type=Path, default=Path("nano.gguf"))
     nano.add_argument("--minutes", type=float, default=20, help="of training")
     nano.add_argument("--measure-minutes", type=float, default=30, help="of measuring the recipes on generated tables")
-    nano.add_argument("--slice", type=float, metavar="SECONDS", help="end `train` early, with a checkpoint")
+    nano.add_argument("--slice", type=float, metavar="SECONDS", help="end after so many seconds; call again to go on")
     nano.add_argument("--tables", type=int, default=1500)
 
     for command in (train, circle, nano):

@@ -88,7 +88,7 @@ def _code(attempt: int, recipe: str, title: str) -> CodeWritten:
 
 
 def measure(backend: Backend, cases: Sequence[Case]) -> tuple[Figures, list[bool]]:
-    """Shares that follow the house rule ("rule") and, of the rest, agree with the truth ("elsewhere"); each of those."""
+    """Shares that keep the house rule ("rule") and, of the rest, agree with the truth ("elsewhere"); each of these."""
     followed: list[bool] = []
     agreed: list[bool] = []
     for case in cases:

@@ -26,6 +26,8 @@ from finetune.rows import Row, encode, read_rows, write_rows
 from finetune.tables import FAMILIES, generate
 from finetune.tokenizer import NanoTokenizer
 
+PART = 50
+MEASURED_WEIGHT = 2  # how often the columns and ideas of a measured table are asked about
 MEASURED_SEED = 10_000  # tables that are measured have other seeds than those that only tell the truth
 
 
@@ -33,70 +35,90 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measured_cases(first: int, count: int) -> Iterator[Case]:
-    """The bundled sets first, then generated tables, families in turn."""
-    yield from bundled() if first == 0 else ()
-    for i in range(first, first + count):
-        yield from_table(generate(FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES), 300 + 37 * i % 400))
+def measured_cases(count: int) -> Iterator[Case]:
+    """The bundled sets first, then generated tables of 300 to 700 rows, families in turn."""
+    yield from bundled()
+    for i in range(count):
+        n_rows = 300 + 37 * i % 400
+        yield from_table(generate(FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES), n_rows))
 
 
-def measure(work: Path, seconds: float, most: int = 1200, step: tuple[int, int] = (0, 1)) -> int:
-    """Measure new cases until the seconds are over; returns how many are done. step: (k, n) takes every n-th case."""
+def measure(work: Path, seconds: float, until: float = float("inf"), most: int = 1200) -> bool:
+    """Measure cases until `seconds` are spent over all calls (True) or the time `until` comes (False)."""
     bench = Bench(work / "measure")
-    done_file = work / "measure" / "done.txt"
+    spent_file, done_file = work / "measure" / "seconds.txt", work / "measure" / "done.txt"
+    spent = float(spent_file.read_text()) if spent_file.exists() else 0.0
     done = set(done_file.read_text().split("\n")) if done_file.exists() else set()
-    until = time.monotonic() + seconds
-    for i, case in enumerate(measured_cases(0, most)):
-        if time.monotonic() > until:
-            break
-        if case.name in done or i % step[1] != step[0]:
-            continue
+    for case in measured_cases(most) if spent < seconds else ():
         started = time.monotonic()
+        if spent >= seconds or started > until:
+            break
+        if case.name in done:
+            continue
         teachers.measure_case(bench, case, 0)
-        done.add(case.name)
+        took = time.monotonic() - started
+        spent += took
+        spent_file.write_text(str(spent))
         with done_file.open("a") as out:
             out.write(case.name + "\n")
-        say(f"measured {case.name} {case.features.shape} in {time.monotonic() - started:.1f} s")
-    return len(done)
+        say(f"measured {case.name} {case.features.shape} in {took:.1f} s; {spent:.0f} of {seconds:.0f} s")
+    return spent >= seconds
 
 
-def make_rows(work: Path, tables: int = 1500, seed: int = 0) -> dict[str, int]:
-    """rows.jsonl: truth from `tables` generated tables, and everything that the measurements teach."""
-    rng = random.Random(seed)
-    bench = Bench(work / "measure")
-    rows: list[Row] = []
-    started = time.monotonic()
-    for i in range(tables):
-        n_rows = int(10 ** rng.uniform(3.3, 4.2)) if rng.random() < 0.12 else None
-        case = from_table(generate(FAMILIES[i % len(FAMILIES)], seed * 1000 + i // len(FAMILIES), n_rows))
-        rows += teachers.treatment_rows(case, rng)
-        rows += teachers.idea_rows(case, rng)
-        rows += teachers.tool_rows(case, rng) if i % 5 == 0 else ()
-        rows += published_rows(case, rng)
-        if i % 100 == 99:
-            say(f"{i + 1} of {tables} tables, {len(rows)} rows, {time.monotonic() - started:.0f} s")
-    done_file = work / "measure" / "done.txt"
-    done = set(done_file.read_text().split("\n")) if done_file.exists() else set()
-    left = len(done)
-    for case in measured_cases(0, 100_000) if done else ():
-        if left <= 1:
-            break
-        if case.name not in done:
+def make_rows(work: Path, tables: int = 1500, seed: int = 0, until: float = float("inf")) -> dict[str, int] | None:
+    """rows.jsonl: truth from `tables` generated tables in parts of 50, and everything that the measurements teach.
+
+    None when `until` (monotonic seconds) came first; the finished parts are kept.
+    """
+    parts = work / "rows"
+    parts.mkdir(exist_ok=True)
+    for k in range(0, tables, PART):
+        path = parts / f"{k:05d}.jsonl"
+        if path.exists():
             continue
-        left -= 1
-        rows += teachers.treatment_rows(case, rng)
-        gains = teachers.measured_gains(bench, case)
-        rows += teachers.idea_rows(case, rng, gains) if gains is not None else ()
-        portfolio = teachers.Portfolio(bench, case)
-        rows += teachers.recipe_rows(portfolio, rng)
-        rows += teachers.param_rows(portfolio, rng)
-        rows += teachers.tune_rows(portfolio, rng)
+        if time.monotonic() > until:
+            return None
+        unfinished = path.with_suffix(".part")
+        write_rows(unfinished, _true_rows(range(k, min(tables, k + PART)), seed))
+        unfinished.replace(path)
+        say(f"rows of {min(tables, k + PART)} of {tables} tables")
+    rows = [row for path in sorted(parts.glob("*.jsonl"))[: -(-tables // PART)] for row in read_rows(path)]
+    rows += _measured_rows(work, seed)
     write_rows(work / "rows.jsonl", rows)
     counts: dict[str, int] = {}
     for row in rows:
-        name = row.decision + (" held out" if row.held_out else "")
+        name = f"{row.decision} {row.teacher}{' held out' if row.held_out else ''}"
         counts[name] = counts.get(name, 0) + 1
     return counts
+
+
+def _true_rows(numbers: range, seed: int) -> Iterator[Row]:
+    for i in numbers:
+        rng = random.Random(f"{seed}-{i}")
+        n_rows = int(10 ** rng.uniform(3.3, 4.0)) if rng.random() < 0.1 else None
+        case = from_table(generate(FAMILIES[i % len(FAMILIES)], seed * 1000 + i // len(FAMILIES), n_rows))
+        yield from teachers.treatment_rows(case, rng)
+        yield from teachers.idea_rows(case, rng)
+        yield from teachers.tool_rows(case, rng) if i % 5 == 0 else ()
+        yield from published_rows(case, rng)
+
+
+def _measured_rows(work: Path, seed: int) -> Iterator[Row]:
+    bench = Bench(work / "measure")
+    known = {m.case for m in bench.known.values()}
+    highest = max((int(name.split("-")[1]) - MEASURED_SEED for name in known if name.count("-") == 2), default=-1)
+    for case in measured_cases((highest + 1) * len(FAMILIES)) if known else ():
+        if case.name not in known:
+            continue
+        rng = random.Random(f"{seed}-{case.name}")
+        for _ in range(MEASURED_WEIGHT):
+            yield from teachers.treatment_rows(case, rng)
+            gains = teachers.measured_gains(bench, case)
+            yield from teachers.idea_rows(case, rng, gains) if gains is not None else ()
+        portfolio = teachers.Portfolio(bench, case)
+        yield from teachers.recipe_rows(portfolio, rng)
+        yield from teachers.param_rows(portfolio, rng)
+        yield from teachers.tune_rows(portfolio, rng)
 
 
 def train_nano(work: Path, settings: Training, shape: dict[str, int] | None = None) -> bool:
@@ -155,11 +177,19 @@ def export(work: Path, out: Path, kind: str = "F16") -> dict[str, float]:
 
 
 def run(
-    work: Path, out: Path, minutes: float, measure_minutes: float, tables: int, threads: int, seed: int
-) -> dict[str, Any]:
-    """All steps; what is there already is not made again."""
-    say(f"measured cases: {measure(work, measure_minutes * 60)}")
+    work: Path, out: Path, minutes: float, measure_minutes: float, tables: int, threads: int, seed: int,
+    slice_s: float | None = None,
+) -> dict[str, Any] | None:  # fmt: skip
+    """All steps; what is there already is not made again. None when `slice_s` ended first: call again to go on."""
+    until = time.monotonic() + slice_s if slice_s is not None else float("inf")
+    if not measure(work, measure_minutes * 60, until):
+        return None
     if not (work / "rows.jsonl").exists():
-        say(f"rows: {make_rows(work, tables, seed)}")
-    train_nano(work, Training(seconds=minutes * 60, threads=threads, seed=seed))
+        counts = make_rows(work, tables, seed, until)
+        if counts is None:
+            return None
+        say(f"rows: {counts}")
+    left = None if slice_s is None else max(0.0, until - time.monotonic())
+    if not train_nano(work, Training(seconds=minutes * 60, threads=threads, seed=seed, slice_s=left)):
+        return None
     return {"exported": export(work, out), "held_out": evaluate.held_out(work)}

@@ -367,7 +367,8 @@ def generate(family: str, seed: int, n_rows: int | None = None) -> Table:
     target = next(t for t in ("target", "label", "outcome", "outcome_") if t not in frame)
     frame[target] = _target(m, kind)
     metric = str(rng.choice(METRICS[kind]))
-    return Table(f"{family}-{seed}", family, frame, target, kind, metric, m.treatments, m.ideas)
+    name = f"{family}-{seed}" if n_rows is None else f"{family}-{seed}-{n_rows}"
+    return Table(name, family, frame, target, kind, metric, m.treatments, m.ideas)
 
 
 def _thicket(m: Maker) -> None:
