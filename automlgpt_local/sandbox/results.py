@@ -32,13 +32,16 @@ def open_plain(folder: int, name: str, max_bytes: int) -> Iterator[IO[bytes]]:
         raise
     except OSError as error:
         raise BadResultError(f"{name} cannot be opened as a plain file ({error.strerror})") from error
-    with os.fdopen(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise BadResultError(f"{name} is not a plain file of one name")
         if status.st_size > max_bytes:
             raise BadResultError(f"{name} has {status.st_size} bytes, more than {max_bytes}")
-        yield file
+        with open(fd, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(fd)
 
 
 @contextmanager

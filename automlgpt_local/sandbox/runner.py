@@ -39,6 +39,7 @@ MAX_QUESTION = 64 << 10
 MAX_QUESTIONS = 10_000
 ERROR_CHARS = 4000
 
+
 class Sandbox:
     """Runs jobs under all layers; `run` may be called from several threads at once.
 
@@ -104,7 +105,12 @@ warden.main(config)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         package = str(Path(__file__).resolve().parents[2])
         path = [p for p in sys.path if p and Path(p).is_absolute()]
-        config = {"channel": theirs.fileno(), "left_out": sorted(self.left_out()), "path": [*path, package]}
+        config = {
+            "channel": theirs.fileno(),
+            "engine": os.getpid(),
+            "left_out": sorted(self.left_out()),
+            "path": [*path, package],
+        }
         inherited = os.environ if "environment" in self.left_out() else {}
         environment = {**inherited, **ENVIRONMENT, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the broker

@@ -15,8 +15,10 @@ from automlgpt_local.confine import limits, namespaces
 
 
 def main(config: dict[str, Any]) -> None:
-    """`config`: channel (descriptor of the socket to the runner), left_out (names of layers)."""
-    engine = os.pidfd_open(os.getppid())
+    """`config`: channel (descriptor of the socket to the runner), engine (its pid), left_out (names of layers)."""
+    engine = os.pidfd_open(config["engine"])
+    if os.getppid() != config["engine"]:  # it ended before we could hold on to it
+        os._exit(1)
     private = "namespaces" not in config["left_out"] and namespaces.available()
     if private:
         private = namespaces.enter()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from automlgpt_local.sandbox.jobs import Outcome
 from tests.security.world import SECRET, World
@@ -147,15 +146,20 @@ ATTACKS = [
     Attack(9, "write_tmp", "return {'w': attempt(lambda: write(W['marker']))}", FILES, exists("marker")),
     Attack(9, "write_shm", "return {'w': attempt(lambda: write(W['shared_memory']))}", FILES, exists("shm")),
     Attack(
-        9, "write_home", "return {'w': attempt(lambda: write(os.path.dirname(W['key']) + '/new'))}", FILES, exists("home")
+        9, "write_home",
+        "return {'w': attempt(lambda: write(os.path.dirname(W['key']) + '/new'))}", FILES, exists("home"),
     ),
-    Attack(10, "overwrite_input", "return {'w': attempt(lambda: write(W['table']))}", FILES, lambda w, o: w.table_changed()),
+    Attack(
+        10, "overwrite_input",
+        "return {'w': attempt(lambda: write(W['table']))}", FILES, lambda w, o: w.table_changed(),
+    ),
     Attack(
         10, "truncate_input", "return {'w': attempt(lambda: os.truncate(W['table'], 1))}", FILES,
         lambda w, o: w.table_changed(),
     ),
     Attack(
-        10, "unlink_input", "return {'w': attempt(lambda: os.unlink(W['table']))}", FILES, lambda w, o: w.table_changed()
+        10, "unlink_input",
+        "return {'w': attempt(lambda: os.unlink(W['table']))}", FILES, lambda w, o: w.table_changed(),
     ),
     Attack(
         11, "chmod", "return {'w': [attempt(lambda: os.chmod(W[n], 0o777)) for n in ('key', 'table')]}", CALLS,
@@ -166,8 +170,9 @@ ATTACKS = [
         lambda w, o: w.metadata_changed(),
     ),
     Attack(
-        11, "xattr", "return {'w': [attempt(lambda: os.setxattr(W[n], 'user.a', b'1')) for n in ('key', 'table')]}", BOTH,
-        lambda w, o: w.metadata_changed(),
+        11, "xattr",
+        "return {'w': [attempt(lambda: os.setxattr(W[n], 'user.a', b'1')) for n in ('key', 'table')]}",
+        BOTH, lambda w, o: w.metadata_changed(),
     ),
     Attack(
         12, "symlink", "return {'w': attempt(lambda: os.symlink(W['key'], 'link'))}", BOTH,
@@ -272,8 +277,8 @@ ATTACKS = [
         27, "exec_shell",
         """
         import subprocess
-        return {"w": attempt(lambda: subprocess.run(["/bin/sh", "-c", "echo > ran"]).returncode),
-                "setuid": attempt(lambda: subprocess.run(["/bin/su", "--version"], stdout=open("ran2", "w")).returncode)}
+        run = lambda *words: attempt(lambda: subprocess.run(words).returncode)
+        return {"shell": run("/bin/sh", "-c", "echo > ran"), "setuid": run("/bin/su", "--version")}
         """,
         BOTH, lambda w, o: (w.work / "ran").exists(),
     ),

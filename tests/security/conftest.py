@@ -31,7 +31,9 @@ class WeakenedSandbox(Sandbox):
     def left_out(self) -> frozenset[str]:
         return self.always | getattr(self.one_job, "without", frozenset())
 
-    def attack(self, world: World, code: str, limits: Limits, without: frozenset[str] = frozenset(), **kwargs) -> Outcome:
+    def attack(
+        self, world: World, code: str, limits: Limits, without: frozenset[str] = frozenset(), **kwargs
+    ) -> Outcome:
         """Run hostile code with all that it could wish to know in W; it may read its own folder's files alone."""
         solution = world.work.parent / "solution.py"
         facts = json.dumps(world.facts_for_the_attacker())

@@ -1,4 +1,4 @@
-"""Each attack runs with all layers, with and without user namespaces, and once with the layer that stops it left out."""
+"""Each attack runs with all layers, with and without user namespaces, and once without the layer that stops it."""
 
 from __future__ import annotations
 
