@@ -19,6 +19,7 @@ from automlgpt_local.agents import compact, ideas
 from automlgpt_local.events import AttemptFinished, CodeWritten, Decided, EventLog, Gated, Profiled, TaskResolved
 from automlgpt_local.llm.backend import Backend
 from automlgpt_local.llm.local import LocalBackend
+from automlgpt_local.metrics import METRICS
 from automlgpt_local.task import TaskSpec
 from finetune import traces
 from finetune.cases import Case, from_table
@@ -75,7 +76,8 @@ def record_session(case: Case, backend: Backend, path: Path) -> None:
     replay_board = [("lightgbm", "best", "g0", "t0")]
     decide("coder", "select", "params", ask("coder", compact.params("linear", grid, replay_board)))
     log.append(_code(2, "linear", "Linear"), 4.0)
-    log.append(AttemptFinished(2, "ok", 0.6, 0.01, [0.6, 0.6], 1.0), 5.0)
+    score = 0.6 if METRICS[case.metric].higher_is_better else 0.4
+    log.append(AttemptFinished(2, "ok", score, 0.01, [score, score], 1.0), 5.0)
     log.append(Gated(2, 1, 0.1, 0.01, True), 5.0)
     left = [r for r in compact.RECIPES if r not in ("lightgbm", "linear")]
     board = [("lightgbm", "high", "g0", "t0"), ("linear", "best", "g5", "t0")]

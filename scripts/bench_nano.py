@@ -1,0 +1,156 @@
+"""The nano against the recipes alone and against random valid decisions, on real data, at equal wall time.
+
+    python scripts/bench_nano.py --data FOLDER --sets telco_churn,kc_house --seconds 60 --seeds 0,1,2 --json
+
+FOLDER holds INDEX.csv (name, target, task, metric, file) and the files that it names. None of it is trained on. Each
+run is `automlgpt run` as a user starts it; the error is computed here on rows that no run has seen. Results are kept
+in --out as JSON lines, so the bench can be ended and called again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+MODELS = ("nano", "none", "random")
+METRICS = {"roc auc": "roc_auc", "rmse": "rmse", "rmsle": "rmsle", "accuracy": "accuracy", "mae": "mae"}
+LEAKS = {
+    "hotel_bookings": ["reservation_status", "reservation_status_date"], "weather_aus": ["RISK_MM"],
+    "nyc_taxis": ["total", "tip", "tolls"], "bank_marketing": ["duration"],
+}  # fmt: skip
+
+
+def prepare(folder: Path, entry: dict[str, str], rows: int, out: Path) -> tuple[Path, Path, str]:
+    """Train and test CSV with a fixed cut of at most `rows` rows; returns their paths and the metric."""
+    import numpy as np
+    import pandas as pd
+
+    train, test = out / f"{entry['name']}-train.csv", out / f"{entry['name']}-test.csv"
+    metric = METRICS[entry["metric"].split("/")[0].strip().lower()]
+    if not test.exists():
+        file = folder / entry["file"]
+        frame = pd.read_parquet(file) if file.suffix == ".parquet" else pd.read_csv(file, low_memory=False)
+        frame = frame.drop(columns=[c for c in LEAKS.get(entry["name"], []) if c in frame])
+        frame = frame[frame[entry["target"]].notna()]
+        if entry["task"] == "regression":
+            frame = frame[pd.to_numeric(frame[entry["target"]], errors="coerce").notna()]
+        order = np.random.default_rng(0).permutation(len(frame))[:rows]
+        cut = int(len(order) * 0.75)
+        frame.iloc[order[:cut]].to_csv(train, index=False)
+        frame.iloc[order[cut:]].to_csv(test, index=False)
+    return train, test, metric
+
+
+def error_of(predictions: Path, test: Path, target: str, task: str, metric: str) -> float:
+    """Lower is better: 1 - score for shares, the loss itself for losses."""
+    import numpy as np
+    import pandas as pd
+
+    from automlgpt_local.metrics import METRICS as OURS
+
+    found, truth = pd.read_csv(predictions), pd.read_csv(test, low_memory=False)[target]
+    if task == "regression":
+        score = OURS[metric].score(truth.to_numpy(float), found["prediction"].to_numpy(float))
+    else:
+        names = [c for c in found.columns if c.startswith("proba_")]
+        labels = [c.removeprefix("proba_") for c in names]
+        codes = truth.astype(str).map({label: i for i, label in enumerate(labels)}).to_numpy()
+        score = OURS[metric].score(codes.astype(int), found[names].to_numpy(float))
+    return 1 - score if OURS[metric].higher_is_better else float(np.abs(score))
+
+
+def run_one(
+    train: Path, test: Path, entry: dict[str, str], metric: str, model: str, seconds: float, seed: int, work: Path
+) -> dict[str, Any]:
+    import shutil
+
+    import pandas as pd
+
+    out = work / f"run-{entry['name']}-{model}-{seed}"
+    shutil.rmtree(out, ignore_errors=True)
+    features = work / f"{entry['name']}-features.csv"
+    if not features.exists():
+        pd.read_csv(test, low_memory=False).drop(columns=[entry["target"]]).to_csv(features, index=False)
+    start = "import sys; from automlgpt_local.cli.main import main; sys.exit(main())"
+    command = [
+        sys.executable, "-c", start, "run", str(train), "--target", entry["target"], "--metric", metric,
+        "--time-limit", str(seconds), "--model", model, "--seed", str(seed), "--test", str(features),
+        "--out", str(out), "--leaks", "keep",
+    ]  # fmt: skip
+    started = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 2 + 60, check=False)
+    result = {"set": entry["name"], "model": model, "seed": seed, "seconds": round(time.monotonic() - started, 1)}
+    if done.returncode:
+        return {**result, "failed": done.stderr[-400:]}
+    return {**result, "error": error_of(out / "predictions.csv", test, entry["target"], entry["task"], metric)}
+
+
+def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean rank by model, and the geometric mean of the nano's error over each control's, with a 95 % interval."""
+    cells: dict[tuple[str, int], dict[str, float]] = {}
+    for r in results:
+        if "error" in r:
+            cells.setdefault((r["set"], r["seed"]), {})[r["model"]] = max(1e-12, r["error"])
+    whole = [c for c in cells.values() if set(MODELS) <= set(c)]
+    ranks = dict.fromkeys(MODELS, 0.0)
+    for cell in whole:
+        for m in MODELS:
+            ranks[m] += (
+                1 + sum(cell[o] < cell[m] for o in MODELS) + 0.5 * sum(cell[o] == cell[m] for o in MODELS if o != m)
+            )
+    found: dict[str, Any] = {
+        "cells": len(whole),
+        "mean_rank": {m: round(v / max(1, len(whole)), 3) for m, v in ranks.items()},
+    }
+    for other in MODELS[1:]:
+        logs = [math.log(c["nano"] / c[other]) for c in whole]
+        if len(logs) > 1:
+            mean = sum(logs) / len(logs)
+            spread = 1.96 * (sum((v - mean) ** 2 for v in logs) / (len(logs) - 1) / len(logs)) ** 0.5
+            found[f"nano/{other}"] = [round(math.exp(v), 4) for v in (mean, mean - spread, mean + spread)]
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sets", default="", help="names, comma separated; default: all")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--rows", type=int, default=8000)
+    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--out", type=Path, default=Path("bench/nano"))
+    parser.add_argument("--stop-after", type=float, default=math.inf, help="seconds; call again to go on")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    began, path = time.monotonic(), args.out / "results.jsonl"
+    results = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    done = {(r["set"], r["model"], r["seed"]) for r in results}
+    with (args.data / "INDEX.csv").open(newline="", encoding="utf-8") as file:
+        entries = [e for e in csv.DictReader(file) if not args.sets or e["name"] in args.sets.split(",")]
+    for seed in map(int, args.seeds.split(",")):
+        for entry in entries:
+            train, test, metric = prepare(args.data, entry, args.rows, args.out)
+            for model in args.models.split(","):
+                if (entry["name"], model, seed) in done or time.monotonic() - began > args.stop_after:
+                    continue
+                result = run_one(train, test, entry, metric, model, args.seconds, seed, args.out)
+                print(json.dumps(result), file=sys.stderr, flush=True)
+                results.append(result)
+                with path.open("a") as log:
+                    log.write(json.dumps(result) + "\n")
+    found = summary(results)
+    print(json.dumps(found) if args.json else "\n".join(f"{k}: {v}" for k, v in found.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
