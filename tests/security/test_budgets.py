@@ -23,16 +23,26 @@ threads = [threading.Thread(target=burn, daemon=True) for _ in range(3)]
 while True:
     time.sleep(1)
 """
+SHARED = """
+import mmap
+kept = []
+while True:
+    area = mmap.mmap(-1, 1 << 22)
+    area.write(bytes(1 << 22))
+    kept.append(area)
+"""
 
 OVERRUNS = {
     "34-anonymous": ("kept = [bytearray(1 << 22) for _ in range(1000)]", Limits(20, memory_mib=300), "memory_limit"),
     "35-shared": (
-        "import mmap\nkept = []\nwhile True:\n    m = mmap.mmap(-1, 1 << 22)\n    m.write(bytes(1 << 22))\n    kept.append(m)",
+        SHARED,
         Limits(20, memory_mib=300),
         "memory_limit",
     ),
     "36-many-large": (
-        "for i in range(100):\n    write(str(i), 'x' * (1 << 22))\n    time.sleep(0.02)", Limits(20, disk_mib=64), "disk_limit"
+        "for i in range(100):\n    write(str(i), 'x' * (1 << 22))\n    time.sleep(0.02)",
+        Limits(20, disk_mib=64),
+        "disk_limit",
     ),
     "37-many-files": ("for i in range(100_000): write(str(i))", Limits(20), "disk_limit"),
     "38-output": ("block = b'x' * (1 << 20)\nfor _ in range(1024): os.write(1, block)", Limits(20), "output_limit"),

@@ -1,4 +1,4 @@
-"""Wild input: the result reader, the text cleaner and the call filter. AUTOMLGPT_FUZZ_S sets the seconds of each (2)."""
+"""Wild input: the result reader, the text cleaner and the call filter. AUTOMLGPT_FUZZ_S gives the seconds of each."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from automlgpt_local import confine
 from automlgpt_local.confine import landlock
@@ -82,16 +83,14 @@ from sklearn.preprocessing import OrdinalEncoder
 
 def build(params, ctx):
     encode = ColumnTransformer([("category", OrdinalEncoder(), ctx["columns"]["category"])], remainder="passthrough")
-    model = LGBMClassifier(n_estimators=60, n_jobs=ctx["n_threads"], random_state=0, verbose=-1)
+    model = LGBMClassifier(n_estimators=60, n_jobs=ctx["n_threads"], random_state=params["random_state"],
+                           subsample=0.7, subsample_freq=1, verbose=-1)
     return make_pipeline(encode, model)
 """
 
 
-@pytest.mark.row(53)
-@pytest.mark.parametrize(("cold", "threads"), [(True, 1), (True, 2), (False, 1), (False, 2)])
-def test_a_real_training_gives_the_same_score_to_the_last_digit(tmp_path, with_namespaces, cold, threads):
-    from sklearn.metrics import roc_auc_score
-
+def _workload(tmp_path, threads: int):
+    """The job of one fold, its validation labels, and the same training outside: random_state -> probabilities."""
     draw = np.random.default_rng(3)
     rows = 3000
     frame = pd.DataFrame({f"n{i}": draw.normal(size=rows) for i in range(8)})
@@ -107,23 +106,38 @@ def test_a_real_training_gives_the_same_score_to_the_last_digit(tmp_path, with_n
     columns = {"number": [f"n{i}" for i in range(8)], "category": ["kind"], "text": []}
     ctx = {"kind": "binary", "n_classes": 2, "seed": 0, "n_threads": threads, "columns": columns}
     spec = {
-        "solution": str(tmp_path / "solution.py"), "module": "solution", "params": {}, "ctx": ctx, "seed": 0,
-        "features": str(tmp_path / "features.feather"), "fold": str(tmp_path / "fold"), "holdout": None,
+        "solution": str(tmp_path / "solution.py"), "module": "solution", "params": {"random_state": 0}, "ctx": ctx,
+        "features": str(tmp_path / "features.feather"), "fold": str(tmp_path / "fold"), "holdout": None, "seed": 0,
     }  # fmt: skip
     read = tuple(tmp_path / n for n in ("solution.py", "features.feather", "fold"))
-    job = Job("fold", spec, tmp_path / "work", read, Limits(wall_s=60, threads=threads))
+
+    def outside(random_state: int):
+        scope: dict = {}
+        exec(WORKLOAD, scope)
+        model = scope["build"]({"random_state": random_state}, ctx).fit(frame.iloc[:2000], y[:2000])
+        return model.predict_proba(frame.iloc[2000:])[:, 1]
+
+    return Job("fold", spec, tmp_path / "work", read, Limits(wall_s=60, threads=threads)), y[2000:], outside
+
+
+@pytest.mark.row(53)
+@pytest.mark.parametrize(("cold", "threads"), [(True, 1), (True, 2), (False, 1), (False, 2)])
+def test_a_real_training_gives_the_same_score_to_the_last_digit(tmp_path, with_namespaces, cold, threads):
+    job, y, outside = _workload(tmp_path, threads)
     if cold:
         with Sandbox(2, 2048, cold=True) as sandbox:
             outcome = sandbox.run(job)
     else:
         outcome = with_namespaces.run(job)
     assert outcome.status == "ok", outcome
+    assert roc_auc_score(y, outcome.arrays["valid"][:, 1]) == roc_auc_score(y, outside(0)) > 0.6
 
-    scope: dict = {}
-    exec(WORKLOAD, scope)
-    model = scope["build"]({}, ctx).fit(frame.iloc[:2000], y[:2000])
-    outside = roc_auc_score(y[2000:], model.predict_proba(frame.iloc[2000:])[:, 1])
-    assert roc_auc_score(y[2000:], outcome.arrays["valid"][:, 1]) == outside > 0.6
+
+@pytest.mark.row(53)
+def test_control_the_comparison_sees_another_random_state(tmp_path, with_namespaces):
+    job, y, outside = _workload(tmp_path, 1)
+    outcome = with_namespaces.run(job)
+    assert roc_auc_score(y, outcome.arrays["valid"][:, 1]) != roc_auc_score(y, outside(1))
 
 
 def test_the_layers_are_told_one_by_one(with_namespaces, without_namespaces):

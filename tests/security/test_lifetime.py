@@ -26,7 +26,8 @@ def detach():
         os._exit(0)
 attempt(detach)
 import threading
-threading.Thread(target=lambda: [(write("heartbeat", str(n)), time.sleep(0.05)) for n in range(60)], daemon=True).start()
+beats = lambda: [(write("heartbeat", str(n)), time.sleep(0.05)) for n in range(60)]
+threading.Thread(target=beats, daemon=True).start()
 time.sleep(0.15)
 os._exit(0)
 """

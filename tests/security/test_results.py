@@ -65,7 +65,7 @@ def test_a_result_that_is_no_plain_file_is_refused_at_once(tmp_path, plant, name
 def test_control_a_plain_open_follows_the_link(tmp_path):
     (tmp_path / "secret").write_text(json.dumps({"secret": SECRET}))
     (tmp_path / "result.json").symlink_to(tmp_path / "secret")
-    assert json.load(open(tmp_path / "result.json")) == {"secret": SECRET}
+    assert json.loads((tmp_path / "result.json").read_text()) == {"secret": SECRET}
 
 
 BOMBS = {

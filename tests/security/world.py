@@ -1,4 +1,4 @@
-"""What an attack could harm, and how we see from outside whether it did: planted files, listeners that count, a victim."""
+"""What an attack could harm, and how we see from outside whether it did: files, listeners that count, a victim."""
 
 from __future__ import annotations
 
