@@ -29,13 +29,15 @@ DEFAULTS = {
     "random_strength": 1.0,
     "bagging_temperature": 1.0,
     "one_hot_max_size": 10,
+    "border_count": 128,
     "grow_policy": "SymmetricTree",
     "rounds": 2000,
     "small_trees": 400,
     "copies": 1,
 }
+TREES_TIMES_RATE = 45  # 750 trees at a rate of 0.06 are usually enough
 CATBOOST_PARAMETERS = ["learning_rate", "depth", "l2_leaf_reg", "random_strength", "bagging_temperature"]
-CATBOOST_PARAMETERS += ["one_hot_max_size", "grow_policy"]
+CATBOOST_PARAMETERS += ["one_hot_max_size", "border_count", "grow_policy"]
 OBJECTIVES = {"mae": "MAE", "medae": "MAE", "mape": "MAPE", "tweedie": "Tweedie:variance_power=1.5"}  # by metric
 
 
@@ -98,14 +100,25 @@ class Model(BaseEstimator):
             return
         if fixed is not None:
             self.models_ = [catboost.CatBoost(self._settings(fixed, i)).fit(data) for i in range(p["copies"])]
-            self.fitted_params_ = {"n_trees": fixed}
+            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
         held_data = self._pool(X[held], y[held], None if weight is None else weight[held])
         stop = Stop(deadline)
         rounds = max(20, min(p["rounds"], 20_000 // max(1, self.ctx["n_classes"])))
-        settings = self._settings(rounds, 0) | {"use_best_model": True}
+        rate = self._rate(data, deadline)
+        settings = self._settings(rounds, 0) | {"use_best_model": True, "learning_rate": rate}
         self.models_ = [catboost.CatBoost(settings).fit(data, eval_set=held_data, callbacks=[stop])]
-        self.fitted_params_ = {"n_trees": self.models_[0].tree_count_}
+        self.fitted_params_ = {"n_trees": self.models_[0].tree_count_, "learning_rate": rate}
+
+    def _rate(self, data, deadline):
+        """The learning rate, raised when eight trees tell that the time allows too few of them."""
+        rate, started = self.params["learning_rate"], time.monotonic()
+        if deadline == np.inf:
+            return rate
+        catboost.CatBoost(self._settings(8, 0)).fit(data)
+        now = time.monotonic()
+        affordable = max(1, 8 * (deadline - now) / (now - started))
+        return max(rate, min(0.2, 3 * rate, TREES_TIMES_RATE / affordable))
 
     def _settings(self, trees, copy):
         p, ctx = self.params, self.ctx

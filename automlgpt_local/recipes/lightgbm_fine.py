@@ -40,6 +40,7 @@ DEFAULTS = {
 }
 LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
 LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
+TREES_TIMES_RATE = 25  # 500 trees at a rate of 0.05 are usually enough
 OBJECTIVES = {"mae": "l1", "medae": "l1", "mape": "mape", "tweedie": "tweedie"}  # by metric; any other: squared error
 
 
@@ -173,10 +174,14 @@ def held_out(y, seed, part=8):
 
 
 class Stop:
-    """LightGBM callback: ends the training when the held-out loss no longer falls, or when the time is up."""
+    """LightGBM callback: ends the training when the held-out loss no longer falls, or when the time is up.
 
-    def __init__(self, deadline):
+    When the second ten trees tell that the time allows too few of them for the learning rate, it is raised.
+    """
+
+    def __init__(self, deadline, learning_rate):
         self.deadline = deadline
+        self.learning_rate = learning_rate
         self.best, self.best_trees = np.inf, 0
 
     def __call__(self, env):
@@ -184,8 +189,16 @@ class Stop:
             loss = -value if higher_is_better else value
             if loss < self.best:
                 self.best, self.best_trees = loss, env.iteration + 1
-        late = time.monotonic() > self.deadline
-        if late or env.iteration + 1 - self.best_trees > 30 + 0.2 * self.best_trees:
+        now, trees = time.monotonic(), env.iteration + 1
+        if trees == 10:
+            self.tenth = now
+        if trees == 20 and self.deadline < np.inf:
+            affordable = 10 * (self.deadline - self.tenth) / (now - self.tenth + 1e-6)
+            slower = TREES_TIMES_RATE / self.learning_rate / max(1, affordable)
+            if slower > 1.5:
+                self.learning_rate = max(self.learning_rate, min(0.2, self.learning_rate * min(3, slower)))
+                env.model.reset_parameter({"learning_rate": self.learning_rate})
+        if now > self.deadline or trees - self.best_trees > 30 + 0.2 * self.best_trees:
             raise lightgbm.callback.EarlyStopException(self.best_trees - 1, env.evaluation_result_list)
 
 
@@ -209,16 +222,16 @@ class Model(BaseEstimator):
         data = lightgbm.Dataset(features, y[learn], weight=None if weight is None else weight[learn], **settings)
         if fixed is not None:
             self.boosters_ = [lightgbm.train(self._settings(i), data, fixed) for i in range(p["copies"])]
-            self.fitted_params_ = {"n_trees": fixed}
+            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
         held_weight = None if weight is None else weight[held]
         held_features = self.encoder_.transform(X[held])
         held_data = data.create_valid(held_features, y[held], weight=held_weight, params=bins)
-        stop = Stop(deadline)
+        stop = Stop(deadline, p["learning_rate"])
         rounds = max(20, min(p["rounds"], 40_000 // max(1, self.ctx["n_classes"])))
         booster = lightgbm.train(self._settings(0), data, rounds, valid_sets=[held_data], callbacks=[stop])
         self.boosters_ = [booster]
-        self.fitted_params_ = {"n_trees": max(1, stop.best_trees)}
+        self.fitted_params_ = {"n_trees": max(1, stop.best_trees), "learning_rate": stop.learning_rate}
 
     def _settings(self, copy):
         p, ctx = self.params, self.ctx

@@ -35,6 +35,7 @@ DEFAULTS = {
     "copies": 1,
 }
 XGBOOST_PARAMETERS = ["learning_rate", "max_depth", "min_child_weight", "colsample_bytree", "subsample", "reg_lambda"]
+TREES_TIMES_RATE = 25  # 500 trees at a rate of 0.05 are usually enough
 OBJECTIVES = {"mae": "reg:absoluteerror", "medae": "reg:absoluteerror", "mape": "reg:absoluteerror"}  # by metric
 OBJECTIVES |= {"tweedie": "reg:tweedie"}
 
@@ -168,18 +169,31 @@ def held_out(y, seed, part=8):
 
 
 class Stop(xgboost.callback.TrainingCallback):
-    """Ends the training when the held-out loss no longer falls, or when the time is up."""
+    """Ends the training when the held-out loss no longer falls, or when the time is up.
 
-    def __init__(self, deadline):
+    When the second ten trees tell that the time allows too few of them for the learning rate, it is raised.
+    """
+
+    def __init__(self, deadline, learning_rate):
         super().__init__()
         self.deadline = deadline
+        self.learning_rate = learning_rate
         self.best, self.best_trees = np.inf, 0
 
     def after_iteration(self, model, epoch, evals_log):
         loss = next(iter(evals_log["held"].values()))[-1]
         if loss < self.best:
             self.best, self.best_trees = loss, epoch + 1
-        return time.monotonic() > self.deadline or epoch + 1 - self.best_trees > 30 + 0.2 * self.best_trees
+        now = time.monotonic()
+        if epoch + 1 == 10:
+            self.tenth = now
+        if epoch + 1 == 20 and self.deadline < np.inf:
+            affordable = 10 * (self.deadline - self.tenth) / (now - self.tenth + 1e-6)
+            slower = TREES_TIMES_RATE / self.learning_rate / max(1, affordable)
+            if slower > 1.5:
+                self.learning_rate = max(self.learning_rate, min(0.2, self.learning_rate * min(3, slower)))
+                model.set_param("learning_rate", self.learning_rate)
+        return now > self.deadline or epoch + 1 - self.best_trees > 30 + 0.2 * self.best_trees
 
 
 class Model(BaseEstimator):
@@ -203,17 +217,17 @@ class Model(BaseEstimator):
         data = self._matrix(features, y[learn], None if weight is None else weight[learn])
         if fixed is not None:
             self.boosters_ = [xgboost.train(self._settings(i), data, fixed) for i in range(p["copies"])]
-            self.fitted_params_ = {"n_trees": fixed}
+            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
         held_features = self.encoder_.transform(X[held])
         held_data = self._matrix(held_features, y[held], None if weight is None else weight[held], ref=data)
-        stop = Stop(deadline)
+        stop = Stop(deadline, p["learning_rate"])
         rounds = max(20, min(p["rounds"], 30_000 // max(1, self.ctx["n_classes"])))
         booster = xgboost.train(
             self._settings(0), data, rounds, evals=[(held_data, "held")], callbacks=[stop], verbose_eval=False
         )
         self.boosters_ = [booster]
-        self.fitted_params_ = {"n_trees": max(1, stop.best_trees)}
+        self.fitted_params_ = {"n_trees": max(1, stop.best_trees), "learning_rate": stop.learning_rate}
 
     def _matrix(self, features, y=None, weight=None, ref=None):
         """`features` are changed in place: codes of missing and of never seen levels become NaN for XGBoost."""
