@@ -61,8 +61,10 @@ def load(
     sep: str | None = None,
     sheet: str | None = None,
     schema: Schema | None = None,
+    needed: Sequence[str] | None = None,
 ) -> Table:
-    """Read one table from one or more files. With `schema` (of the training data) the columns get its types.
+    """Read one table from one or more files. With `schema` (of the training data) the columns get its types; those
+    `needed` (all but the target, unless told) must be there.
 
     A target is read as text, exactly as the file has it. Raises DataError.
     """
@@ -71,7 +73,7 @@ def load(
         raise DataError("No file was named.", "Name a CSV or parquet file.")
     formats = [sniff(path, sep) for path in files]
     if schema is not None:
-        return _load_known(files, formats, schema)
+        return _load_known(files, formats, schema, needed)
     found = [w for f in formats for w in f.warnings]
     first = formats[0]
     options = Schema(
@@ -95,14 +97,14 @@ def load(
     return Table(frame, final, tuple(files), fingerprint(files), tuple(found))
 
 
-def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema) -> Table:
+def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema, needed: Sequence[str] | None) -> Table:
     found = [w for f in formats for w in f.warnings]
-    columns = dict(schema.columns)
+    wanted = set(schema.feature_columns if needed is None else needed)
+    parts = [_read(path, fmt, None, text=schema.text_columns, schema=schema) for path, fmt in zip(files, formats)]
+    there = set.intersection(*(set(part.columns) for part in parts))
+    columns = {name: kind for name, kind in schema.columns.items() if name in there or name in wanted}
     frames = []
-    for path, fmt in zip(files, formats):
-        part = _read(path, fmt, None, text=schema.text_columns, schema=schema)
-        if schema.target is not None and schema.target not in part.columns:
-            columns.pop(schema.target, None)
+    for path, fmt, part in zip(files, formats, parts):
         absent = [name for name in columns if name not in part.columns]
         if absent:
             raise DataError(

@@ -83,10 +83,13 @@ class Schema:
 
 def as_number(values: pd.Series, decimal: str = ".") -> pd.Series:
     """Numbers as float64; what cannot be read, and what is too large for float32, is missing."""
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
+        plain = values.to_numpy(dtype="float64")
+        return pd.Series(np.where(np.abs(plain) < 3e38, plain, np.nan), index=values.index, name=values.name)
     if pd.api.types.is_timedelta64_dtype(values):
         values = values.dt.total_seconds()
-    plain = decimal == "." or pd.api.types.is_numeric_dtype(values)
-    numbers = pd.to_numeric(values if plain else values.where(values.isna()), errors="coerce").astype("float64")
+    as_written = decimal == "." or pd.api.types.is_numeric_dtype(values)
+    numbers = pd.to_numeric(values if as_written else values.where(values.isna()), errors="coerce").astype("float64")
     unread = numbers.isna() & values.notna()
     if unread.any():  # "$1,234.50", "35 %", decimal commas
         thousands = "," if decimal == "." else "."

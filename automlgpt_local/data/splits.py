@@ -68,9 +68,8 @@ def make_splits(
     if group is not None:
         require_groups(len(np.unique(group)), task.group)
     strata = _strata(task, y)
-    everything = np.arange(n_rows)
     holdout = _one_part(strata, group, share, task.seed + 1) if share > 0 else np.empty(0, dtype=int)
-    development = np.setdiff1d(everything, holdout)
+    development = _without(n_rows, holdout)
     if task.kind != "regression":
         holdout, development = _keep_classes(y, holdout, development, group)
     inner_strata, inner_group = strata[development], None if group is None else group[development]
@@ -82,8 +81,7 @@ def make_splits(
         parts = _parts(inner_strata, inner_group, n_folds, task.seed)
     if task.kind != "regression":
         parts = _train_sees_all(y[development], parts, inner_group)
-    whole = np.arange(len(development))
-    folds = [(np.setdiff1d(whole, part), part) for part in parts if len(part)]
+    folds = [(_without(len(development), part), part) for part in parts if len(part)]
     strategy = "grouped" if group is not None else "stratified" if task.kind != "regression" else "quantile-stratified"
     return Splits(strategy if n_folds > 1 else f"{strategy} single split", development, holdout, folds)
 
@@ -117,23 +115,35 @@ def _strata(task: TaskSpec, y: np.ndarray) -> np.ndarray:
     return np.asarray(np.searchsorted(edges, y, side="right"))
 
 
+def _without(n_rows: int, part: np.ndarray) -> np.ndarray:
+    """The positions 0..n_rows-1 that are not in `part`."""
+    kept = np.ones(n_rows, dtype=bool)
+    kept[part] = False
+    return np.flatnonzero(kept)
+
+
 def _parts(strata: np.ndarray, group: np.ndarray | None, n_parts: int, seed: int) -> list[np.ndarray]:
     """`n_parts` disjoint sets of positions that cover all rows; strata in proportion, groups never cut."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    if group is None:
+        return _dealt(strata, n_parts, seed)
+    n_groups = len(np.unique(group))
+    n_parts = min(n_parts, n_groups)
+    if n_groups > MOST_BALANCED_GROUPS or np.bincount(strata).max() < n_parts:
+        return _group_parts(group, n_parts, seed)
+    from sklearn.model_selection import StratifiedGroupKFold
 
     with warnings.catch_warnings():
         # A stratum with fewer rows than parts: those parts go without it.
         warnings.simplefilter("ignore", UserWarning)
-        if group is None:
-            if np.bincount(strata).max() < n_parts:
-                strata = np.zeros_like(strata)
-            splitter = StratifiedKFold(n_parts, shuffle=True, random_state=seed)
-            return [part for _, part in splitter.split(strata, strata)]
-        n_parts = min(n_parts, len(np.unique(group)))
-        if len(np.unique(group)) > MOST_BALANCED_GROUPS or np.bincount(strata).max() < n_parts:
-            return _group_parts(group, n_parts, seed)
         grouped = StratifiedGroupKFold(n_parts, shuffle=True, random_state=seed)
         return [part for _, part in grouped.split(strata, strata, group)]
+
+
+def _dealt(strata: np.ndarray, n_parts: int, seed: int) -> list[np.ndarray]:
+    """Rows are shuffled, sorted by stratum, and dealt to the parts in turn, like cards."""
+    shuffled = np.random.default_rng(seed).permutation(len(strata))
+    by_stratum = shuffled[np.argsort(strata[shuffled].astype("int32"), kind="stable")]
+    return [np.sort(by_stratum[part::n_parts]) for part in range(n_parts)]
 
 
 def _group_parts(group: np.ndarray, n_parts: int, seed: int) -> list[np.ndarray]:
@@ -151,9 +161,7 @@ def _group_parts(group: np.ndarray, n_parts: int, seed: int) -> list[np.ndarray]
 
 def _one_part(strata: np.ndarray, group: np.ndarray | None, share: float, seed: int) -> np.ndarray:
     """About `share` of the rows, strata in proportion, groups never cut."""
-    if group is not None:
-        return _parts(strata, group, max(2, round(1 / share)), seed)[0]
-    return _parts(strata, None, max(2, round(1 / share)), seed)[0]
+    return _parts(strata, group, max(2, round(1 / share)), seed)[0]
 
 
 def _by_time(time: np.ndarray, share: float, n_rows: int, most_folds: int) -> Splits:
@@ -184,7 +192,8 @@ def _keep_classes(
     y: np.ndarray, holdout: np.ndarray, development: np.ndarray, group: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """A class that would be in the holdout alone goes back to development."""
-    missing = np.setdiff1d(y[holdout], y[development])
+    counts = np.bincount(y)
+    missing = np.flatnonzero((np.bincount(y[holdout], minlength=len(counts)) == counts) & (counts > 0))
     if not len(missing):
         return holdout, development
     back = np.isin(y[holdout], missing)

@@ -173,6 +173,14 @@ def test_new_rows_get_the_types_of_training(tmp_path: Path) -> None:
         load(write(tmp_path / "c.csv", "t,m\n1,2\n"), schema=train)
 
 
+def test_columns_that_no_model_reads_may_be_absent(tmp_path: Path) -> None:
+    train = load(write(tmp_path / "a.csv", "n,t,w,y\n1,x,2,0\n2,y,3,1\n"), target="y").schema
+    test = load(write(tmp_path / "b.csv", "t,n\nx,1\n"), schema=train, needed=["n", "t"])
+    assert list(test.frame.columns) == ["n", "t"]
+    with pytest.raises(DataError, match="lacks 1 column"):
+        load(tmp_path / "b.csv", schema=train, needed=["n", "t", "w"])
+
+
 def test_names_are_repaired_with_a_warning(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", '"",a,a\n1,2,3\n2,3,4\n')
     table = load(path)
