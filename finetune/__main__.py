@@ -1,4 +1,4 @@
-"""`python -m finetune COMMAND`: data, train, circle, nano. `automlgpt finetune …` is the same."""
+"""`python -m finetune COMMAND`: data, train, evaluate, export, circle, nano. `automlgpt finetune …` is the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 NANO_GGUF = Path(__file__).parent.parent / "models" / "nano.gguf"
 STEPS = ("all", "measure", "rows", "train", "export", "evaluate")
@@ -31,6 +32,17 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--out", type=Path, default=Path("adapter.gguf"))
 
+    evaluate = commands.add_parser("evaluate", help="agreement with the rows' choices, with and without an adapter")
+    evaluate.add_argument("rows", type=Path)
+    evaluate.add_argument("--base", type=Path, default=NANO_GGUF)
+    evaluate.add_argument("--adapter", type=Path)
+    evaluate.add_argument("--all", action="store_true", help="all rows, not only those that are held out")
+
+    export = commands.add_parser("export", help="a Hugging Face folder (llama, qwen2, qwen3) to a checked GGUF")
+    export.add_argument("folder", type=Path)
+    export.add_argument("--out", type=Path, required=True)
+    export.add_argument("--kind", choices=("F32", "F16", "Q8_0"), default="F16")
+
     circle = commands.add_parser("circle", help="sessions -> rows -> LoRA -> adapter -> llama.cpp -> measured")
     circle.add_argument("--base", type=Path, default=NANO_GGUF)
     circle.add_argument("--quick", action="store_true")
@@ -47,17 +59,30 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--work", type=Path, default=Path("finetune/out"), help="folder for all that is made")
         command.add_argument("--threads", type=int, default=1)
         command.add_argument("--seed", type=int, default=0)
-    for command in (data, train, circle, nano):
+    for command in (data, train, evaluate, export, circle, nano):
         command.add_argument("--json", action="store_true", help="print the result as JSON (the default for most)")
     return main
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    result: Any
     if args.command == "data":
         result = _data(args)
     elif args.command == "train":
         result = _train(args)
+    elif args.command == "evaluate":
+        from finetune.evaluate import served
+        from finetune.rows import read_rows
+
+        rows = [r for r in read_rows(args.rows) if r.held_out or args.all]
+        result = {"before": served(args.base, rows)}
+        if args.adapter:
+            result["after"] = served(args.base, rows, args.adapter)
+    elif args.command == "export":
+        from finetune.hf_export import export_folder
+
+        result = export_folder(args.folder, args.out, kind=args.kind)
     elif args.command == "circle":
         from finetune import circle
 

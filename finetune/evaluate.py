@@ -59,3 +59,31 @@ def _commonest(rows: list[Row]) -> dict[tuple[str, ...], str]:
             if not isinstance(slot, str):
                 counts.setdefault(_kind(row, slot), Counter())[slot["choice"]] += 1
     return {kind: counter.most_common(1)[0][0] for kind, counter in counts.items()}
+
+
+def served(base: Path, rows: list[Row], adapter: Path | None = None) -> dict[str, object]:
+    """By decision, the share of slots that the GGUF in llama.cpp chooses as the rows do. Names the files by hash."""
+    import hashlib
+
+    from automlgpt_local.llm.backend import Choice, Template
+    from automlgpt_local.llm.local import LocalBackend
+
+    backend = LocalBackend(base, adapters={"reasoner": adapter, "coder": adapter} if adapter else None)
+    right: dict[str, list[bool]] = {}
+    try:
+        for row in rows:
+            agent = "coder" if row.prompt.startswith("coder") else "reasoner"
+            template: Template = [
+                p if isinstance(p, str) else Choice(p["name"], tuple(p["options"])) for p in row.parts
+            ]
+            values = backend.fill(agent, row.transcript, template).values
+            for part in row.parts:
+                if not isinstance(part, str) and len(part["options"]) > 1:
+                    right.setdefault(row.decision, []).append(values[part["name"]] == part["choice"])
+    finally:
+        backend.close()
+    files = [base] + ([adapter] if adapter else [])
+    return {
+        "sha256": [hashlib.sha256(f.read_bytes()).hexdigest() for f in files],
+        **{decision: round(sum(found) / len(found), 4) for decision, found in right.items()},
+    }

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from finetune.tokenizer import NanoTokenizer
-
 # transformers' model_type -> (architecture of llama.cpp, name in gguf.MODEL_ARCH)
 ARCHITECTURES = {"llama": ("llama", "LLAMA"), "qwen2": ("qwen2", "QWEN2"), "qwen3": ("qwen3", "QWEN3")}
+
+
+class Vocabulary(Protocol):
+    """A BPE tokenizer with what llama.cpp must know of it. `pre`: llama.cpp's name for its splitting rule."""
+
+    @property
+    def core(self) -> Any: ...  # tokenizers.Tokenizer
+    @property
+    def pre(self) -> str: ...
+    @property
+    def add_bos(self) -> bool: ...
+    @property
+    def chat_template(self) -> str: ...
+    @property
+    def bos(self) -> int | None: ...
+    @property
+    def eos(self) -> int | None: ...
+    @property
+    def pad(self) -> int | None: ...
 
 
 def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
@@ -23,7 +40,7 @@ def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
 def write_gguf(
     path: Path,
     model: Any,
-    tokenizer: NanoTokenizer,
+    tokenizer: Vocabulary,
     *,
     name: str,
     kind: str = "F16",
@@ -57,7 +74,7 @@ def write_gguf(
     writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
     for key, value in (extra or {}).items():
         writer.add_string(key, value)
-    _add_tokenizer(writer, tokenizer)
+    _add_tokenizer(writer, tokenizer, config.vocab_size)
     for target, weight in gguf_tensors(model).items():
         quantised = kind == "Q8_0" and weight.ndim == 2
         if quantised:
@@ -96,28 +113,34 @@ def gguf_tensors(model: Any) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _add_tokenizer(writer: Any, tokenizer: NanoTokenizer) -> None:
+def _add_tokenizer(writer: Any, tokenizer: Vocabulary, size: int) -> None:
+    """Tokens, types, merges and special ids; rows of the embedding without a token are marked unused."""
     import gguf
 
     core = json.loads(tokenizer.core.to_str())
     added = {token["content"]: token["special"] for token in core["added_tokens"]}
     tokens: list[str] = []
     types: list[int] = []
-    for i in range(tokenizer.size):
+    for i in range(size):
         token = tokenizer.core.id_to_token(i)
-        tokens.append(token)
-        kind = gguf.TokenType.NORMAL
+        kind = gguf.TokenType.UNUSED if token is None else gguf.TokenType.NORMAL
         if token in added:
             kind = gguf.TokenType.CONTROL if added[token] else gguf.TokenType.USER_DEFINED
+        tokens.append(f"[PAD{i}]" if token is None else token)
         types.append(int(kind))
     merges = [" ".join(pair) if isinstance(pair, list) else pair for pair in core["model"]["merges"]]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
+    writer.add_tokenizer_pre(tokenizer.pre)
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges(merges)
-    writer.add_bos_token_id(tokenizer.bos)
-    writer.add_eos_token_id(tokenizer.eos)
-    writer.add_pad_token_id(tokenizer.pad)
-    writer.add_add_bos_token(True)
+    for add, value in (
+        (writer.add_bos_token_id, tokenizer.bos), (writer.add_eos_token_id, tokenizer.eos),
+        (writer.add_pad_token_id, tokenizer.pad),
+    ):  # fmt: skip
+        if value is not None:
+            add(value)
+    writer.add_add_bos_token(tokenizer.add_bos)
     writer.add_add_eos_token(False)
+    if tokenizer.chat_template:
+        writer.add_chat_template(tokenizer.chat_template)

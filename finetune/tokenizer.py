@@ -98,9 +98,12 @@ def _with_runs(model: dict[str, Any], runs: list[str]) -> tuple[dict[str, int], 
 
 @dataclass(frozen=True)
 class NanoTokenizer:
-    """`core`: a `tokenizers.Tokenizer`."""
+    """`core`: a `tokenizers.Tokenizer`. `pre`: llama.cpp's name for the rule that splits text before the BPE."""
 
     core: Any
+    pre: str = "gpt-2"
+    add_bos: bool = True
+    chat_template: str = ""
 
     @classmethod
     def build(cls, words: Iterable[str] | None = None, corpus: Iterable[str] | None = None) -> NanoTokenizer:

@@ -1,0 +1,93 @@
+"""A fine-tuned model from a Hugging Face folder to GGUF: weights, tokenizer, chat template, checked in llama.cpp."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from finetune.gguf_export import ARCHITECTURES, write_gguf
+from finetune.parity import compare, gguf_logits, gguf_tokens, torch_logits
+
+SAMPLES = (
+    "def f(x):\n    return x + 1\n", "a,b,c\n1,2.5,x\n", "  two  spaces\t\ttabs\r\n", "it's, they'll, I'VE",
+    "1234567 0.001", "ünïcödé 数据 🙂👍🏽", "import pandas as pd\n\n\nclass A: ...", "", " ", "\n",
+    "x=1;y=[2,3]", "Ω≈ç√∫",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HubTokenizer:
+    """A `tokenizer.json` with its special ids; satisfies gguf_export.Vocabulary."""
+
+    core: Any
+    pre: str
+    bos: int | None
+    eos: int | None
+    pad: int | None
+    add_bos: bool
+    chat_template: str
+
+    @classmethod
+    def load(cls, folder: Path, model_type: str) -> HubTokenizer:
+        """Raises ValueError for a tokenizer that is no byte-level BPE."""
+        from tokenizers import Tokenizer
+
+        core = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        raw = json.loads(core.to_str())
+        if raw["model"]["type"] != "BPE" or not raw["model"]["merges"]:
+            raise ValueError(f"{folder}: only byte-level BPE tokenizers can be exported")
+        path = folder / "tokenizer_config.json"
+        config = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+        def token_id(name: str) -> int | None:
+            token = config.get(name)
+            token = token.get("content") if isinstance(token, dict) else token
+            return None if token is None else core.token_to_id(token)
+
+        template = config.get("chat_template") or ""
+        separate = folder / "chat_template.jinja"
+        if not template and separate.exists():
+            template = separate.read_text(encoding="utf-8")
+        bos = token_id("bos_token")
+        adds = bool(config.get("add_bos_token", model_type == "llama")) and bos is not None
+        return cls(core, splitting_rule(raw), bos, token_id("eos_token"), token_id("pad_token"), adds, str(template))
+
+
+def splitting_rule(tokenizer: dict[str, Any]) -> str:
+    """llama.cpp's name for the regular expression of a `tokenizer.json`. Raises ValueError for an unknown one."""
+    text = json.dumps(tokenizer.get("pre_tokenizer"))
+    if "{1,3}" in text and "(?i:'s" in text:
+        return "llama-bpe"
+    if "(?i:'s" in text and "p{N}|" in text:
+        return "qwen2"
+    if '"Split"' not in text and "ByteLevel" in text:
+        return "gpt-2"
+    raise ValueError("llama.cpp has no rule that splits text as this tokenizer does")
+
+
+def export_folder(
+    folder: Path, out: Path, *, kind: str = "F16", name: str = "", texts: Sequence[str] = SAMPLES
+) -> dict[str, float]:
+    """Convert; raises RuntimeError when ids or logits in llama.cpp differ from transformers'. kind: F32, F16, Q8_0."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    model_type = AutoConfig.from_pretrained(folder).model_type
+    if model_type not in ARCHITECTURES:
+        raise ValueError(f"{model_type} is none of {', '.join(ARCHITECTURES)}")
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokenizer = HubTokenizer.load(folder, model_type)
+    candidate = out.with_suffix(".candidate.gguf")
+    size = write_gguf(candidate, model, tokenizer, name=name or folder.name, kind=kind)
+    ids = [list(tokenizer.core.encode(t, add_special_tokens=False).ids) for t in texts]
+    wrong = sum(a != b for a, b in zip(ids, gguf_tokens(candidate, texts), strict=True))
+    sequences = [i[:256] for i in ids if len(i) > 2]
+    found = compare(torch_logits(model, sequences), gguf_logits(candidate, sequences))
+    found |= {"token_mismatches": float(wrong), "bytes": float(size)}
+    if wrong or (kind in ("F32", "F16") and found["argmax_agreement"] < 0.995):
+        raise RuntimeError(f"{candidate} does not say what {folder} says: {found}")
+    candidate.replace(out)
+    return found

@@ -1,0 +1,84 @@
+"""Hugging Face folders to GGUF: the splitting rules of llama.cpp, qwen2 and qwen3 weights, adapters."""
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from finetune.gguf_export import write_gguf  # noqa: E402
+from finetune.hf_export import SAMPLES, export_folder, splitting_rule  # noqa: E402
+from finetune.lora import add_lora, write_adapter  # noqa: E402
+from finetune.parity import compare, gguf_logits, torch_logits  # noqa: E402
+from finetune.tokenizer import NanoTokenizer, _plain_corpus  # noqa: E402
+
+QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+LLAMA3 = QWEN2.replace(r"\p{N}|", r"\p{N}{1,3}|")
+TINY = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 256,
+}  # fmt: skip
+
+
+def hub_folder(folder, kind, pattern):
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])  # fmt: skip
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=600, special_tokens=["<|end|>"], show_progress=False,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )  # fmt: skip
+    core.train_from_iterator(_plain_corpus(), trainer)
+    folder.mkdir()
+    core.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({"eos_token": "<|end|>", "chat_template": "{{ messages }}"})
+    )
+    classes = {
+        "llama": (transformers.LlamaConfig, transformers.LlamaForCausalLM),
+        "qwen2": (transformers.Qwen2Config, transformers.Qwen2ForCausalLM),
+        "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
+    }
+    config, model = classes[kind]
+    more = {"head_dim": 8} if kind == "qwen3" else {}
+    torch.manual_seed(0)
+    model(config(**TINY, **more, vocab_size=608, tie_word_embeddings=kind != "llama")).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(("kind", "pattern"), [("qwen2", QWEN2), ("llama", LLAMA3), ("qwen3", QWEN2)])
+def test_a_folder_says_the_same_in_llama_cpp(tmp_path, kind, pattern):
+    folder = hub_folder(tmp_path / "model", kind, pattern)
+    found = export_folder(folder, tmp_path / "out.gguf", texts=SAMPLES)
+    assert found["token_mismatches"] == 0 and found["max_logit_diff"] < 1e-2
+    assert (tmp_path / "out.gguf").stat().st_size == found["bytes"]
+
+
+def test_an_unknown_splitting_rule_is_refused():
+    with pytest.raises(ValueError, match="no rule"):
+        splitting_rule({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "x"}}})
+
+
+def test_an_adapter_says_the_same_in_llama_cpp(tmp_path):
+    tokenizer = NanoTokenizer.build()
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**TINY, vocab_size=tokenizer.size)).eval()
+    base, adapter = tmp_path / "base.gguf", tmp_path / "lora.gguf"
+    write_gguf(base, model, tokenizer, name="base")
+    plain = torch_logits(model, [range(5, 60)])
+    model = add_lora(model, 4, 8.0)
+    for name, value in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value, std=0.3)
+    write_adapter(adapter, model, name="lora", rank=4, alpha=8.0)
+    ours = torch_logits(model, [range(5, 60)])
+    assert compare(ours, plain)["max_logit_diff"] > 0.05
+    assert compare(ours, gguf_logits(base, [range(5, 60)], adapter))["max_logit_diff"] < 1e-2
