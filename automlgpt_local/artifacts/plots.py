@@ -6,14 +6,16 @@ Arrays come from `Evidence`: out-of-fold predictions of the final model, never t
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from automlgpt_local.artifacts.inert import plain
+from automlgpt_local.artifacts.predictions import adjust
 
 FILE = "report.npz"
 MAX_ROWS = 20_000
@@ -23,11 +25,15 @@ _KEPT, _DROPPED, _FAINT = "#3b82c4", "#9aa4ae", "#8a929a"
 
 @dataclass(frozen=True)
 class Evidence:
-    """y: (n_rows,) class codes or floats. prediction: (n_rows, n_classes) probabilities, or (n_rows,) floats."""
+    """y: (n_rows,) class codes or floats. prediction: (n_rows, n_classes) probabilities, or (n_rows,) floats.
+
+    decision: how probabilities become a label, as `predictions.adjust` takes it.
+    """
 
     y: Any
     prediction: Any
     classes: tuple[str, ...] = ()
+    decision: dict[str, Any] = field(default_factory=dict)
 
     def save(self, run_dir: Path) -> None:
         """Write what the plots need, evenly thinned to at most MAX_ROWS rows."""
@@ -35,7 +41,10 @@ class Evidence:
 
         step = max(1, -(-len(self.y) // MAX_ROWS))
         classes = np.array([plain(c, 40) for c in self.classes], dtype="U40")
-        np.savez_compressed(run_dir / FILE, y=self.y[::step], prediction=self.prediction[::step], classes=classes)
+        decision = np.array(json.dumps(self.decision))
+        np.savez_compressed(
+            run_dir / FILE, y=self.y[::step], prediction=self.prediction[::step], classes=classes, decision=decision
+        )
 
     @classmethod
     def load(cls, run_dir: Path) -> Evidence | None:
@@ -45,7 +54,8 @@ class Evidence:
         if not (run_dir / FILE).is_file():
             return None
         with np.load(run_dir / FILE, allow_pickle=False) as arrays:
-            return cls(arrays["y"], arrays["prediction"], tuple(str(c) for c in arrays["classes"]))
+            classes = tuple(str(c) for c in arrays["classes"])
+            return cls(arrays["y"], arrays["prediction"], classes, json.loads(str(arrays["decision"])))
 
 
 @dataclass(frozen=True)
@@ -129,7 +139,7 @@ def _comparison(bars: list[Bar], metric: str, svgs: dict[str, str]) -> None:
 def _confusion(evidence: Evidence, svgs: dict[str, str]) -> None:
     import numpy as np
 
-    truth, guess = evidence.y.astype(int), evidence.prediction.argmax(axis=1)
+    truth, guess = evidence.y.astype(int), adjust(evidence.prediction, evidence.decision).argmax(axis=1)
     n = len(evidence.classes)
     table = np.zeros((n, n))
     np.add.at(table, (truth, guess), 1)

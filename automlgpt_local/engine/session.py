@@ -250,8 +250,8 @@ class Session:
         recorder.note(StageStarted("holdout"))
         holdout = closing.score_holdout(chosen, rule)
         recorder.note(StageStarted("refit"))
-        test = self._test_rows(table, workspace)
-        members = closing.refit(None if test is None else test[list(workspace.features.columns)])
+        test = self._test_rows(workspace)
+        members = closing.refit(None if test is None else test.frame[list(workspace.features.columns)])
         if not members:
             raise NoModelError(
                 "No member could be fitted on all rows in the time left.", "Resume with a longer --time-limit."
@@ -269,17 +269,16 @@ class Session:
         )
         return code
 
-    def _test_rows(self, table: Table, workspace: Workspace) -> Any:
+    def _test_rows(self, workspace: Workspace) -> Table | None:
         if self.request.test is None:
             return None
         from automlgpt_local.data.load import load
 
-        schema = workspace.dataset.schema
-        return load(self.request.test, schema=schema).frame
+        return load(self.request.test, schema=workspace.dataset.schema)
 
     def _export(
         self, task: TaskSpec, workspace: Workspace, profile: Profile, members: list[FittedMember], rule: dict[str, Any],
-        test: Any, closing: Closing,
+        test: Table | None, closing: Closing,
     ) -> Exported:  # fmt: skip
         from automlgpt_local.artifacts.export import export
         from automlgpt_local.artifacts.manifest import write_manifest
@@ -295,14 +294,16 @@ class Session:
         )  # fmt: skip
         if test is not None:
             blended = sum(m.weight * m.test for m in members if m.test is not None)
+            ids = test.exact(id_column) if id_column is not None and id_column in test.frame.columns else None
             files.append(
                 write_predictions(
-                    self.run_dir / "predictions.csv", blended, classes=workspace.classes, decision=rule or None,
-                    ids=test.get(id_column),
+                    self.run_dir / "predictions.csv", blended, classes=workspace.classes, decision=rule or None, ids=ids
                 )
-            )  # fmt: skip
+            )
         rows = self.evaluator.validated_rows()
-        Evidence(workspace.y_development[rows], closing.blender.blended(), tuple(workspace.classes)).save(self.run_dir)
+        Evidence(workspace.y_development[rows], closing.blender.blended(), tuple(workspace.classes), rule).save(
+            self.run_dir
+        )
         files += write_report(self.run_dir)
         files.append(write_manifest(self.run_dir))
         return Exported(sorted(str(p.relative_to(self.run_dir)) for p in files))
@@ -314,7 +315,7 @@ class Session:
         source = self.evaluator.solution_path(attempt.number).read_text(encoding="utf-8")
         return Member(
             attempt.number, attempt.title, source, fitted.params, fitted.ctx, fitted.model, fitted.weight,
-            int(fitted.ctx["seed"]),
+            int(fitted.ctx["seed"]), fitted.module,
         )  # fmt: skip
 
 

@@ -33,6 +33,7 @@ class FittedMember:
     params: dict[str, Any]
     ctx: dict[str, Any]
     model: Path  # joblib file; never opened outside a sandbox
+    module: str  # the name under which it was fitted, and will be exported
     test: np.ndarray | None
 
 
@@ -123,7 +124,7 @@ class Closing:
         return [
             FittedMember(
                 evaluations[n], w / total, {**evaluations[n].attempt.params, **done[n][0].fitted_params}, done[n][1],
-                self.model_path(n), self._test_predictions(n) if test is not None else None,
+                self.model_path(n), names[n], self._test_predictions(n) if test is not None else None,
             )
             for n, w in members if n in done
         ]  # fmt: skip
