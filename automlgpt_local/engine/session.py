@@ -189,9 +189,10 @@ class Session:
             task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
             backend.count_tokens if backend is not None else lambda text: 0,
         )  # fmt: skip
+        shares = _kind_shares(profile)
         portfolio = order(
             task.kind, task.metric, len(workspace.development), workspace.features.shape[1], workspace.n_classes,
-            _kind_shares(profile), tuple(recipes),
+            shares.get("category", 0.0), shares.get("text", 0.0), tuple(recipes),
         )  # fmt: skip
         stopped = Loop(bench, portfolio, Tuner(evaluator, task.seed)).run()
         pool = bench.journal.pool()
