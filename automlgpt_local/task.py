@@ -47,7 +47,7 @@ class Request:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Request:
         known = {f.name for f in fields(cls)}
-        kept = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
         return cls(**kept)
 
 
@@ -89,5 +89,5 @@ class TaskSpec:
     def from_json(cls, values: dict[str, Any]) -> TaskSpec:
         families = values.get("families", {})
         known = {f.name for f in fields(cls)}
-        kept = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
         return cls(**kept, only=tuple(families.get("only", ())), never=tuple(families.get("never", ())))
