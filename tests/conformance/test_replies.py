@@ -111,8 +111,8 @@ def test_two_hundred_malformed_replies_end_somewhere() -> None:
     st.lists(
         st.sampled_from(
             ["<think>", "</think>", "<tool_call>", "</tool_call>", "<function=f>", "</function>", "<parameter=a>",
-             "```", "```python\n", "\n", "{", "}", "[", "]", '"', ":", ",", "1", "tool", GOOD, "<|channel|>", "<|message|>",
-             "analysis", "final", "<|end|>", "[TOOL_CALLS]", "[ARGS]", "<|tool_call>call:f{", "<|\"|>", "<tool_call|>",
+             "```", "```python\n", "\n", "{", "}", "[", "]", '"', ":", ",", "1", "tool", GOOD,
+             "<|channel|>", "<|message|>", "analysis", "final", "<|end|>", "[TOOL_CALLS]", "[ARGS]", "<|tool_call>call:f{", "<|\"|>", "<tool_call|>",
              "to=functions.f ", "<arg_key>", "</arg_key>", "<arg_value>", "é", "\ud800", "\0", "def f(): pass\n"]
         ) | st.text(max_size=12),
         max_size=40,
@@ -127,8 +127,12 @@ def test_any_text_is_a_reply(parts: list[str], thinking: bool) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-                    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4)))  # fmt: skip
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    )
+)
 def test_any_json_is_a_call_or_a_repair(value: Any) -> None:
     assert outcome(json.dumps(value)) in ("action", "repair")
 

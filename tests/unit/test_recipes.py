@@ -172,7 +172,9 @@ def test_no_columns_at_all(name: str) -> None:
     assert np.isfinite(predicted(MODULES[name].build(QUICK.get(name, {}), ctx).fit(frame, y), frame)).all()
 
 
-@pytest.mark.parametrize("name", [n for n in NAMES if RECIPES[n].family in ("lightgbm", "catboost", "xgboost", "forest")])
+@pytest.mark.parametrize(
+    "name", [n for n in NAMES if RECIPES[n].family in ("lightgbm", "catboost", "xgboost", "forest")]
+)
 def test_a_fit_ends_when_the_time_is_up(name: str) -> None:
     frame, y = table(4000, "regression")
     ctx = context("regression", seconds=0.5)
