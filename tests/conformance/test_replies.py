@@ -112,7 +112,8 @@ def test_two_hundred_malformed_replies_end_somewhere() -> None:
         st.sampled_from(
             ["<think>", "</think>", "<tool_call>", "</tool_call>", "<function=f>", "</function>", "<parameter=a>",
              "```", "```python\n", "\n", "{", "}", "[", "]", '"', ":", ",", "1", "tool", GOOD,
-             "<|channel|>", "<|message|>", "analysis", "final", "<|end|>", "[TOOL_CALLS]", "[ARGS]", "<|tool_call>call:f{", "<|\"|>", "<tool_call|>",
+             "<|channel|>", "<|message|>", "analysis", "final", "<|end|>", "[TOOL_CALLS]", "[ARGS]",
+             "<|tool_call>call:f{", "<|\"|>", "<tool_call|>",
              "to=functions.f ", "<arg_key>", "</arg_key>", "<arg_value>", "é", "\ud800", "\0", "def f(): pass\n"]
         ) | st.text(max_size=12),
         max_size=40,
