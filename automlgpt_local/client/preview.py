@@ -14,6 +14,12 @@ HEAD_ROWS = 50
 CELL_CHARACTERS = 120
 
 
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.10g}"
+    return str(value)[:CELL_CHARACTERS]
+
+
 def _say(step: str, **values: Any) -> None:
     sys.stdout.write(json.dumps({"step": step, **values}, ensure_ascii=True, default=str) + "\n")
     sys.stdout.flush()

@@ -46,7 +46,7 @@ ACTS: tuple[Act, ...] = (
     Act("app.quit", "Quit", "Leave; a run that works is stopped and can be resumed", "ctrl+q", "/quit", shown=True),
     # the first screen
     Act("start.go", "Start the run", "Start with what the form says", "ctrl+s", "/run", shown=True),
-    Act("start.examples", "Examples", "Write a bundled data set and open it", "ctrl+e", "/example"),
+    Act("start.examples", "Examples", "Write a bundled data set and open it", "f3", "/example"),
     # a run
     Act("run.stop", "Stop", "Stop and keep the best model; a second time: end at once", "escape", "/stop", shown=True),
     Act("run.pause", "Pause", "Pause, or go on; the time of a pause is not counted", "ctrl+g", "/pause", shown=True),

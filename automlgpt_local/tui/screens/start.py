@@ -113,7 +113,7 @@ class StartScreen(Screen[None]):
         self.columns: list[str] = []
         self.suggested: dict[str, Any] = {}
         self._touched: set[str] = set()
-        self._filling = False
+        self._metric_shown = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="top"):
@@ -186,7 +186,7 @@ class StartScreen(Screen[None]):
         recent.clear_options()
         recent.add_options([Option(Content(inert_line(text, 60)), id=key) for key, text in rows])
         if not rows:
-            recent.add_option(Option("nothing yet: ctrl+e for an example", disabled=True))
+            recent.add_option(Option("nothing yet: F3 for an example", disabled=True))
 
     # --- choosing a table
     @on(OptionList.OptionSelected, "#recent")
@@ -225,7 +225,7 @@ class StartScreen(Screen[None]):
 
     @on(Select.Changed, "#target")
     def _target_chosen(self, event: Select.Changed) -> None:
-        if self._filling or event.value is Select.NULL or not self.columns:
+        if event.value is Select.NULL or not self.columns:
             return
         if event.value != self.suggested.get("target"):
             self._touched.add("target")
@@ -235,7 +235,7 @@ class StartScreen(Screen[None]):
 
     @on(Select.Changed, "#metric")
     def _metric_chosen(self, event: Select.Changed) -> None:
-        if not self._filling and event.value is not Select.NULL:
+        if event.value is not Select.NULL and event.value != self._metric_shown:
             self._touched.add("metric")
 
     @work(thread=True, exclusive=True, group="look")
@@ -275,22 +275,18 @@ class StartScreen(Screen[None]):
             table.add_column(Text(inert_line(name, 30)))
         for row in values["head"]:
             table.add_row(*(Text(inert_line(text, 30), no_wrap=True) for text in row[:200]))
-        self._filling = True
         self.query_one("#target", Select).set_options([(Content(inert_line(c, 60)), c) for c in self.columns])
-        self._filling = False
         more = f" (the first 200 of {len(self.columns)} columns)" if len(self.columns) > 200 else ""
         self._tell(f"{values['rows']:,} rows, {len(self.columns)} columns{more}", "$secondary")
 
     def _show_task(self, task: dict[str, Any]) -> None:
         self.suggested = task
-        self._filling = True
         self.query_one("#target", Select).value = task["target"]
         fitting = [m.name for m in METRICS.values() if task["kind"] in m.kinds]
         metric = self.query_one("#metric", Select)
         chosen = metric.value if "metric" in self._touched and metric.value in fitting else task["metric"]
         metric.set_options([(name, name) for name in fitting])
-        metric.value = chosen
-        self.call_after_refresh(self._filled)
+        self._metric_shown = metric.value = chosen
         warnings = "\n".join(f"! {w}" for w in task.get("warnings", []))
         how = {"flag": "as you said", "inferred": "as the data suggest"}.get(
             task.get("source", {}).get("target", ""), ""
@@ -299,9 +295,6 @@ class StartScreen(Screen[None]):
         self.query_one("#go", Button).disabled = False
         if self.focused is not None and self.focused.id in ("path", "files", "recent", None):
             self.query_one("#go", Button).focus()
-
-    def _filled(self) -> None:
-        self._filling = False
 
     def _tell(self, text: str, style: str) -> None:
         self.query_one("#message", Static).update(Content.styled(inert(text, 2_000, 400), style))
@@ -333,8 +326,10 @@ class StartScreen(Screen[None]):
         return replace(request, metric=str(metric)) if "metric" in self._touched else request
 
     def do_go(self, argument: str = "") -> None:
-        if not self.path:
-            self._tell("Choose a table first.", "$warning")
+        said = self.query_one("#ask", Input).value.strip()
+        if not self.columns or (self.query_one("#go", Button).disabled and not said):
+            if not self.path:
+                self._tell("Choose a table first.", "$warning")
             return
         try:
             session = client.start(self.request())

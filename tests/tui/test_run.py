@@ -1,0 +1,266 @@
+"""A run from the chair: watch, look into panels, steer, approve, come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from textual.widgets import DataTable, Input, Markdown, TextArea, Tree
+from tui_support import NARROW, WIDE, running, until
+
+from automlgpt_local import client
+from automlgpt_local import events as ev
+from automlgpt_local.tui.app import AutoMLApp
+from automlgpt_local.tui.screens.approval import ApprovalScreen
+from automlgpt_local.tui.screens.run import RunScreen
+from automlgpt_local.tui.screens.sessions import SessionsScreen
+from automlgpt_local.tui.screens.start import StartScreen
+from automlgpt_local.tui.widgets.panels import Board, Columns, EventLogPanel, Plan
+from automlgpt_local.tui.widgets.status import StatusBar
+from automlgpt_local.tui.widgets.timeline import MOST_ENTRIES, Entry, Timeline
+
+
+def chat(screen: RunScreen) -> str:
+    return "\n".join(str(e.render()) for e in screen.query(Entry))
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_a_whole_run_is_drawn(size: tuple[int, int]) -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=size) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: screen.session.closed)
+        await pilot.pause(0.2)
+        text = chat(screen)
+        assert "Attempt 6 LightGBM + charges per month of tenure" in text and "kept" in text
+        assert "build() uses catboost.Pool" in text and "Recipes take over" in text and "leak" in text
+        status = str(screen.query_one(StatusBar).render())
+        assert "Churn · binary · roc_auc" in status and "best 0.8511" in status and "done" in status
+        await pilot.press("f4")
+        await until(pilot, lambda: screen.query_one(Board).row_count == 6)
+        assert str(screen.query_one(Board).get_cell_at((0, 0))) == "6"  # type: ignore[arg-type]
+        await pilot.press("f6")
+        await until(pilot, lambda: screen.query_one("#data-table", DataTable).row_count == 7)
+        assert "! leak?" in str(screen.query_one("#data-table", DataTable).get_row_at(0)[-1])
+        await pilot.press("f3")
+        await pilot.pause(0.1)
+        labels = [str(n.label) for n in screen.query_one(Plan).root.children]
+        assert "✓ explore" in labels[0] and "2 attempts" in next(x for x in labels if "tune" in x)
+        await pilot.press("f8")
+        assert any("locked holdout" in line for line in screen.query_one(EventLogPanel).lines)
+        await pilot.press("f9")
+        await until(pilot, lambda: "locked holdout" in screen.query_one("#report-text", Markdown).source)
+
+
+def title(screen: RunScreen, panel: str) -> str:
+    return str(screen.query_one(f"#{panel} #code-title").render())
+
+
+async def test_the_board_opens_the_code_and_the_tree_the_difference() -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: screen.session.closed)
+        await pilot.press("f4")
+        await pilot.pause(0.2)
+        screen.query_one(Board).focus()
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "attempt 3:" in str(screen.query_one("#code-panel #code-title").render()))
+        assert "def build(params, ctx)" in str(screen.query_one("#code-panel #code-text").render())
+        await pilot.press("f7")
+        await until(pilot, lambda: screen.query_one("#descent-tree", Tree).cursor_node is not None)
+        await until(
+            pilot, lambda: "attempt 3 → attempt 6" in str(screen.query_one("#descent-code #code-title").render())
+        )
+        assert "+" in str(screen.query_one("#descent-code #code-text").render())
+
+
+async def test_stop_keeps_the_best_and_stays_open(act: Callable[..., None]) -> None:
+    act("--pace", "0.05")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.session.closed)
+        assert screen.view.finished and screen.session.exit_code == 130
+        await pilot.press("escape")
+        assert app.screen is screen
+
+
+async def test_a_second_escape_ends_an_engine_that_does_not_hear(act: Callable[..., None]) -> None:
+    act("--mode", "hang")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        from automlgpt_local.task import Request
+
+        app.show_session(client.start(Request(data=("data.csv",))), "data.csv")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.started_at)
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        await pilot.press("escape")
+        await pilot.pause(0.3)
+        assert not screen.session.closed
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.session.closed)
+
+
+async def test_pause_extend_and_go_on(act: Callable[..., None]) -> None:
+    act("--pace", "0.2")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot, time_limit_s=100.0)
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: screen.view.paused)
+        await pilot.pause(0.2)
+        assert "paused" in str(screen.query_one(StatusBar).render())
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: not screen.view.paused)
+        screen.query_one("#say", Input).value = "/budget +5m"
+        await pilot.press("enter")
+        await until(pilot, lambda: any(
+            isinstance(r.event, ev.Commanded) and r.event.command == "extend" and r.event.values == {"seconds": 300.0}
+            for r in ev.read_events(screen.run_dir / "events.jsonl")
+        ))  # fmt: skip
+
+
+async def test_a_message_waits_for_the_end_of_a_thought_and_can_be_taken_back(act: Callable[..., None]) -> None:
+    act("--pace", "0.1")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        screen.queued = "x"
+        await pilot.press("escape")
+        assert screen.queued == "" and not screen.session.stopping
+        screen.query_one("#say", Input).value = "recall counts most"
+        await pilot.press("enter")
+        await until(pilot, lambda: "You recall counts most" in chat(screen))
+
+
+@pytest.mark.parametrize(
+    ("keys", "answers"),
+    [("a", ["once"]), ("A", ["always"]), ("r", ["reject"]), ("R", ["reject"] * 6), (["escape"], ["reject"])],
+)
+async def test_approvals(act: Callable[..., None], keys: str | list[str], answers: list[str]) -> None:
+    act("--mode", "ask")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        await_screen = lambda: isinstance(app.screen, ApprovalScreen)  # noqa: E731
+        screen = None
+        from automlgpt_local.task import Request
+
+        app.show_session(client.start(Request(data=("data.csv",), approve="ask")), "data.csv")
+        await until(pilot, await_screen)
+        screen = next(s for s in app.screen_stack if isinstance(s, RunScreen))
+        assert "def build" in app.screen.query_one(TextArea).text
+        await pilot.press(*keys)
+
+        def given() -> list[str]:
+            log = ev.read_events(screen.run_dir / "events.jsonl")
+            return [r.event.answer for r in log if isinstance(r.event, ev.Approved)]
+
+        await until(pilot, lambda: len(given()) >= len(answers))
+        assert given()[: len(answers)] == answers
+        if answers in (["always"], ["reject"] * 6):
+            await until(pilot, lambda: screen.session.closed)
+
+
+async def test_code_can_be_edited_before_it_runs(act: Callable[..., None]) -> None:
+    act("--mode", "ask")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        from automlgpt_local.task import Request
+
+        session = client.start(Request(data=("data.csv",), approve="ask"))
+        sent: list[tuple[int, str, str | None]] = []
+        approve = session.approve
+        session.approve = lambda *a: sent.append(a) or approve(*a)  # type: ignore
+        app.show_session(session, "data.csv")
+        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
+        await pilot.press("e")
+        await pilot.press(*"# a r", "ctrl+s")
+        await until(pilot, lambda: sent)
+        assert sent[0][:2] == (1, "edit") and sent[0][2] is not None and sent[0][2].startswith("# a r")
+
+
+async def test_an_engine_that_dies_is_explained_and_can_be_resumed(act: Callable[..., None]) -> None:
+    act("--mode", "crash")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: screen.session.closed)
+        await pilot.pause(0.2)
+        assert "failed" in str(screen.query_one(StatusBar).render()) and "part of the play" in chat(screen)
+        act()
+        screen.query_one("#say", Input).value = "/continue"
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is not screen and getattr(app.screen, "view", screen.view).finished)
+
+
+async def test_sessions_are_found_and_opened() -> None:
+    from automlgpt_local.task import Request
+
+    for out in ("first", "second"):
+        client.start(Request(data=("data.csv",), target="Churn"), out=out).wait()
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen))
+        await until(pilot, lambda: app.screen.query_one(DataTable).row_count == 2)
+        app.screen.query_one("#search", Input).value = "first"
+        await until(pilot, lambda: app.screen.query_one(DataTable).row_count == 1)
+        app.screen.query_one(DataTable).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.finished)
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+
+
+async def test_a_flood_leaves_the_chat_bounded() -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: screen.session.closed)
+        timeline = screen.query_one(Timeline)
+        for n in range(2_000):
+            timeline.add(ev.Record(n + 1, "", 1.0, ev.Warned(f"warning {n}")), screen.view)
+            if n % 100 == 0:
+                timeline.flush(screen.view)
+                await pilot.pause()
+        timeline.flush(screen.view)
+        await pilot.pause(0.3)
+        assert len(screen.query(Entry)) <= MOST_ENTRIES + 1
+
+
+async def test_hostile_events_are_drawn_inert() -> None:
+    bad = "\x1b]0;title\x07\x1b[2J[bold red]x[/]\u202eevil\x9b1m" + "y" * 1_000_000
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: screen.session.closed)
+        view, timeline = screen.view, screen.query_one(Timeline)
+        hostile: list[ev.Event] = [
+            ev.Warned(bad),
+            ev.Noted("explore", bad, bad),
+            ev.Decided("reasoner", "tune", bad, {}, "model", bad),
+            ev.CodeRejected("tune", bad, 1),
+            ev.TookOver("tune", bad),
+            ev.Failed(bad, bad, bad, 70),
+            ev.Token("coder", bad),
+            ev.CodeWritten(7, "tune", "model", bad, bad, None, {}, {}, ""),
+            ev.AttemptFinished(7, bad, None, None, [], 1.0, bad),
+            ev.Profiled({"rows": 1, "columns": [{"name": bad, "kind": bad, "missing": 0, "unique": 1, "top": [bad]}]}),
+        ]
+        for n, event in enumerate(hostile):
+            record = ev.Record(1000 + n, "", 1.0, event)
+            view.apply(record)
+            timeline.add(record, view)
+        timeline.flush(view)
+        screen.query_one(Columns).show(view)
+        screen.query_one(Board).show(view)
+        screen.query_one(Plan).show(view)
+        await pilot.pause(0.3)
+        for key in ("f3", "f4", "f6", "f7"):
+            await pilot.press(key)
+            await pilot.pause(0.1)
+            shown = app.export_screenshot()
+            assert "\x1b" not in shown and "\u202e" not in shown and "\x9b" not in shown

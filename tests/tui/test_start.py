@@ -1,0 +1,147 @@
+"""From nothing to a running job, in few keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.widgets import Button, DataTable, Input, OptionList, Select
+from tui_support import NARROW, WIDE, running, until
+
+from automlgpt_local import client
+from automlgpt_local.tui.app import AutoMLApp
+from automlgpt_local.tui.screens.examples import ExamplesScreen
+from automlgpt_local.tui.screens.run import RunScreen
+from automlgpt_local.tui.screens.start import PathSuggester, StartScreen
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+async def test_path_enter_enter_and_it_runs(size: tuple[int, int]) -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=size) as pilot:
+        await pilot.press(*"data.csv", "enter")
+        go = app.screen.query_one("#go", Button)
+        await until(pilot, lambda: not go.disabled)
+        assert app.screen.query_one("#table", DataTable).row_count == 50
+        assert app.screen.query_one("#target", Select).value == "target"
+        assert app.screen.query_one("#metric", Select).value == "roc_auc"
+        await until(pilot, lambda: app.focused is go)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen))
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        await until(pilot, lambda: screen.session.closed)
+        request = client.load_request(screen.run_dir)
+        assert request.target == "target" and request.metric is None and request.time_limit_s == 600.0
+
+
+async def test_what_was_chosen_in_the_form_is_asked_for(own_dirs: Path) -> None:
+    app = AutoMLApp("data.csv")
+    async with app.run_test(size=WIDE) as pilot:
+        screen = app.screen
+        assert isinstance(screen, StartScreen)
+        await until(pilot, lambda: screen.suggested)
+        await pilot.pause()
+        screen.query_one("#metric", Select).value = "accuracy"
+        screen.query_one("#time", Input).value = "2m"
+        screen.query_one("#model", Input).value = "none"
+        await pilot.pause()
+        request = screen.request()
+        assert (request.metric, request.time_limit_s, request.model) == ("accuracy", 120.0, "none")
+        screen.query_one("#ask", Input).value = "predict a instead"
+        assert screen.request().target is None, "a suggestion must not overrule what was said in words"
+        screen.query_one("#time", Input).value = "soon"
+        await pilot.press("ctrl+s")
+        assert app.screen is screen and "not a duration" in str(screen.query_one("#message").render())
+
+
+async def test_an_unclear_target_is_asked_for(own_dirs: Path) -> None:
+    lines = ["a,b,c"] + [f"{i * 0.37:.3f},{i * 1.7 % 3:.3f},{i * 2.3 % 5:.3f}" for i in range(60)]
+    (own_dirs / "unclear.csv").write_text("\n".join(lines) + "\n")
+    app = AutoMLApp("unclear.csv")
+    async with app.run_test(size=WIDE) as pilot:
+        target = app.screen.query_one("#target", Select)
+        await until(pilot, lambda: app.focused is target)
+        assert app.screen.query_one("#go", Button).disabled
+        target.value = "c"
+        await until(pilot, lambda: not app.screen.query_one("#go", Button).disabled)
+
+
+@pytest.mark.parametrize(("path", "problem"), [("gone.csv", "no file"), (".", "is a folder"), ("empty.csv", "")])
+async def test_a_file_that_is_no_table_is_explained(own_dirs: Path, path: str, problem: str) -> None:
+    (own_dirs / "empty.csv").write_text("")
+    app = AutoMLApp(path)
+    async with app.run_test(size=WIDE) as pilot:
+        message = app.screen.query_one("#message")
+        await until(pilot, lambda: "reading" not in str(message.render()) and str(message.render()).strip())
+        assert problem in str(message.render())
+        assert app.screen.query_one("#go", Button).disabled
+        await pilot.press("ctrl+s")
+        assert isinstance(app.screen, StartScreen)
+
+
+async def test_an_example_is_written_and_opened(own_dirs: Path) -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("f3")
+        await until(pilot, lambda: isinstance(app.screen, ExamplesScreen))
+        app.screen.query_one(OptionList).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: (own_dirs / "breast_cancer.csv").exists())
+        await until(pilot, lambda: isinstance(app.screen, StartScreen) and app.screen.columns)
+
+
+async def test_an_interrupted_run_is_offered_and_goes_on(act: Callable[..., None]) -> None:
+    act("--mode", "crash")
+    from automlgpt_local.task import Request
+
+    session = client.start(Request(data=("data.csv",), target="Churn"))
+    session.wait()
+    act()
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        recent = app.screen.query_one("#recent", OptionList)
+        await until(pilot, lambda: recent.option_count >= 2)
+        assert "interrupted" in str(recent.get_option_at_index(0).prompt)
+        recent.focus()
+        recent.highlighted = 0
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.finished)
+        assert client.state(session.run_dir) == "done"
+
+
+async def test_hostile_names_are_drawn_inert(own_dirs: Path) -> None:
+    names = [
+        "\x1b[31mred\x1b[0m",
+        "[bold]markup[/bold]",
+        "ab\u202ecd",
+        "日本語の列",
+        "👩‍👩‍👧 family",
+        "x" * 5000,
+        "[/]",
+        "$primary",
+    ]
+    rows = [",".join([f'"{name}"' for name in names] + ["target"])]
+    rows += [",".join([f"{i}"] * len(names) + [("No", "Yes")[i % 2]]) for i in range(60)]
+    (own_dirs / "hostile.csv").write_text("\n".join(rows) + "\n")
+    app = AutoMLApp("hostile.csv")
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: app.screen.columns)  # type: ignore[attr-defined]
+        await pilot.pause(0.3)
+        shown = app.export_screenshot()
+        assert "\x1b" not in shown and "\u202e" not in shown
+        labels = [str(c.label) for c in app.screen.query_one("#table", DataTable).ordered_columns]
+        assert labels[0] == "red" and labels[1] == "[bold]markup[/bold]" and labels[2] == "abcd"
+        assert max(map(len, labels)) <= 30
+        screen = await running(pilot)
+        assert screen.view.task
+
+
+async def test_paths_are_completed(own_dirs: Path) -> None:
+    (own_dirs / "folder").mkdir()
+    (own_dirs / "notes.md").write_text("")
+    suggest = PathSuggester().get_suggestion
+    assert await suggest("da") == "data.csv"
+    assert await suggest(str(own_dirs) + "/fol") == f"{own_dirs}/folder/"
+    assert await suggest("not") is None and await suggest("/nowhere/x") is None
