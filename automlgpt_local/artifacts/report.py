@@ -43,14 +43,17 @@ def write_report(run_dir: Path) -> list[Path]:
 
 DESCRIBED = {
     "pipeline.py": "the whole model as code: reading, features, fitting",
-    "pipeline": "the whole model as code: one module per member, their weights, reading, fitting",
+    "pipeline/": "the whole model as code: one module per member, their weights, reading, fitting",
     "predict.py": "predicts a table with the fitted model",
     "requirements.txt": "the exact library versions that the model was fitted with",
-    "model": "the fitted model (pickles: loading them runs code, so load only those you trust)",
+    "model/": "the fitted model (pickles: loading them runs code, so load only those you trust)",
+    "report.html": "this report, with plots",
+    "report.md": "this report as text",
+    "report.json": "this report as data",
     "manifest.json": "sha256 of every file, versions, seeds, the data's fingerprint",
     "predictions.csv": "predictions for the test table",
     "events.jsonl": "everything that happened, in order",
-    "attempts": "the code, output and scores of each attempt",
+    "attempts/": "the code, output and scores of each attempt",
 }
 
 

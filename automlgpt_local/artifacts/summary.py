@@ -24,6 +24,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
     happened = [r.event for r in records]
     session = _last(happened, ev.SessionStarted)
     task = _read_json(run_dir / "task.json") or _field(_last(happened, ev.TaskResolved), "task", {})
+    request = _read_json(run_dir / "request.json") or {}
     attempts = _attempts(happened)
     ensemble = _last(happened, ev.EnsembleChosen)
     chosen = _weights(ensemble, attempts)
@@ -45,7 +46,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
             "score": score,
             "finished": asdict(finished) if finished else None,
         },
-        "request": _read_json(run_dir / "request.json"),
+        "request": request,
         "task": task,
         "warnings": _warnings(happened, task),
         "profile": _field(_last(happened, ev.Profiled), "profile", {}),
@@ -67,6 +68,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
             "threads": task.get("threads"),
         },
         "sandbox": session.sandbox if session else {},
+        "unsafe": request.get("sandbox") is False,
         "higher_is_better": METRICS[task["metric"]].higher_is_better if task.get("metric") in METRICS else None,
     }
 
@@ -140,13 +142,10 @@ def _warnings(happened: list[ev.Event], task: dict[str, Any]) -> list[str]:
 
 
 def _files(run_dir: Path) -> list[str]:
-    """What a person may use, as paths relative to the run directory; reports and manifest are written last."""
-    found: list[str] = []
-    for name in ("pipeline.py", "pipeline", "predict.py", "requirements.txt", "model", "predictions.csv"):
-        path = run_dir / name
-        inside = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path] * path.is_file()
-        found += [p.relative_to(run_dir).as_posix() for p in inside]
-    return [*found, "report.html", "report.md", "report.json", "manifest.json", "events.jsonl", "attempts"]
+    """What a person may use, folders with a slash at their end; reports and manifest are written last."""
+    names = ("pipeline.py", "pipeline", "predict.py", "requirements.txt", "model", "predictions.csv")
+    there = [name + "/" * (run_dir / name).is_dir() for name in names if (run_dir / name).exists()]
+    return [*there, "report.html", "report.md", "report.json", "manifest.json", "events.jsonl", "attempts/"]
 
 
 def _last(happened: list[ev.Event], cls: type[E]) -> E | None:

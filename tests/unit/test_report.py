@@ -172,6 +172,14 @@ def test_a_run_that_ended_early_has_a_report(tmp_path: Path) -> None:
     assert Page((run_dir / "report.html").read_text()).open == []
 
 
+def test_a_run_without_a_sandbox_says_so(tmp_path: Path) -> None:
+    run_dir = finished_run(tmp_path / "run")
+    (run_dir / "request.json").write_text(json.dumps(Request(("data.csv",), sandbox=False).to_json()))
+    write_report(run_dir)
+    for name in ("report.md", "report.html"):
+        assert "without a sandbox" in (run_dir / name).read_text()
+
+
 def test_a_large_run_is_reported_within_seconds(tmp_path: Path) -> None:
     run_dir = finished_run(tmp_path / "run", "multiclass", rows=100_000)
     assert len(Evidence.load(run_dir).y) <= MAX_ROWS  # type: ignore[union-attr]
