@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from automlgpt_local.confine.policy import Policy
+from automlgpt_local.confine.policy import Policy, library_paths
 from automlgpt_local.sandbox import job_process, letters, preload
 from automlgpt_local.sandbox.results import folder_use
 from automlgpt_local.sandbox.watch import Printed, Use, read_use
@@ -246,6 +246,7 @@ def serve(channel_fd: int, namespaces: bool) -> None:
     channel = socket.socket(fileno=channel_fd)
     broker = Broker(channel)
     broker.pools = preload.load_first()
+    library_paths()  # remembered for the forks
     from automlgpt_local.sandbox import harness  # noqa: F401  pre-imported for the forks
 
     channel.sendall(json.dumps({"namespaces": namespaces}).encode() + b"\n")

@@ -73,7 +73,8 @@ def use_threads(pools: Any, threads: int) -> Any:
         os.environ[name] = str(threads)
     share_locks_between_threads()
     # Processes are not allowed in here: joblib's default pool becomes one of threads.
-    return pools.limit(limits=threads), joblib.parallel_config(backend="threading")
+    limit = pools.limit(limits=threads) if threads > 1 else None  # one is what the broker started with
+    return limit, joblib.parallel_config(backend="threading")
 
 
 def share_locks_between_threads() -> None:

@@ -17,14 +17,14 @@ def listen():
     server = socket.socket()
     server.bind(("127.0.0.1", W["free_port"]))
     server.listen(4)
-    server.settimeout(0.6)
+    server.settimeout(2)
     return bool(server.accept())
 return {"w": attempt(listen)}
 """
 
 
-def _somebody_answers(port: int, until: float) -> bool:
-    while time.monotonic() < until:
+def _somebody_answers(port: int, job_ended: threading.Event) -> bool:
+    while not job_ended.is_set():
         try:
             socket.create_connection(("127.0.0.1", port), 0.2).close()
             return True
@@ -34,9 +34,13 @@ def _somebody_answers(port: int, until: float) -> bool:
 
 
 def _listen(sandbox, world: World, without: frozenset[str]) -> bool:
+    job_ended = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        client = pool.submit(_somebody_answers, world.free_port, time.monotonic() + 0.6)
-        assert sandbox.attack(world, LISTEN, Limits(wall_s=10), without).status == "ok"
+        client = pool.submit(_somebody_answers, world.free_port, job_ended)
+        try:
+            assert sandbox.attack(world, LISTEN, Limits(wall_s=10), without).status == "ok"
+        finally:
+            job_ended.set()
         return client.result()
 
 
