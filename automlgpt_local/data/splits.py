@@ -117,7 +117,7 @@ def _strata(task: TaskSpec, y: np.ndarray) -> np.ndarray:
 
 def _without(n_rows: int, part: np.ndarray) -> np.ndarray:
     """The positions 0..n_rows-1 that are not in `part`."""
-    kept = np.ones(n_rows, dtype=bool)
+    kept: np.ndarray = np.ones(n_rows, dtype=bool)
     kept[part] = False
     return np.flatnonzero(kept)
 

@@ -1,0 +1,102 @@
+"""Questions about a table in plain English, answered by counting."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from automlgpt_local.data.describe import Answer, answer
+from automlgpt_local.data.load import Table, load
+from automlgpt_local.data.resolve import resolve
+from automlgpt_local.task import Request, TaskSpec
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, TaskSpec]:
+    path = tmp_path_factory.mktemp("shop") / "data.csv"
+    pd.DataFrame(
+        {
+            "order_date": pd.date_range("2022-01-01", periods=200).strftime("%Y-%m-%d"),
+            "city": ["Rome", "Oslo", "Rome", "Lima"] * 50,
+            "price": [f"${p:,.2f}" for p in range(1000, 1200)],
+            "stars": [1.0, 2.0, None, 5.0] * 50,
+            "class": ["a", "b"] * 100,
+            "returned": ["yes", "no", "no", "no"] * 50,
+        }
+    ).to_csv(path, index=False)
+    table = load(path)
+    return table, resolve(Request((str(path),), target="returned"), table)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("How many rows are there?", {"rows": 200, "share": 1.0}),
+        ("which columns have missing values?", {"missing": {"stars": 50}}),
+        ("how many stars are missing", {"missing": {"stars": 50}}),
+        ("what is the average stars?", {"mean": pytest.approx(8 / 3), "rows": 150}),
+        ("highest price", {"max": 1199.0, "rows": 200}),
+        ("what is the mean stars by city?", {"mean": {"Lima": 5.0, "Oslo": 2.0, "Rome": 1.0}}),
+        ("the median stars in Oslo", {"median": 2.0, "rows": 50}),
+        ("how many rows have city = rome", {"rows": 100, "share": 0.5}),
+        ("how many orders have stars above 1.5", {"rows": 100, "share": 0.5}),
+        ("what share of returned is yes where city = Rome", {"rows": 50, "share": 0.5}),
+        ("count by city", {"rows": {"Rome": 100, "Lima": 50, "Oslo": 50}}),
+        ("how many different cities? `city`", {"unique": 3, "values": {"Rome": 100, "Lima": 50, "Oslo": 50}}),
+        ("earliest order date", {"min": "2022-01-01"}),
+        ("is the target balanced?", {"unique": 2, "values": {"no": 150, "yes": 50}}),
+        ("are there duplicates?", {"duplicates": 0}),
+        ("which columns are dates?", {"kinds": {"date": ["order_date"]}}),
+        ("distribution of `class`", {"unique": 2, "values": {"a": 100, "b": 100}}),
+    ],
+)
+def test_answers(shop: tuple[Table, TaskSpec], question: str, expected: dict[str, Any]) -> None:
+    found = answer(question, *shop)
+    assert found.understood
+    assert found.values == expected
+    assert found.text
+
+
+def test_what_drives_the_target(shop: tuple[Table, TaskSpec]) -> None:
+    found = answer("what drives the target?", *shop)
+    assert found.values["target"] == "returned"
+    assert next(iter(found.values["association"])) == "stars"
+    assert "order_date" in answer("what is correlated with price?", *shop).values["association"]
+    assert answer("correlation between price and stars", *shop).values["pearson"] == pytest.approx(0.0, abs=0.1)
+
+
+def test_leaks(shop: tuple[Table, TaskSpec]) -> None:
+    assert "stars" in answer("does any column leak?", *shop).values["leaks"]
+
+
+def test_describe(shop: tuple[Table, TaskSpec]) -> None:
+    found = answer("tell me about price", *shop)
+    assert found.values["price"]["kind"] == "numeric_text"
+    assert "1,000 to 1,199" in found.text
+
+
+def test_what_is_not_understood_says_what_can_be_asked(shop: tuple[Table, TaskSpec]) -> None:
+    found = answer("why is the sky blue", *shop)
+    assert not found.understood
+    assert "what drives the target?" in found.text
+    assert found.values["rows"] == 200
+
+
+WORDS = [
+    "how many", "rows", "price", "by", "city", "where", "stars", ">", "2", "average", "missing", "=", "Rome", "yes",
+    "drives", "target", "?", "correlation", "between", "leak", "describe", "'", "columns", "share of", "returned",
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=60)
+@given(words=st.lists(st.sampled_from(WORDS) | st.text(max_size=6), max_size=10))
+def test_any_words_get_an_answer(shop: tuple[Table, TaskSpec], words: list[str]) -> None:
+    found = answer(" ".join(words), *shop)
+    assert isinstance(found, Answer)
+    assert found.text
+    json.dumps(found.values)
