@@ -1,0 +1,168 @@
+"""The whole job, in its real processes: table in, model out, as its user would start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+
+from automlgpt_local.client import Session, start
+from automlgpt_local.events import (
+    CodeWritten,
+    Decided,
+    EnsembleChosen,
+    Exported,
+    Failed,
+    Finished,
+    HoldoutScored,
+    Record,
+    Refitted,
+    Stopped,
+    TookOver,
+)
+from automlgpt_local.task import Request
+
+# Hides our package from a child, as on a machine that does not have it.
+WITHOUT_US = """
+import sys
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "automlgpt_local":
+            raise ImportError(name)
+sys.meta_path.insert(0, Hide())
+sys.path.insert(0, ".")
+import runpy
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__") if sys.argv[0].endswith(".py") else runpy.run_module(
+    sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tables")
+    frame = load_breast_cancer(as_frame=True).frame
+    frame["target"] = np.where(frame["target"] == 1, "benign", "malignant")
+    frame.iloc[:450].to_csv(folder / "train.csv", index=False)
+    frame.iloc[450:].drop(columns="target").to_csv(folder / "test.csv", index=False)
+    load_diabetes(as_frame=True).frame.to_csv(folder / "diabetes.csv", index=False)
+    return folder
+
+
+def ask(folder: Path, **values: object) -> Request:
+    settings = {"data": (str(folder / "train.csv"),), "target": "target", "threads": 1, "memory_mib": 4096}
+    return Request.from_json({**settings, **values})
+
+
+def run(request: Request, out: Path) -> tuple[Session, list[Record]]:
+    session = start(request, out=out)
+    return session, list(session)
+
+
+def of(records: list[Record], cls: type) -> list:  # type: ignore[type-arg]
+    return [r.event for r in records if isinstance(r.event, cls)]
+
+
+def without_us(cwd: Path, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-I", "-c", WITHOUT_US, *arguments], cwd=cwd, check=True, timeout=300)
+
+
+def test_the_nano_drives_a_run_to_code_that_gives_the_same_predictions(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    request = ask(folder, model="nano", trials=6, time_limit_s=400.0, test=str(folder / "test.csv"))
+    session, records = run(request, out)
+    assert session.exit_code == 0, (out / "engine.log").read_text()
+
+    decided = of(records, Decided)
+    assert {d.by for d in decided} == {"model"}
+    assert {d.decision for d in decided} >= {"next_tool", "treatments", "features", "next_recipe", "params"}
+    assert {d.agent for d in decided} == {"reasoner", "coder"}
+    assert all(0 < p <= 1 for d in decided for p in d.probabilities.values())
+    assert all(d.chosen_tokens > 0 and d.forced_tokens > 0 for d in decided)
+    assert all(c.forced_tokens > 0 for c in of(records, CodeWritten))
+    assert of(records, TookOver) == []
+    assert of(records, Stopped)[0].reason == "trials"
+    assert of(records, HoldoutScored)[0].score > 0.9
+    assert all(r.status == "ok" for r in of(records, Refitted))
+
+    answers = pd.read_csv(out / "predictions.csv")
+    assert len(answers) == 119
+    assert set(answers["prediction"]) <= {"benign", "malignant"}
+    files = set(of(records, Exported)[0].files)
+    assert {"predict.py", "requirements.txt", "report.html", "manifest.json"} <= files
+    for code in out.rglob("*.py"):
+        if "attempts" not in code.parts:
+            assert "automlgpt" not in code.read_text()
+
+    again = tmp_path / "again"
+    script = ("pipeline.py",) if (out / "pipeline.py").exists() else ("pipeline",)
+    without_us(out, *script, str(folder / "train.csv"), "--out", str(again))
+    without_us(out, "predict.py", str(folder / "test.csv"), "-o", str(tmp_path / "p.csv"), "--model", str(again))
+    retrained = pd.read_csv(tmp_path / "p.csv")
+    for column in ("proba_benign", "proba_malignant"):
+        np.testing.assert_allclose(retrained[column], answers[column], atol=1e-6)
+
+
+def test_recipes_alone_need_no_model_and_keep_the_scores_honest(folder: Path, tmp_path: Path) -> None:
+    request = ask(
+        folder, data=(str(folder / "diabetes.csv"),), model="none", trials=4, metric="mae", time_limit_s=300.0
+    )
+    session, records = run(request, tmp_path / "run")
+    assert session.exit_code == 0
+    assert {d.by for d in of(records, Decided)} == {"recipes"}
+    chosen, finished = of(records, EnsembleChosen)[0], of(records, Finished)[0]
+    assert finished.metric == "mae"
+    assert finished.score == (chosen.score if chosen.kept else chosen.single_score)
+    assert 30 < finished.holdout_score < 60  # a mean guess has 65, the best known models 42
+
+
+def test_stopping_keeps_the_best_model(folder: Path, tmp_path: Path) -> None:
+    session = start(ask(folder, model="none", time_limit_s=300.0), out=tmp_path / "run")
+    records = []
+    for record in session:
+        records.append(record)
+        if isinstance(record.event, CodeWritten) and record.event.attempt == 3:
+            session.stop()
+    assert session.exit_code == 130
+    assert of(records, Stopped)[0].reason == "user"
+    assert (tmp_path / "run" / "predict.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [({"target": "tarjet"}, "tarjet"), ({"metric": "rmse"}, "rmse"), ({"model": "no-such-model"}, "no-such-model")],
+)
+def test_what_cannot_be_is_said_with_a_remedy(folder: Path, tmp_path: Path, values: dict[str, str], says: str) -> None:
+    session, records = run(ask(folder, **{"model": "none", **values}), tmp_path / "run")
+    failed = records[-1].event
+    assert isinstance(failed, Failed)
+    assert session.exit_code == (3 if "model" in values else 2)
+    assert says in failed.message
+    assert failed.hint
+
+
+def test_the_engine_dies_with_its_parent_and_leaves_no_child(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import json, sys, os; from automlgpt_local.client import start; from automlgpt_local.task import Request\n"
+        "s = start(Request.from_json(json.loads(sys.argv[1])), out=sys.argv[2])\n"
+        "for r in s:\n    if r.seq > 12: print(s.process.pid, flush=True); os.kill(os.getpid(), 9)\n"
+    )
+    request = ask(folder, model="none", time_limit_s=300.0).to_json()
+    parent = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(request), str(tmp_path / "run")],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    engine = int(parent.stdout.split()[0])
+    for _ in range(150):
+        if not Path(f"/proc/{engine}").exists():
+            break
+        os.sched_yield()
+        subprocess.run(["sleep", "0.1"], check=True)
+    assert not Path(f"/proc/{engine}").exists()
