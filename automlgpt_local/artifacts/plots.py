@@ -153,7 +153,8 @@ def _confusion(evidence: Evidence, svgs: dict[str, str]) -> None:
             for j in range(len(shown)):
                 ink = "white" if share[i, j] > 0.75 else "#1b2733"
                 axes.text(j, i, f"{share[i, j]:.0%}", ha="center", va="center", color=ink, fontsize=7.5)
-        axes.set_xticks(range(len(shown)), names, rotation=30 if len(shown) > 3 else 0)
+        turned = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if len(shown) > 3 else {}
+        axes.set_xticks(range(len(shown)), names, **turned)
         axes.set_yticks(range(len(shown)), names)
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")

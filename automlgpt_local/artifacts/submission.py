@@ -1,0 +1,55 @@
+"""predictions.csv in the shape of a sample submission: its columns, its order of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from automlgpt_local.errors import DataError
+
+
+def as_submission(
+    predictions: pd.DataFrame, sample: pd.DataFrame, table: pd.DataFrame, classes: Sequence[str], probabilities: bool
+) -> pd.DataFrame:
+    """`predictions` (as `predictions_frame` makes them) with the columns and the row order of `sample`.
+
+    table: the rows that were predicted, as text; columns of the sample that it has are carried over. The one column
+    left takes the prediction, or the positive class's probability where `probabilities` count; several columns are
+    classes. sample, table: all text. Raises DataError where the shape cannot be met.
+    """
+    out = pd.DataFrame(index=predictions.index)
+    answers = [name for name in sample.columns if name not in table.columns]
+    shares = {name: f"proba_{label}" for name, label in _classes_of(answers, classes).items()}
+    for name in sample.columns:
+        if name in table.columns:
+            out[name] = table[name].to_numpy()
+        elif len(answers) == 1:
+            positive = probabilities and len(classes) == 2
+            out[name] = predictions[f"proba_{classes[1]}" if positive else "prediction"].to_numpy()
+        elif name in shares:
+            out[name] = predictions[shares[name]].to_numpy()
+        else:
+            raise DataError(
+                f"The sample submission has a column {name!r} that is neither in the test table nor a class.",
+                "Give it the test table's id column, and one column for the prediction or one for each class.",
+            )
+    return _in_order(out, sample, [name for name in sample.columns if name in table.columns])
+
+
+def _classes_of(names: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Column -> class, where each column is named like one class, perhaps with something in front of it."""
+    found: dict[str, str] = {}
+    for name in names:
+        fitting = [c for c in classes if name == c] or [c for c in classes if name.endswith(c)]
+        if fitting:
+            found[name] = max(fitting, key=len)
+    return found if len(set(found.values())) == len(found) else {}
+
+
+def _in_order(out: pd.DataFrame, sample: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Rows as the sample has them, when its ids are those of the table, each once."""
+    for key in keys:
+        if out[key].is_unique and len(out) == len(sample) and set(out[key]) == set(sample[key]):
+            return out.set_index(key, drop=False).loc[sample[key]].reset_index(drop=True)
+    return out
