@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     import numpy as np
 
 MAX_MEMBERS = 8
-ENDING_SHARE = 0.3  # of the time limit: members whose refits need more are left out, the lightest first
+# Of the time limit: members whose refits need more are left out, the lightest first. After a single split a refit
+# costs more than the fit that was scored, so that an ensemble needs a larger share.
+ENDING_SHARE = 0.3
+ENDING_SHARE_SINGLE_SPLIT = 0.45
 # Report, export, predictions and the start of the refit's forks.
 CLOSING_WORK_S = 3.0
-REFIT_MARGIN = 1.2
+REFIT_MARGIN = 1.1
 
 
 @dataclass
@@ -70,7 +73,8 @@ class Blender:
 
     def _affordable(self, weights: dict[int, float]) -> dict[int, float]:
         kept = dict(sorted(weights.items(), key=lambda item: -item[1]))
-        limit = self.limit_s * ENDING_SHARE
+        single = len(self.evaluator.workspace.folds) == 1
+        limit = self.limit_s * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE)
         while len(kept) > 1 and sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit:
             kept.popitem()
         total = sum(kept.values())
