@@ -32,13 +32,14 @@ class OfflineError(OSError):
     """Something in this process tried to reach the network."""
 
 
-def enforce(allow: Iterable[str] = ()) -> None:
-    """Set the offline variables here and for children, and refuse connections beyond this machine.
+def allow(hosts: Iterable[str]) -> None:
+    """Count these host names or addresses, which the user named, as local."""
+    _allowed.update(host.lower() for host in hosts)
 
-    `allow` adds host names or addresses that the user named. For the life of the process; calling it again adds hosts.
-    """
+
+def enforce() -> None:
+    """Set the offline variables here and for children, and refuse connections beyond this machine, for good."""
     os.environ.update(ENVIRONMENT)
-    _allowed.update(host.lower() for host in allow)
     if not _state["enforced"]:
         _state["enforced"] = True
         sys.addaudithook(_guard)

@@ -58,6 +58,7 @@ class ChatLoop:
                 grammar=grammar,
                 grammar_after=close_tag,
                 on_text=send,
+                ignore_end=bool(request.get("ignore_end")),
             )
         finally:
             if grammar is not None:

@@ -14,7 +14,7 @@ _MEMORY_SHARE = 0.7  # of what is free; fits need the rest
 
 
 def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) -> Backend | None:
-    """`none` -> None, `random`, `nano`, a name of the catalogue, or the path of a .gguf file.
+    """`none` -> None, `random`, `nano`, a name of the catalogue, the path of a .gguf file, or a server's address.
 
     `options` go to LocalBackend. The model loads in the background. Raises ModelError with a hint when there is none.
     """
@@ -24,6 +24,10 @@ def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) ->
         from automlgpt_local.llm.random import RandomBackend
 
         return RandomBackend(seed)
+    if model.startswith(("http://", "https://")):
+        from automlgpt_local.llm.remote import RemoteBackend
+
+        return RemoteBackend(model)
     from automlgpt_local.llm.catalog import resolve
     from automlgpt_local.llm.local import LocalBackend
     from automlgpt_local.llm.memory import SMALL_MODEL_BYTES, available_mib, fit

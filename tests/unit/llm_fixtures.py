@@ -11,7 +11,24 @@ CHATML = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-WORDS = ["the", " the", "ing", "log", " log", "none", "yes", "no", "drop", "keep", " c", "num", "cat", '{"', '": ']
+WORDS = [
+    "the",
+    " the",
+    "ing",
+    "log",
+    " log",
+    "none",
+    "yes",
+    "no",
+    "drop",
+    "keep",
+    " c",
+    "num",
+    "cat",
+    '{"',
+    '": "',
+    '", "',
+]
 
 
 def byte_alphabet() -> list[str]:
@@ -62,11 +79,14 @@ def write_model(
     extra_tokens: int = 0,
     scale: float = 0.2,
     kv_heads: int | None = None,
+    inner: int | None = None,
     half: bool = False,
+    q8: bool = False,
 ) -> Path:
     """A model of random weights (llama, qwen2, qwen3, gemma or phi3; any other name is written as llama is).
 
-    With `nan` one tensor is poisoned; `extra_tokens` fill the vocabulary up; `half` stores matrices in 16 bits.
+    With `nan` one tensor is poisoned; `extra_tokens` fill the vocabulary up; `half` stores matrices in 16
+    bits, `q8` as Q8_0 (random blocks).
     """
     import gguf
 
@@ -74,7 +94,7 @@ def write_model(
     tokens, types, merges = make_vocabulary()
     tokens += [f"[{number}]" for number in range(extra_tokens)]
     types += [1] * extra_tokens
-    inner, kv_heads = width * 2, kv_heads or heads
+    inner, kv_heads = inner or width * 2, kv_heads or heads
     kv_width = kv_heads * (width // heads)
     writer: Any = gguf.GGUFWriter(path, architecture)
     writer.add_name("tiny")
@@ -105,6 +125,12 @@ def write_model(
         writer.add_string("automlgpt.dialect", dialect)
 
     def add(name: str, *shape: int) -> None:
+        if q8:
+            rows, blocks = shape[0], shape[1] // 32
+            data = rng.integers(0, 256, (rows, blocks, 34), np.uint8)
+            data[..., :2] = np.array([scale / 74], np.float16).view(np.uint8)  # int8 of deviation 74, times the scale
+            writer.add_tensor(name, data.reshape(rows, -1), raw_dtype=gguf.GGMLQuantizationType.Q8_0)
+            return
         writer.add_tensor(name, rng.normal(0, scale, shape).astype(np.float16 if half else np.float32))
 
     def add_ones(name: str, size: int, value: float = 1.0) -> None:

@@ -9,7 +9,7 @@ PROGRAM = """
 import os, socket
 from automlgpt_local import offline
 offline.enforce()
-offline.enforce(allow=["model.box"])
+offline.enforce()
 assert os.environ["HF_HUB_OFFLINE"] == "1"
 for action in (
     lambda: socket.create_connection(("192.0.2.1", 80), 1),
@@ -36,7 +36,11 @@ def test_only_this_machine_can_be_reached() -> None:
 
 
 def test_what_counts_as_local() -> None:
+    from automlgpt_local import offline
     from automlgpt_local.offline import is_local
 
     assert all(map(is_local, ("127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST")))
+    assert not is_local("model.box")
+    offline.allow(["Model.box"])
+    assert is_local("model.box")
     assert not any(map(is_local, ("10.0.0.1", "example.org", "127.0.0.1.example.org", "0x7f.1", "::2")))

@@ -1,0 +1,223 @@
+"""A server on this machine that speaks the OpenAI protocol: llama-server, Ollama, vLLM, LM Studio.
+
+Loopback addresses only, and hosts that the user allowed by name (`AUTOMLGPT_ALLOW_HOSTS`). The server keeps its own
+cache; a fill is asked for as one answer under a JSON schema, so probabilities of choices stay unknown.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.parse
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from automlgpt_local import offline
+from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError
+from automlgpt_local.llm.backend import BackendInfo, Call, Choice, Filled, Message, Reply, Template
+from automlgpt_local.llm.reply import parse_reply
+from automlgpt_local.llm.scripted import filled
+
+ALLOW_VARIABLE = "AUTOMLGPT_ALLOW_HOSTS"
+KEY_VARIABLE = "AUTOMLGPT_SERVER_KEY"
+_DEFAULT_CONTEXT_TOKENS = 8192
+_MAX_LINE_BYTES = 16 * 2**20
+_BYTES_PER_TOKEN = 3.5
+
+
+class RemoteBackend:
+    """Raises ModelError for an address that is not allowed, or where nothing answers."""
+
+    def __init__(self, url: str, *, model: str = "", context_tokens: int = _DEFAULT_CONTEXT_TOKENS) -> None:
+        parts = urllib.parse.urlsplit(url)
+        allowed = [host.strip() for host in os.environ.get(ALLOW_VARIABLE, "").split(",") if host.strip()]
+        offline.allow(allowed)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ModelError(f"{url!r} is no address of a server.", "Write it as http://127.0.0.1:8080/v1.")
+        if not offline.is_local(parts.hostname):
+            raise ModelError(
+                f"{parts.hostname} is not this machine; nothing is sent beyond it.",
+                f"To use a server of yours nevertheless: {ALLOW_VARIABLE}={parts.hostname}",
+            )
+        self._parts = parts
+        path = parts.path.rstrip("/")
+        self._base = path if path.endswith("/v1") else path + "/v1"
+        self._schemas_work = True
+        self._context_tokens = context_tokens
+        self._model = model or self._first_model()
+
+    @property
+    def info(self) -> BackendInfo:
+        details = {"server": self._parts.netloc}
+        return BackendInfo(self._model, "full", self._context_tokens, details=details)
+
+    # --- Backend
+    def chat(
+        self, agent: str, messages: Sequence[Message], *, schema: dict[str, Any] | None = None,
+        max_tokens: int = 2048, temperature: float = 0.2, seed: int = 0, timeout_s: float = 300.0,
+        on_text: Callable[[str], None] | None = None,
+    ) -> Reply:  # fmt: skip
+        started = time.monotonic()
+        body: dict[str, Any] = {
+            "model": self._model, "messages": [vars(message) for message in messages], "stream": True,
+            "max_tokens": max_tokens, "temperature": temperature, "seed": seed,
+        }  # fmt: skip
+        if schema is not None and self._schemas_work:
+            form = {"name": "answer", "strict": True, "schema": schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
+        try:
+            answer = self._stream(body, started + timeout_s, on_text)
+        except _RefusedError:
+            if "response_format" not in body:
+                raise
+            self._schemas_work = False  # this server knows none: the answer is checked here all the same
+            del body["response_format"]
+            answer = self._stream(body, started + timeout_s, on_text)
+        reply = parse_reply(answer, schema, seconds=time.monotonic() - started)
+        if answer["calls"] and not reply.calls and schema is None:
+            reply = Reply(**{**vars(reply), "calls": tuple(answer["calls"])})
+        if answer["thought"] and not reply.thought:
+            reply = Reply(**{**vars(reply), "thought": answer["thought"]})
+        return reply
+
+    def fill(
+        self, agent: str, transcript: Sequence[str], template: Template, *,
+        temperature: float = 0.0, seed: int = 0, timeout_s: float = 60.0,
+    ) -> Filled:  # fmt: skip
+        started = time.monotonic()
+        slots = [part for part in template if not isinstance(part, str)]
+        schema = {
+            "type": "object",
+            "properties": {
+                slot.name: {"enum": list(slot.options)} if isinstance(slot, Choice) else {"type": "string"}
+                for slot in slots
+            },
+            "required": [slot.name for slot in slots],
+            "additionalProperties": False,
+        }
+        form = "".join(part if isinstance(part, str) else f"<{part.name}>" for part in template)
+        prompt = (
+            "".join(transcript)
+            + f"\n\nFill in what stands in angle brackets:\n{form}\n\n"
+            + f"Answer with one JSON object that fits this schema: {json.dumps(schema)}"
+        )
+        reply = self.chat(
+            agent, [Message("user", prompt)], schema=schema, temperature=temperature, seed=seed, timeout_s=timeout_s,
+            max_tokens=64 + sum(24 if isinstance(slot, Choice) else slot.max_tokens for slot in slots),
+        )  # fmt: skip
+        if not reply.calls:
+            raise BackendError("the server's answer does not fill the form")
+        values = dict(reply.calls[0].arguments)
+        for slot in slots:
+            if not isinstance(slot, Choice) and slot.stop:
+                values[slot.name] = values[slot.name].split(slot.stop, 1)[0]
+        done = filled(template, values)
+        return Filled(**{**vars(done), "evaluated_tokens": reply.prompt_tokens, "seconds": time.monotonic() - started})
+
+    def count_tokens(self, text: str) -> int:
+        """An estimate: the protocol has no call for it."""
+        return int(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN) + 1
+
+    def close(self) -> None:
+        pass
+
+    # --- the protocol
+    def _first_model(self) -> str:
+        try:
+            with self._request("GET", "/models", None, 10.0) as response:
+                models = json.loads(response.read(_MAX_LINE_BYTES)).get("data") or []
+                return str(models[0]["id"])
+        except (OSError, ValueError, LookupError, AttributeError, http.client.HTTPException, BackendError) as error:
+            raise ModelError(
+                f"No model server answers at {self._parts.geturl()}: {error}",
+                "Start it first, for example: llama-server -m MODEL.gguf --port 8080",
+            ) from error
+
+    def _request(self, method: str, path: str, body: Any, timeout_s: float) -> http.client.HTTPResponse:
+        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        assert self._parts.hostname is not None
+        connection = kind(self._parts.hostname, self._parts.port, timeout=max(0.1, timeout_s))
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(KEY_VARIABLE):
+            headers["Authorization"] = f"Bearer {key}"
+        connection.request(method, self._base + path, json.dumps(body) if body is not None else None, headers)
+        response = connection.getresponse()
+        if response.status >= 300:
+            words = response.read(2000).decode("utf-8", "replace")
+            response.close()
+            problem = _RefusedError if response.status in (400, 422, 501) else BackendError
+            raise problem(f"the server answered {response.status}: {words[:300]}")
+        return response
+
+    def _stream(self, body: dict[str, Any], deadline: float, on_text: Callable[[str], None] | None) -> dict[str, Any]:
+        texts: list[str] = []
+        thoughts: list[str] = []
+        calls: dict[int, dict[str, str]] = {}
+        finish, usage = "stop", {}
+        try:
+            with self._request("POST", "/chat/completions", body, deadline - time.monotonic()) as response:
+                for event in _events(response, deadline):
+                    usage = event.get("usage") or usage
+                    for choice in event.get("choices") or []:
+                        delta = choice.get("delta") or choice.get("message") or {}
+                        if text := delta.get("content"):
+                            texts.append(text)
+                            if on_text is not None:
+                                on_text(text)
+                        thoughts.append(delta.get("reasoning_content") or delta.get("reasoning") or "")
+                        _collect_calls(calls, delta.get("tool_calls") or [])
+                        finish = choice.get("finish_reason") or finish
+        except TimeoutError as error:
+            if not texts:
+                raise TurnTimeoutError("the model server did not answer in time") from error
+            finish = "timeout"
+        except (OSError, http.client.HTTPException) as error:
+            raise BackendError(f"the connection to the model server broke: {error}") from error
+        except (ValueError, TypeError, AttributeError) as error:
+            raise BackendError(f"the model server does not keep to the protocol: {error}") from error
+        return {
+            "text": "".join(texts), "thought": "".join(thoughts), "calls": _parsed(calls), "finish": finish,
+            "prompt_tokens": usage.get("prompt_tokens", 0), "output_tokens": usage.get("completion_tokens", 0),
+            "evaluated_tokens": usage.get("prompt_tokens", 0),
+        }  # fmt: skip
+
+
+class _RefusedError(BackendError):
+    """The server does not take this request as it is."""
+
+
+def _events(response: http.client.HTTPResponse, deadline: float) -> Iterator[dict[str, Any]]:
+    """The JSON of each server-sent event, or the whole answer of a server that does not stream."""
+    if "event-stream" not in (response.getheader("Content-Type") or ""):
+        yield json.loads(response.read(_MAX_LINE_BYTES))
+        return
+    while line := response.readline(_MAX_LINE_BYTES):
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        if line.startswith(b"data:"):
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                return
+            yield json.loads(data)
+
+
+def _collect_calls(calls: dict[int, dict[str, str]], parts: list[dict[str, Any]]) -> None:
+    for part in parts:
+        call = calls.setdefault(int(part.get("index", len(calls))), {"name": "", "arguments": ""})
+        function = part.get("function") or {}
+        call["name"] += function.get("name") or ""
+        call["arguments"] += function.get("arguments") or ""
+
+
+def _parsed(calls: dict[int, dict[str, str]]) -> list[Call]:
+    found = []
+    for _, call in sorted(calls.items()):
+        try:
+            arguments = json.loads(call["arguments"] or "{}")
+        except ValueError:
+            continue
+        if call["name"] and isinstance(arguments, dict):
+            found.append(Call(call["name"], arguments))
+    return found

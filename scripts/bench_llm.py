@@ -1,0 +1,303 @@
+"""Speed of the serving layer, as ratios within one run: `python scripts/bench_llm.py --json [--quick]`.
+
+    decode_ratio           tokens/s of a chat turn through the worker / the C loop (bench_decode.c), 0.5B shape
+    decode_ratio_nano      the same with the embedded model
+    grammar_ratio          time per token under a grammar / without, 152k vocabulary, one first sample in ten refused
+    fill_in_ratio          seconds of a decision over 40 columns by fill-in / by grammar, the same JSON
+    reevaluated_tokens     tokens of 40 turns of two agents that were evaluated more than once
+    cancel_ms              from a cancellation in the middle of a long prompt to the worker's answer
+    memory_forecast_error  relative, against the worker's peak
+
+Medians of `--rounds`, ours and the baseline in turn. The C loop is compiled here against the llama.cpp that
+llama-cpp-python brought, so both sides run the same kernels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
+
+from llm_fixtures import make_vocabulary, write_model
+
+from automlgpt_local.llm.backend import Choice, Text
+from automlgpt_local.llm.local import LocalBackend
+from automlgpt_local.llm.memory import forecast
+from automlgpt_local.llm.runtime import Runtime
+from automlgpt_local.llm.sampling import Sampler, SamplingOptions
+
+VOCABULARY = 151_936
+CACHE = Path(os.environ.get("AUTOMLGPT_BENCH_DIR", Path.home() / ".cache" / "automlgpt-local" / "bench"))
+
+
+def half_billion(quick: bool) -> Path:
+    """Qwen2.5-0.5B's shape with random weights in Q8_0; `quick`: a quarter of its layers."""
+    layers = 6 if quick else 24
+    path = CACHE / f"shape-0.5b-{layers}.gguf"
+    if not path.is_file():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        write_model(
+            part, width=896, layers=layers, heads=14, kv_heads=2, inner=4864, context=4096, dialect=None,
+            extra_tokens=VOCABULARY - len(make_vocabulary()[0]), q8=True, scale=0.02,
+        )  # fmt: skip
+        part.replace(path)
+    return path
+
+
+def compile_baseline() -> Path:
+    """bench_decode.c against the installed llama.cpp."""
+    spec = find_spec("llama_cpp")
+    assert spec is not None and spec.origin is not None
+    package = Path(spec.origin).parent
+    target = CACHE / "bench_decode"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    libraries = package / "lib"
+    command = [
+        "cc", "-O2", str(ROOT / "scripts" / "bench_decode.c"), "-o", str(target), f"-I{package.parent / 'include'}",
+        f"-L{libraries}", "-lllama", "-lggml", "-lggml-base", f"-Wl,-rpath,{libraries}",
+    ]  # fmt: skip
+    subprocess.run(command, check=True)
+    return target
+
+
+def alternate(rounds: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """Each measure in turn, `rounds` times: what the machine does meanwhile meets all of them."""
+    found: list[list[float]] = [[] for _ in measures]
+    for _ in range(rounds):
+        for values, measure in zip(found, measures):
+            values.append(measure())
+    return found
+
+
+def ratio_of(found: list[list[float]]) -> float:
+    """Median of the first over the second, round by round."""
+    return statistics.median(a / b for a, b in zip(*found))
+
+
+# --- decode
+def decode_ratio(
+    model: Path, baseline: Path, *, prompt: int, tokens: int, threads: int, rounds: int
+) -> dict[str, float]:
+    """Ours is a whole chat turn: sampling, checks, UTF-8, a frame through the pipe for each piece of text."""
+    context = 2048
+    with LocalBackend(model, threads=threads, context_tokens=context) as backend:
+        assert backend.info
+
+        def ours() -> float:
+            times: list[float] = []
+            request = {
+                "op": "chat", "agent": "coder", "messages": [{"role": "user", "content": "the log " * (prompt // 3)}],
+                "schema": None, "max_tokens": tokens, "temperature": 0.0, "seed": 0, "ignore_end": True,
+            }  # fmt: skip
+            started = time.perf_counter()
+            answer = backend._ask(request, 600.0, lambda text: times.append(time.perf_counter()))
+            ended = time.perf_counter()
+            first = times[0] if times else started
+            return (answer["output_tokens"] - 1) / (ended - first)
+
+        def theirs() -> float:
+            command = [str(baseline), str(model), str(prompt), str(tokens), str(threads), str(context)]
+            return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+        ours()
+        found = alternate(rounds, ours, theirs)
+    return {
+        "ratio": ratio_of(found),
+        "tokens_per_s": statistics.median(found[0]),
+        "c_tokens_per_s": statistics.median(found[1]),
+    }
+
+
+# --- grammar
+def grammar_ratios(model: Path, *, threads: int, tokens: int, rounds: int) -> dict[str, float]:
+    """A JSON text is replayed: after each real evaluation the logits are overwritten so that its next token wins, or,
+    at the given rate, a token that the grammar must refuse wins first."""
+    from automlgpt_local.llm.grammar import Grammar
+
+    schema = {
+        "type": "object",
+        "properties": {"steps": {"type": "array", "items": {"type": "string", "maxLength": 30}}},
+        "required": ["steps"],
+    }
+    runtime = Runtime(model, threads=threads, context_tokens=2048)
+    text = '{"steps": ["' + '", "'.join(f"drop none keep log {n}" for n in range(60)) + '"]}'
+    script = list(runtime.tokenize(text, parse_special=False))[:tokens]
+    refused_token = runtime.tokenize("\n", parse_special=False)[0]  # never inside a JSON string
+    noise = np.random.default_rng(0).normal(0, 2, runtime.n_vocab).astype(np.float32)
+
+    def run(rate: float | None) -> float:
+        rng = np.random.default_rng(1)
+        grammar = Grammar.for_schema(runtime, schema) if rate is not None else None
+        sampler = Sampler(SamplingOptions(temperature=0.2))
+        sequence = runtime.sequence("coder")
+        sequence.start([20, 21, 22])
+        started = time.perf_counter()
+        for token in script:
+            logits = sequence.logits()
+            logits[:] = noise
+            logits[token] = 30.0
+            if rate and rng.random() < rate:
+                logits[refused_token] = 60.0
+            drawn = sampler.sample(logits, grammar.allowed if grammar else None)
+            assert drawn == token
+            if grammar:
+                grammar.accept(drawn)
+            sequence.feed([drawn])
+        seconds = time.perf_counter() - started
+        if grammar:
+            grammar.close()
+        return seconds / len(script)
+
+    run(None)
+    free, none, some, most = alternate(rounds, lambda: run(None), lambda: run(0.0), lambda: run(0.1), lambda: run(0.7))
+    runtime.close()
+    return {
+        "grammar_ratio_0": ratio_of([none, free]),
+        "grammar_ratio": ratio_of([some, free]),
+        "grammar_ratio_70": ratio_of([most, free]),
+        "grammar_added_ms_10": 1000 * statistics.median(a - b for a, b in zip(some, free)),
+        "unconstrained_ms": 1000 * statistics.median(free),
+    }
+
+
+# --- fill-in
+def fill_in_ratio(model: Path, *, threads: int, rounds: int, columns: int = 40) -> dict[str, float]:
+    options = ("keep", "log", "drop", "none")
+    names = [f"c{n}" for n in range(columns)]
+    schema = {
+        "type": "object",
+        "properties": {name: {"enum": list(options)} for name in names},
+        "required": names,
+    }
+    template: list[Any] = []
+    for number, name in enumerate(names):
+        template += [('{"' if number == 0 else '", "') + f'{name}": "', Choice(name, options)]
+    template.append('"}')
+    prompt = "the table has columns " * 20
+    with LocalBackend(model, threads=threads, context_tokens=2048) as backend:
+        assert backend.info
+        seeds = iter(range(1, 10_000))
+
+        def fill() -> float:
+            marked = f"{next(seeds)} {prompt}"
+            backend.fill("reasoner", [marked], ["go", Choice("x", ("a", "b"))])
+            started = time.perf_counter()
+            filled = backend.fill("reasoner", [marked], template)
+            assert set(json.loads(filled.text)) == set(names)
+            return time.perf_counter() - started
+
+        def grammar() -> float:
+            times: list[float] = []
+            request = {
+                "op": "chat", "agent": "coder", "messages": [{"role": "user", "content": f"{next(seeds)} {prompt}"}],
+                "schema": schema, "max_tokens": 1500, "temperature": 0.0, "seed": 0,
+            }  # fmt: skip
+            answer = backend._ask(request, 600.0, lambda text: times.append(time.perf_counter()))
+            assert set(json.loads(answer["text"])) == set(names)
+            return times[-1] - times[0]
+
+        found = alternate(rounds, fill, grammar)
+    return {
+        "fill_in_ratio": ratio_of(found),
+        "fill_in_s": statistics.median(found[0]),
+        "grammar_json_s": statistics.median(found[1]),
+    }
+
+
+# --- the rest
+def reevaluated_tokens(model: Path) -> int:
+    with LocalBackend(model, context_tokens=2048) as backend:
+        transcripts = {"reasoner": ["a reasoner. "], "coder": ["the coder. "]}
+        known = {"reasoner": 0, "coder": 0}
+        surplus = 0
+        for turn in range(40):
+            agent = ("reasoner", "coder")[turn % 2]
+            question = f"\nnext {turn} = "
+            filled = backend.fill(agent, transcripts[agent], [question, Choice("x", ("log", "none", "drop")), "\n"])
+            now = sum(map(backend.count_tokens, [*transcripts[agent], question]))
+            surplus += filled.evaluated_tokens - (now - known[agent])
+            known[agent] = now
+            transcripts[agent].append(filled.text)
+    return surplus
+
+
+def cancel_ms(model: Path, *, threads: int, rounds: int) -> float:
+    found = []
+    with LocalBackend(model, threads=threads, context_tokens=4096) as backend:
+        assert backend.info
+        for number in range(rounds):
+            at: list[float] = []
+
+            def cancel(at: list[float] = at) -> None:
+                at.append(time.perf_counter())
+                backend.cancel()
+
+            threading.Timer(0.3, cancel).start()
+            try:
+                backend.fill("coder", [f"{number} " + "the log " * 1200], [Text("t", "\0", 500)])
+            except Exception:
+                found.append(1000 * (time.perf_counter() - at[0]))
+    return statistics.median(found) if found else float("nan")
+
+
+def memory_forecast_error(model: Path, *, threads: int) -> float:
+    expected = forecast(model, 2 * 2048).total_mib
+    with LocalBackend(model, threads=threads, context_tokens=2048) as backend:
+        backend.fill("coder", ["the log " * 300], ["x", Choice("x", ("log", "none"))])
+        return float(expected / backend.stats()["peak_mib"] - 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="all figures as one JSON object")
+    parser.add_argument("--quick", action="store_true", help="a quarter of the layers, three rounds")
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    rounds = options.rounds or (3 if options.quick else 5)
+    model, baseline = half_billion(options.quick), compile_baseline()
+    nano = ROOT / "models" / "nano.gguf"
+    threads = options.threads
+    tokens = 48
+    decode = decode_ratio(model, baseline, prompt=48, tokens=tokens, threads=threads, rounds=rounds)
+    small = decode_ratio(nano, baseline, prompt=48, tokens=600, threads=1, rounds=max(7, rounds))
+    figures: dict[str, Any] = {
+        "decode_ratio": decode["ratio"],
+        "decode_tokens_per_s": decode["tokens_per_s"],
+        "decode_c_tokens_per_s": decode["c_tokens_per_s"],
+        "decode_ratio_nano": small["ratio"],
+        "nano_tokens_per_s": small["tokens_per_s"],
+        "nano_c_tokens_per_s": small["c_tokens_per_s"],
+        **grammar_ratios(model, threads=threads, tokens=80, rounds=rounds),
+        **fill_in_ratio(model, threads=threads, rounds=min(rounds, 5)),
+        "reevaluated_tokens": reevaluated_tokens(nano),
+        "cancel_ms": cancel_ms(model, threads=threads, rounds=rounds),
+        "memory_forecast_error": memory_forecast_error(model, threads=threads),
+        "threads": threads,
+        "rounds": rounds,
+        "quick": options.quick,
+    }
+    if options.json:
+        print(json.dumps(figures, indent=1))
+    else:
+        for name, value in figures.items():
+            print(f"{name:24} {value:.3f}" if isinstance(value, float) else f"{name:24} {value}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""The OpenAI protocol over real HTTP: a server in front of a real model, and servers that misbehave."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError
+from automlgpt_local.llm.backend import Call, Choice, Message, Text
+from automlgpt_local.llm.local import LocalBackend
+from automlgpt_local.llm.open import open_backend
+from automlgpt_local.llm.remote import ALLOW_VARIABLE, RemoteBackend
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"kind": {"enum": ["log", "none"]}, "n": {"type": "integer", "minimum": 3, "maximum": 250}},
+    "required": ["kind", "n"],
+}
+
+
+class Server(ThreadingHTTPServer):
+    """Answers chats with a local model, or with the events of `script`."""
+
+    def __init__(self, backend: LocalBackend | None = None, script: list[Any] | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.backend, self.script = backend, script
+        self.bodies: list[dict[str, Any]] = []
+        self.refuses_schemas = False
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._json(200, {"data": [{"id": "tiny"}]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bodies.append(body)
+        if self.server.refuses_schemas and "response_format" in body:
+            self._json(400, {"error": {"message": "response_format is not supported"}})
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        if self.server.backend is not None:
+            self._answer(body)
+        for event in self.server.script or []:
+            if isinstance(event, float):
+                time.sleep(event)
+            else:
+                self._event(event)
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        assert self.server.backend is not None
+        form = body.get("response_format")
+        reply = self.server.backend.chat(
+            "coder", [Message(**message) for message in body["messages"]], max_tokens=body["max_tokens"],
+            schema=form["json_schema"]["schema"] if form else None, temperature=1.0, seed=body["seed"],
+            on_text=lambda text: self._event({"choices": [{"delta": {"content": text}}]}),
+        )  # fmt: skip
+        usage = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.output_tokens}
+        self._event({"choices": [{"delta": {}, "finish_reason": reply.finish}], "usage": usage})
+
+    def _event(self, event: Any) -> None:
+        data = event if isinstance(event, str) else json.dumps(event)
+        self.wfile.write(f"data: {data}\n\n".encode())
+
+    def _json(self, status: int, value: Any) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(value).encode())
+
+
+@pytest.fixture(scope="module")
+def served(model: Path) -> Iterator[Server]:
+    with LocalBackend(model) as backend:
+        server = Server(backend)
+        yield server
+        server.shutdown()
+
+
+def scripted(*events: Any) -> RemoteBackend:
+    return RemoteBackend(Server(script=list(events)).url)
+
+
+def delta(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"delta": fields}]}
+
+
+def test_chat_streams_and_counts(served: Server) -> None:
+    backend = open_backend(served.url)
+    assert isinstance(backend, RemoteBackend) and backend.info.name == "tiny"
+    parts: list[str] = []
+    reply = backend.chat("coder", [Message("user", "hi")], max_tokens=20, on_text=parts.append)
+    assert "".join(parts) == reply.text
+    assert reply.prompt_tokens > 10 and reply.output_tokens > 0
+
+
+def test_schemas_and_fills_are_kept(served: Server) -> None:
+    backend = RemoteBackend(served.url)
+    reply = backend.chat("coder", [Message("user", "hi")], schema=SCHEMA)
+    assert reply.calls[0].arguments["kind"] in ("log", "none")
+    template = ["c0 ", Choice("c0", ("log", "none")), "\nc1 ", Choice("c1", ("drop", "keep")), "\n"]
+    filled = backend.fill("coder", ["facts"], template)
+    assert filled.values["c0"] in ("log", "none") and filled.values["c1"] in ("drop", "keep")
+    assert filled.text == f"c0 {filled.values['c0']}\nc1 {filled.values['c1']}\n"
+
+
+def test_a_server_without_schemas_is_checked_here(served: Server) -> None:
+    script = [delta(content='```json\n{"kind": "log", "n": 7}\n```')]
+    server = Server(script=script)
+    server.refuses_schemas = True
+    reply = RemoteBackend(server.url).chat("coder", [Message("user", "hi")], schema=SCHEMA)
+    assert reply.calls == (Call("json", {"kind": "log", "n": 7}),)
+    assert ["response_format" in body for body in server.bodies] == [True, False]
+
+
+def test_thought_and_tool_calls_of_the_protocol() -> None:
+    pieces = [{"index": 0, "function": {"name": "look", "arguments": '{"col'}}]
+    rest = [{"index": 0, "function": {"arguments": 'umn": "age"}'}}]
+    backend = scripted(delta(reasoning_content="hm"), delta(tool_calls=pieces), delta(tool_calls=rest))
+    reply = backend.chat("reasoner", [Message("user", "hi")])
+    assert reply.thought == "hm"
+    assert reply.calls == (Call("look", {"column": "age"}),)
+
+
+def test_thinking_in_the_text_is_taken_out() -> None:
+    reply = scripted(delta(content="<think>hm</th"), delta(content="ink>done")).chat("r", [Message("user", "hi")])
+    assert (reply.thought, reply.text) == ("hm", "done")
+
+
+def test_silence_and_broken_streams_are_backend_errors() -> None:
+    with pytest.raises(TurnTimeoutError):
+        scripted(5.0).chat("coder", [Message("user", "hi")], timeout_s=0.3)
+    late = scripted(delta(content="so far"), 5.0).chat("coder", [Message("user", "hi")], timeout_s=0.3)
+    assert (late.text, late.finish) == ("so far", "timeout")
+    with pytest.raises(BackendError, match="protocol"):
+        scripted("no json").chat("coder", [Message("user", "hi")])
+    with pytest.raises(BackendError, match="fill the form"):
+        scripted(delta(content="I would rather not.")).fill("coder", [], ["x", Text("t", "\n", 5)])
+
+
+def test_other_machines_are_refused_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match="not this machine"):
+        RemoteBackend("http://10.1.2.3:8080")
+    with pytest.raises(ModelError, match="No model server"):
+        RemoteBackend("http://127.0.0.1:9")
+    with pytest.raises(ModelError, match="no address"):
+        RemoteBackend("http://")
+    monkeypatch.setenv(ALLOW_VARIABLE, "192.0.2.77")
+    assert RemoteBackend("http://192.0.2.77:8080", model="named").info.name == "named"
