@@ -59,7 +59,12 @@ def write_predictions(
     decision: dict[str, Any] | None = None,
     ids: pd.Series | None = None,
 ) -> Path:
-    """Write the table and return its path. No reader sees half of it."""
+    """Write the table and return its path."""
+    return write_csv(predictions_frame(prediction, classes, decision, ids), path)
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> Path:
+    """No reader sees half of the file."""
     torn = path.with_name(path.name + ".part")
-    predictions_frame(prediction, classes, decision, ids).to_csv(torn, index=False)
+    frame.to_csv(torn, index=False)
     return torn.replace(path)

@@ -3,10 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from automlgpt_local.artifacts.predictions import predictions_frame, write_csv
+from automlgpt_local.data.load import Table, load
 from automlgpt_local.errors import DataError
+
+
+def write_test_predictions(
+    path: Path,
+    prediction: Any,
+    test: Table,
+    *,
+    classes: Sequence[str],
+    decision: dict[str, Any] | None,
+    id_column: str | None,
+    sample: str | None,
+    probabilities: bool,
+) -> tuple[Path, str]:
+    """Write the predictions of the test table. Returns the path, and why the sample's shape was not taken ("": it was).
+
+    probabilities: the metric is about probabilities, not labels.
+    """
+    ids = test.exact(id_column) if id_column is not None and id_column in test.frame.columns else None
+    frame = predictions_frame(prediction, classes, decision, ids)
+    if sample is None:
+        return write_csv(frame, path), ""
+    try:
+        shape = load(sample)
+        carried = [name for name in shape.frame.columns if name in test.frame.columns]
+        texts = pd.DataFrame({name: shape.exact(name) if name in carried else "" for name in shape.frame.columns})
+        table = pd.DataFrame({name: test.exact(name) for name in carried}, index=test.frame.index)
+        return write_csv(as_submission(frame, texts, table, classes, probabilities), path), ""
+    except DataError as error:
+        return write_csv(frame, path), f"predictions.csv has not the shape of the sample submission. {error.message}"
 
 
 def as_submission(

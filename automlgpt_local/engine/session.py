@@ -284,8 +284,8 @@ class Session:
         from automlgpt_local.artifacts.export import export
         from automlgpt_local.artifacts.manifest import write_manifest
         from automlgpt_local.artifacts.plots import Evidence
-        from automlgpt_local.artifacts.predictions import write_predictions
         from automlgpt_local.artifacts.report import write_report
+        from automlgpt_local.artifacts.submission import write_test_predictions
 
         id_column = next((c.name for c in profile.columns if c.kind == "id"), None)
         files = export(
@@ -295,12 +295,13 @@ class Session:
         )  # fmt: skip
         if test is not None:
             blended = sum(m.weight * m.test for m in members if m.test is not None)
-            ids = test.exact(id_column) if id_column is not None and id_column in test.frame.columns else None
-            files.append(
-                write_predictions(
-                    self.run_dir / "predictions.csv", blended, classes=workspace.classes, decision=rule or None, ids=ids
-                )
-            )
+            path, problem = write_test_predictions(
+                self.run_dir / "predictions.csv", blended, test, classes=workspace.classes, decision=rule or None,
+                id_column=id_column, sample=self.request.submission, probabilities=not workspace.metric.from_labels,
+            )  # fmt: skip
+            files.append(path)
+            if problem:
+                self.recorder.ambient(Warned(problem))
         rows = self.evaluator.validated_rows()
         Evidence(workspace.y_development[rows], closing.blender.blended(), tuple(workspace.classes), rule).save(
             self.run_dir

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from automlgpt_local.artifacts.predictions import predictions_frame
-from automlgpt_local.artifacts.submission import as_submission
+from automlgpt_local.artifacts.submission import as_submission, write_test_predictions
+from automlgpt_local.data.load import load
 from automlgpt_local.errors import DataError
 
 TABLE = pd.DataFrame({"Id": ["01", "02", "03"], "x": ["5", "6", "7"]})
@@ -44,3 +47,23 @@ def test_a_column_that_means_nothing_is_an_error() -> None:
     sample = pd.DataFrame({"Id": ["01"], "a": ["0"], "z": ["0"]})
     with pytest.raises(DataError, match="'z'"):
         as_submission(predictions_frame(PROBABILITIES, ("a", "b")), sample, TABLE, ("a", "b"), True)
+
+
+def test_from_files_ids_keep_their_text_and_a_strange_sample_is_told(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"Id": [f"{i:03d}" for i in range(30)], "x": range(30)})
+    rows.to_csv(tmp_path / "test.csv", index=False)
+    rows[["Id"]].assign(y=0)[::-1].to_csv(tmp_path / "sample.csv", index=False)
+    rows[["Id"]].assign(a=0, b=0).to_csv(tmp_path / "strange.csv", index=False)
+
+    def write(sample: str) -> tuple[pd.DataFrame, str]:
+        path, problem = write_test_predictions(
+            tmp_path / "predictions.csv", np.arange(30.0), load(tmp_path / "test.csv"), classes=(), decision=None,
+            id_column="Id", sample=str(tmp_path / sample), probabilities=False,
+        )  # fmt: skip
+        return pd.read_csv(path, dtype=str), problem
+
+    frame, problem = write("sample.csv")
+    assert (list(frame), frame["Id"].iloc[0], frame["y"].iloc[0], problem) == (["Id", "y"], "029", "29.0", "")
+    frame, problem = write("strange.csv")
+    assert list(frame) == ["Id", "prediction"]
+    assert "'a'" in problem
