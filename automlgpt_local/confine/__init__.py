@@ -3,6 +3,7 @@
     landlock     which paths may be read and written
     seccomp      which system calls may be made: no socket, no exec, no new process, no change of metadata
     limits       memory, CPU, file size, open files; no capabilities; the end together with the parent
+    bubblewrap   in the place of Landlock where that is missing
     namespaces   user, pid, net, ipc, mount: a bonus where the machine allows them
     policy       all of them in order, or an error
     probe        what this machine can enforce

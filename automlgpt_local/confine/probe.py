@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from automlgpt_local.confine import kernel, landlock, policy, seccomp
+from automlgpt_local.confine import bubblewrap, kernel, landlock, policy, seccomp
 
 
 def missing() -> list[str]:
@@ -15,9 +15,10 @@ def missing() -> list[str]:
         return [f"no sandbox for {sys.platform} in this version: Linux is needed"]
     problems = []
     version = landlock.abi()
-    if version < landlock.REQUIRED_ABI:
+    if version < landlock.REQUIRED_ABI and not bubblewrap.available():
         found = f"ABI {version}" if version else "not in the running kernel"
-        problems.append(f"Landlock: {found}; ABI {landlock.REQUIRED_ABI} (Linux 6.2, or a backport) is needed")
+        needed = f"ABI {landlock.REQUIRED_ABI} (Linux 6.2) or a working bubblewrap is needed"
+        problems.append(f"Landlock: {found}; {needed}")
     if not seccomp.supported():
         problems.append(f"seccomp: not offered by this kernel, or no table of calls for {kernel.ARCH}")
     return problems
@@ -40,8 +41,11 @@ def layers(namespaces: bool | None = None, left_out: frozenset[str] = frozenset(
     if namespaces is None:
         namespaces = namespaces_work()
     version = landlock.abi() if kernel.LINUX else 0
+    files = f"enforced (ABI {version})" if version >= landlock.REQUIRED_ABI else "missing"
+    if files == "missing" and bubblewrap.available():
+        files = "enforced (bubblewrap in its place, each job starts cold)"
     found = {
-        "landlock": f"enforced (ABI {version})" if version >= landlock.REQUIRED_ABI else "missing",
+        "landlock": files,
         "seccomp": "enforced (allow-list)" if kernel.LINUX and seccomp.supported() else "missing",
         "limits": "enforced" if kernel.LINUX else "missing",
         "capabilities": "enforced (none left)" if kernel.LINUX else "missing",

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from automlgpt_local import confine
+from automlgpt_local.confine import bubblewrap, landlock
+from automlgpt_local.confine.policy import library_paths
 from automlgpt_local.errors import SandboxError
 from automlgpt_local.sandbox import letters, results
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
@@ -54,11 +56,14 @@ from automlgpt_local.sandbox import warden
 warden.main(config)
 """
 
-    def __init__(self, threads: int, memory_mib: int, unsafe: bool = False, cold: bool = False) -> None:
+    def __init__(
+        self, threads: int, memory_mib: int, unsafe: bool = False, cold: bool = False, jail: tuple[str, ...] = ()
+    ) -> None:
         self.threads = threads
         self.memory_mib = memory_mib
         self.unsafe = unsafe
         self.cold = cold
+        self._jail = jail  # the words of bubblewrap, for the one job of a fresh sandbox
         self.layers: dict[str, str] = {}
         self._lock = threading.RLock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -75,18 +80,20 @@ warden.main(config)
     # --- the broker
     def left_out(self) -> frozenset[str]:
         """Layers that are not applied: none, or all that confine, when the user typed --unsafe-no-sandbox."""
-        return frozenset({"landlock", "seccomp", "capabilities", "namespaces"}) if self.unsafe else frozenset()
+        if self.unsafe:
+            return frozenset({"landlock", "seccomp", "capabilities", "namespaces"})
+        return frozenset({"landlock", "namespaces"}) if self._jail else frozenset()
 
     def start(self) -> None:
         """Start the broker, wait for its imports. Raises SandboxError when a required layer is missing."""
-        if self.cold:
-            return self._check_machine()
+        self._check_machine()
+        if self.cold and not self._jail:
+            self.layers = confine.layers(left_out=self.left_out())
+            return
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
-                return None
-            self._check_machine()
-            self._stop()
-            return self._launch()
+            if self._process is None or self._process.poll() is not None:
+                self._stop()
+                self._launch()
 
     def _check_machine(self) -> None:
         if sys.platform != "linux":
@@ -94,6 +101,8 @@ warden.main(config)
                 f"Generated code is not run on {sys.platform}: this version has its sandbox on Linux only.",
                 "Use a Linux machine, a Linux virtual machine or WSL 2. Reports of earlier runs still open.",
             )
+        if not self.unsafe and landlock.abi() < landlock.REQUIRED_ABI and bubblewrap.available():
+            self.cold = True
         problems = [] if self.unsafe else confine.missing()
         if problems:
             raise SandboxError(
@@ -107,7 +116,7 @@ warden.main(config)
         path = [p for p in sys.path if p and Path(p).is_absolute()]
         config = {
             "channel": theirs.fileno(),
-            "engine": os.getpid(),
+            "engine": None if self._jail else os.getpid(),
             "left_out": sorted(self.left_out()),
             "path": [*path, package],
         }
@@ -115,7 +124,7 @@ warden.main(config)
         environment = {**inherited, **ENVIRONMENT, "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the broker
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-c", self.boot, json.dumps(config)],
+            [*self._jail, sys.executable, "-P", "-s", "-c", self.boot, json.dumps(config)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._complaints,
             env=environment, pass_fds=[theirs.fileno()], start_new_session=True, cwd="/",
         )  # fmt: skip
@@ -136,7 +145,8 @@ warden.main(config)
             raise SandboxError(f"The sandbox's broker did not start. {said}", "`automlgpt doctor` shows each layer.")
         ours.settimeout(None)
         self._channel = ours
-        self.layers = confine.layers(bool(json.loads(hello)["namespaces"]), self.left_out())
+        left_out = frozenset() if self._jail else self.left_out()
+        self.layers = confine.layers(bool(json.loads(hello)["namespaces"]) or bool(self._jail), left_out)
 
     def _stop(self) -> None:
         if self._channel is not None:
@@ -173,10 +183,8 @@ warden.main(config)
     # --- jobs
     def run(self, job: Job, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
         """Run one job to its end. Raises SandboxError when a layer could not be applied; the code did not run then."""
-        if self.cold:
-            with type(self)(self.threads, self.memory_mib, self.unsafe) as fresh:
-                self.layers = fresh.layers
-                return fresh.run(job, cancelled)
+        if self.cold and not self._jail:
+            return self._run_cold(job, cancelled)
         limits = self._within(job.limits)
         request = {
             "task": job.task,
@@ -203,6 +211,16 @@ warden.main(config)
             ours.close()
             talk.close()
             os.close(letter)
+
+    def _run_cold(self, job: Job, cancelled: Callable[[], bool]) -> Outcome:
+        """A broker for this job alone; inside bubblewrap where Landlock is missing."""
+        jail: list[str] = []
+        if not self.unsafe and landlock.abi() < landlock.REQUIRED_ABI:
+            read, work = [str(p.resolve()) for p in job.read], str(job.work.resolve())
+            jail = bubblewrap.command(read, [work], library_paths())
+        with type(self)(self.threads, self.memory_mib, self.unsafe, jail=tuple(jail)) as fresh:
+            self.layers = fresh.layers
+            return fresh.run(job, cancelled)
 
     def _within(self, limits: Limits) -> Limits:
         threads = max(1, min(limits.threads, self.threads))

@@ -15,9 +15,13 @@ from automlgpt_local.confine import limits, namespaces
 
 
 def main(config: dict[str, Any]) -> None:
-    """`config`: channel (descriptor of the socket to the runner), engine (its pid), left_out (names of layers)."""
-    engine = os.pidfd_open(config["engine"])
-    if os.getppid() != config["engine"]:  # it ended before we could hold on to it
+    """`config`: channel (descriptor of the socket to the runner), engine (its pid), left_out (names of layers).
+
+    `engine` is None inside bubblewrap, which stands between and ends with the engine by itself.
+    """
+    parent = config["engine"] or os.getppid()
+    engine = os.pidfd_open(parent)
+    if os.getppid() != parent:  # it ended before we could hold on to it
         os._exit(1)
     private = "namespaces" not in config["left_out"] and namespaces.available()
     if private:
