@@ -169,24 +169,23 @@ class Loop:
                 return
 
     def _next_recipe(self, untried: list[str]) -> Decided:
+        """Which recipe to try now; none when the clock has room for none of them."""
         bench = self.bench
-        return bench.decide(
-            "reasoner", "next_recipe", lambda a: a.next_recipe(bench.situation(), self._in_time(untried))
-        )
+
+        def put(advisor: Advisor) -> Answer:
+            fitting = self._in_time(untried)
+            return advisor.next_recipe(bench.situation(), fitting) if fitting else Answer({"next": "stop"}, "recipes")
+
+        return bench.decide("reasoner", "next_recipe", put)
 
     def _untried(self) -> list[str]:
         tried = {e.attempt.recipe for e in self.bench.journal.evaluations if not e.attempt.probe}
         return [r for r in dict.fromkeys(entry.recipe for entry in self.portfolio) if r not in tried]
 
     def _in_time(self, recipes: list[str]) -> list[str]:
-        """Those that the clock has room for. Raises StopSearchError when it has room for none."""
-        bench = self.bench
-        if bench.task.trials is not None:
-            return recipes
-        fitting = [r for r in recipes if bench.fits(r)]
-        if not fitting:
-            raise StopSearchError("time", f"{bench.clock.used_s():.0f} s used; the next attempt would not end in time")
-        return fitting
+        """Those that the clock has room for."""
+        fixed_work = self.bench.task.trials is not None
+        return [r for r in recipes if fixed_work or self.bench.fits(r)]
 
     def _try(self, recipe: str) -> Evaluation:
         """One attempt of a recipe, with the Coder's hyper-parameters; the portfolio's when it chooses none."""
@@ -270,11 +269,15 @@ class Loop:
         settled = self._settled(PATIENCE)
         if settled:
             return Answer({"next": "stop", "evidence": settled}, "recipes")
-        answer = advisor.next_tune(self.bench.situation(), self._in_time(candidates))
+        fitting = self._in_time(candidates)
+        if not fitting:
+            used = self.bench.clock.used_s()
+            raise StopSearchError("time", f"{used:.0f} s used; another attempt and the refit would not end in time")
+        answer = advisor.next_tune(self.bench.situation(), fitting)
         if answer.values["next"] != "stop":
             return answer
         calm = self._settled(PATIENCE // 2)
-        return replace(answer, values={"next": "stop", "evidence": calm} if calm else {"next": candidates[0]})
+        return replace(answer, values={"next": "stop", "evidence": calm} if calm else {"next": fitting[0]})
 
     def _candidates(self) -> list[str]:
         """Recipes worth another try: the best ones, those of the ensemble first among equals."""
