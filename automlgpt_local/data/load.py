@@ -30,13 +30,14 @@ class Table:
     paths: tuple[Path, ...]
     fingerprint: str
     warnings: tuple[str, ...] = ()
+    formats: tuple[FileFormat, ...] = ()
 
     def exact(self, column: str) -> pd.Series:
         """A column as the text that the file holds ("01" is not "1"). Shape (n_rows,), missing is NaN."""
         if self.schema.columns[column] == "text":
             return self.frame[column]
         schema = self.schema.with_target(column, "text", exact=self.schema.exact_target)
-        parts = [_read(path, _format_of(path, schema), [column], text=[column], schema=schema) for path in self.paths]
+        parts = [_read(p, fmt, [column], text=[column], schema=schema) for p, fmt in zip(self.paths, self.formats)]
         text: pd.Series = as_text(pd.concat(parts, ignore_index=True)[column])
         return text
 
@@ -77,24 +78,22 @@ def load(
     found = [w for f in formats for w in f.warnings]
     first = formats[0]
     options = Schema(
-        first.format, {}, target, first.sep, first.encoding, first.decimal, first.names, sheet
+        first.format, {}, target, first.sep, first.encoding, first.decimal, first.names, first.skip, sheet
     )  # columns are filled in below
     frames = [_infer(path, fmt, target, options) for path, fmt in zip(files, formats)]
-    encodings = [frame.attrs.pop("encoding", first.encoding) for frame in frames]
+    formats = [replace(fmt, encoding=frame.attrs.pop("encoding", fmt.encoding)) for fmt, frame in zip(formats, frames)]
     _same_columns(files, frames)
     columns = _types(frames, target)
     for i, (path, fmt) in enumerate(zip(files, formats)):
         wrong = [n for n, kind in columns.items() if kind == "text" and _type_of(frames[i][n]) == "number"]
         if wrong and fmt.format != "parquet":
-            frames[i][wrong] = _read(path, replace(fmt, encoding=encodings[i]), wrong, text=wrong, schema=options)[
-                wrong
-            ]
+            frames[i][wrong] = _read(path, fmt, wrong, text=wrong, schema=options)[wrong]
     whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    final = replace(options, columns=columns, encoding=encodings[0])
+    final = replace(options, columns=columns, encoding=formats[0].encoding)
     frame = conform(whole, columns, final.decimal)
     _check(files, frame)
     found += _name_warnings(list(frame.columns))
-    return Table(frame, final, tuple(files), fingerprint(files), tuple(found))
+    return Table(frame, final, tuple(files), fingerprint(files), tuple(found), tuple(formats))
 
 
 def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema, needed: Sequence[str] | None) -> Table:
@@ -113,7 +112,9 @@ def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema, ne
             )
         frames.append(conform(part, columns, fmt.decimal if fmt.format == "csv" else schema.decimal))
     whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)[list(columns)]
-    return Table(whole, replace(schema, columns=dict(columns)), tuple(files), fingerprint(files), tuple(found))
+    return Table(
+        whole, replace(schema, columns=dict(columns)), tuple(files), fingerprint(files), tuple(found), tuple(formats)
+    )
 
 
 def fingerprint(files: Sequence[Path]) -> str:
@@ -166,11 +167,6 @@ def _types(frames: list[pd.DataFrame], target: str | None) -> dict[str, ColumnTy
     return columns
 
 
-def _format_of(path: Path, schema: Schema) -> FileFormat:
-    fmt = sniff(path, schema.sep if schema.format == "csv" else None)
-    return replace(fmt, encoding=schema.encoding) if fmt.format == "csv" else fmt
-
-
 def _read(
     path: Path, fmt: FileFormat, only: list[str] | None, *, text: list[str], schema: Schema, nrows: int | None = None
 ) -> pd.DataFrame:
@@ -180,7 +176,7 @@ def _read(
     known: dict[str, ColumnType] = dict.fromkeys(text, "text")
     like = replace(
         schema, format=fmt.format, columns={**schema.columns, **known}, sep=fmt.sep, encoding=fmt.encoding,
-        decimal=fmt.decimal, names=fmt.names,
+        decimal=fmt.decimal, names=fmt.names, skip=fmt.skip,
     )  # fmt: skip
     options = like.read_options()
     options["dtype"] = dict.fromkeys(text, "str")

@@ -231,6 +231,10 @@ def _checked_rows(values: pd.Series, text: pd.Series, kind: Kind, target: str, n
                 f"The target {target!r} has {n_unique} different values in {len(kept)} rows: too many for classes.",
                 "Is it an id or free text? Name another target, or use --kind regression for an amount.",
             )
+        alike = pd.Series(kept.unique()).astype("str").str.strip().str.lower()
+        if alike.duplicated().any():
+            twin = alike[alike.duplicated()].iloc[0]
+            notes.doubt(f"Labels of {target!r} differ in case or blanks alone (such as {twin!r}).", "They stay apart.")
         rare = kept.value_counts()
         rare = rare[rare < 5]
         if len(rare):

@@ -33,6 +33,7 @@ class Schema:
     encoding: str = "utf-8"
     decimal: str = "."
     names: tuple[str, ...] | None = None  # given where the file's header has one name too few
+    skip: int = 0  # lines above the header
     sheet: str | None = None
     exact_target: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
@@ -76,6 +77,8 @@ class Schema:
             options["encoding"] = self.encoding
         if self.decimal != ".":
             options["decimal"] = self.decimal
+        if self.skip:
+            options["skiprows"] = self.skip
         if self.names:
             options |= {"header": 0, "names": list(self.names)}
         return options

@@ -21,11 +21,13 @@ from automlgpt_local.errors import DataError
 SAMPLE_BYTES = 1 << 20
 SAMPLE_LINES = 200
 SEPARATORS = (",", ";", "\t", "|")
+BLANKS = r"\s+"
 CONVERT = "Save the table as CSV (UTF-8, with a line of column names) or as parquet."
 
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_DECLARED = re.compile(r"\ufeff?\"?sep=(.)\"?\s*?\r?\n", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
 
 
@@ -39,6 +41,7 @@ class FileFormat:
     sep: str = ","
     decimal: str = "."
     names: tuple[str, ...] | None = None
+    skip: int = 0
     warnings: tuple[str, ...] = ()
 
 
@@ -175,7 +178,10 @@ def _lines(path: Path, sample: bytes, encoding: str) -> str:
 
 
 def _rows(text: str, sep: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sep)
+    if sep == BLANKS:
+        text = "\n".join(line.strip() for line in text.splitlines())
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=" " if sep == BLANKS else sep, skipinitialspace=sep == BLANKS)
     rows: list[list[str]] = []
     try:
         for row in reader:
@@ -199,14 +205,19 @@ def _best_separator(text: str) -> str:
         agreement = max(same[widths[0]], same[widths[0] + 1]) / len(widths)
         return (round(agreement, 1), widths[0])
 
-    return max(SEPARATORS, key=merit)
+    best = max(SEPARATORS, key=merit)
+    return BLANKS if merit(best)[1] < 2 and merit(BLANKS)[0] == 1.0 else best
 
 
 def _csv_format(path: Path, text: str, sep: str | None, compression: str | None, encoding: str) -> FileFormat:
     if sep is not None:
         sep = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";"}.get(sep, sep)
-        if len(sep) != 1:
+        sep = BLANKS if sep in (" ", "space", "blank") else sep
+        if len(sep) != 1 and sep != BLANKS:
             raise DataError(f"The separator {sep!r} is not one character.", "For a tab write --sep tab.")
+    declared = _DECLARED.match(text)  # the first line of what Excel writes for itself
+    if declared:
+        text, sep = text[declared.end() :], sep or declared[1]
     chosen = sep or _best_separator(text)
     rows = _rows(text, chosen)
     if not rows:
@@ -227,7 +238,9 @@ def _csv_format(path: Path, text: str, sep: str | None, compression: str | None,
     cells = [h.strip() for h in header]
     if all(_NUMBER.fullmatch(c) for c in cells) and (len(set(cells)) < len(cells) or any("." in c for c in cells)):
         found.append("The first line looks like data, not like column names; it was taken as the names.")
-    return FileFormat("csv", compression, encoding, chosen, _decimal(body, chosen), names, tuple(found))
+    return FileFormat(
+        "csv", compression, encoding, chosen, _decimal(body, chosen), names, int(declared is not None), tuple(found)
+    )
 
 
 def _decimal(rows: list[list[str]], sep: str) -> str:

@@ -51,6 +51,31 @@ def test_separator_is_found(tmp_path: Path, sep: str) -> None:
     pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
 
 
+def test_columns_apart_by_blanks(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.txt", "  x   y name\n 1.0  2 'a'\n10.5 33 bc\n")
+    table = load(path)
+    assert table.schema.sep == r"\s+"
+    assert table.frame["x"].tolist() == [1.0, 10.5]
+    pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
+
+
+def test_the_separator_that_excel_declares(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "sep=;\na;b\n1,5;x\n2,5;y\n", "utf-8-sig")
+    table = load(path)
+    assert table.frame["a"].tolist() == [1.5, 2.5]
+    assert table.exact("a").tolist() == ["1,5", "2,5"]
+    pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
+
+
+def test_files_of_one_schema_may_be_written_differently(tmp_path: Path) -> None:
+    first = write(tmp_path / "a.csv", "a,b\n1.5,x\n")
+    second = write(tmp_path / "b.csv", "a;b\n2,5;ö\n", "latin-1")
+    table = load([first, second])
+    assert table.frame["a"].tolist() == [1.5, 2.5]
+    assert table.exact("a").tolist() == ["1.5", "2,5"]
+    assert table.frame["b"].tolist() == ["x", "ö"]
+
+
 def test_a_separator_inside_quotes_does_not_count(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", 'id;note;y\n1;"a, b, c, d, e";2\n2;"x, y, z, u, v";3\n')
     assert load(path).frame.shape == (2, 3)

@@ -222,6 +222,13 @@ def test_labels_stay_as_the_file_has_them(tmp_path: Path) -> None:
     assert set(dataset.classes) == {"01", "1", "1.0"}
 
 
+def test_labels_that_look_alike_stay_apart(tmp_path: Path) -> None:
+    data = frame().assign(sold=["yes", " Yes", "no"] * 20)
+    task = task_of(tmp_path, data, target="sold")
+    assert task.kind == "multiclass"
+    assert any("case or blanks" in w for w in task.warnings)
+
+
 def test_money_is_a_regression_target(tmp_path: Path) -> None:
     data = frame().assign(price=lambda d: [f"${p * 100:,.2f}" for p in d["price"]])
     path = tmp_path / "data.csv"
