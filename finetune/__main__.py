@@ -25,12 +25,14 @@ def parser() -> argparse.ArgumentParser:
         "--preview", type=int, default=0, metavar="N", help="show N rows with the loss mask, write nothing"
     )
 
-    train = commands.add_parser("train", help="a LoRA adapter on rows, exported as GGUF")
-    train.add_argument("rows", type=Path)
+    train = commands.add_parser("train", help="a LoRA adapter: of the nano on rows, or of a chat model by --config")
+    train.add_argument("rows", type=Path, nargs="?")
+    train.add_argument("--config", type=Path, help="YAML recipe for a chat model; all else but --json is in it")
     train.add_argument(
         "--base", type=Path, default=NANO_GGUF, help="GGUF of the model to adapt (llama, compact dialect)"
     )
     train.add_argument("--out", type=Path, default=Path("adapter.gguf"))
+    train.add_argument("--steps", type=int, default=200)
 
     evaluate = commands.add_parser("evaluate", help="agreement with the rows' choices, with and without an adapter")
     evaluate.add_argument("rows", type=Path)
@@ -41,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="a Hugging Face folder (llama, qwen2, qwen3) to a checked GGUF")
     export.add_argument("folder", type=Path)
     export.add_argument("--out", type=Path, required=True)
+    export.add_argument("--adapter", type=Path, help="a PEFT adapter of FOLDER: write it as a GGUF adapter instead")
     export.add_argument("--kind", choices=("F32", "F16", "Q8_0"), default="F16")
 
     circle = commands.add_parser("circle", help="sessions -> rows -> LoRA -> adapter -> llama.cpp -> measured")
@@ -82,11 +85,17 @@ def main(argv: list[str] | None = None) -> int:
     elif args.command == "export":
         from finetune.hf_export import export_folder
 
-        result = export_folder(args.folder, args.out, kind=args.kind)
+        if args.adapter:
+            from finetune.lora import write_peft_adapter
+
+            result = write_peft_adapter(args.adapter, args.folder, args.out)
+        else:
+            result = export_folder(args.folder, args.out, kind=args.kind)
     elif args.command == "circle":
         from finetune import circle
 
-        result = circle.run(args.work / "circle", args.base, quick=args.quick, seed=args.seed, threads=args.threads)
+        size = circle.QUICK if args.quick else circle.Size()
+        result = circle.run(args.work / "circle", args.base, size=size, seed=args.seed, threads=args.threads)
     else:
         result = _nano(args)
     print(json.dumps(result, indent=None if args.json else 1))
@@ -111,12 +120,18 @@ def _data(args: argparse.Namespace) -> object:
 
 
 def _train(args: argparse.Namespace) -> object:
+    if args.config:
+        from finetune import chat
+
+        return chat.train(chat.Recipe.load(args.config))
+    if args.rows is None:
+        raise SystemExit("finetune train: give rows (JSONL of `finetune data`) or --config RECIPE.yaml")
     from finetune.circle import train_adapter
     from finetune.rows import read_rows
 
     rows = [r for r in read_rows(args.rows) if not r.held_out]
     args.work.mkdir(parents=True, exist_ok=True)
-    return train_adapter(args.base, rows, args.work / "adapter", args.out, False, args.seed, args.threads)
+    return train_adapter(args.base, rows, args.work / "adapter", args.out, args.steps, args.seed, args.threads)
 
 
 def _nano(args: argparse.Namespace) -> object:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,19 @@ SEEN = ("wordy", "plain", "levels", "dated")
 UNSEEN = ("mixed", "parsed", "codes")
 RANK, ALPHA = 8, 16.0
 Figures = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Recorded sessions, tables to test on, rows of a table, steps of training."""
+
+    sessions: int = 120
+    tests: int = 90
+    n_rows: int = 400
+    steps: int = 400
+
+
+QUICK = Size(24, 18, 150, 60)
 
 
 def _task(case: Case) -> TaskSpec:
@@ -112,27 +125,28 @@ def measure(backend: Backend, cases: Sequence[Case]) -> tuple[Figures, list[bool
     return {"rule": sum(followed) / len(followed), "elsewhere": sum(agreed) / len(agreed)}, agreed
 
 
-def run(work: Path, base: Path, *, quick: bool = False, seed: int = 0, threads: int = 1) -> dict[str, Any]:
+def run(work: Path, base: Path, *, size: Size = QUICK, seed: int = 0, threads: int = 1) -> dict[str, Any]:
     """Go round once. Returns before, after, noise (two standard errors of `elsewhere`), seconds, and what was made."""
     started = time.monotonic()
     work.mkdir(parents=True, exist_ok=True)
-    sessions, tests = (24, 18) if quick else (120, 90)
     sessions_dir = work / "sessions"
     sessions_dir.mkdir(exist_ok=True)
     nano = LocalBackend(base, threads=threads)
     try:
-        for i in range(sessions):
+        for i in range(size.sessions):
             path = sessions_dir / f"{i:03d}.jsonl"
             path.unlink(missing_ok=True)
-            record_session(_case(SEEN, i, 50_000 + seed, quick), nano, path)
-        cases = [_case(UNSEEN, i, 60_000 + seed, quick) for i in range(tests)]
+            record_session(_case(SEEN, i, 50_000 + seed, size.n_rows), nano, path)
+        cases = [_case(UNSEEN, i, 60_000 + seed, size.n_rows) for i in range(size.tests)]
         before, agreed_before = measure(nano, cases)
     finally:
         nano.close()
     _say(f"before: {before}")
     rows = traces.split(traces.collect(sorted(sessions_dir.glob("*.jsonl"))), 0.1)
     adapter = work / "house-rule.gguf"
-    figures = train_adapter(base, [r for r in rows if not r.held_out], work / "train", adapter, quick, seed, threads)
+    figures = train_adapter(
+        base, [r for r in rows if not r.held_out], work / "train", adapter, size.steps, seed, threads
+    )
     tuned = LocalBackend(base, threads=threads, adapters={"reasoner": adapter, "coder": adapter})
     try:
         after, agreed_after = measure(tuned, cases)
@@ -144,12 +158,12 @@ def run(work: Path, base: Path, *, quick: bool = False, seed: int = 0, threads: 
     seconds = round(time.monotonic() - started, 1)
     return {
         "before": _rounded(before), "after": _rounded(after), "noise": round(noise, 4), "seconds": seconds,
-        "rows": len(rows), "sessions": sessions, "tables": tests, "adapter": str(adapter), **figures,
+        "rows": len(rows), "sessions": size.sessions, "tables": size.tests, "adapter": str(adapter), **figures,
     }  # fmt: skip
 
 
 def train_adapter(
-    base: Path, rows: Sequence[Any], folder: Path, out: Path, quick: bool, seed: int, threads: int
+    base: Path, rows: Sequence[Any], folder: Path, out: Path, steps: int, seed: int, threads: int
 ) -> dict[str, Any]:
     """LoRA on the base GGUF's weights; writes the adapter beside a check against llama.cpp."""
     import torch
@@ -161,11 +175,11 @@ def train_adapter(
     model = add_lora(model, RANK, ALPHA)
     encoded = [e for e in (encode(r, tokenizer) for r in rows) if e.branches]
     (folder / "state.pt").unlink(missing_ok=True)
-    steps = 60 if quick else 400
     settings = Training(
-        seconds=1e9, steps=steps, tokens_per_batch=1500, rate=4e-3, weight_decay=0.0, seed=seed, threads=threads
-    )
-    train(model, encoded, replace(settings, warmup=0.05), folder, note=_say)
+        seconds=1e9, steps=steps, tokens_per_batch=1500, rate=4e-3, warmup=0.05, weight_decay=0.0, seed=seed,
+        threads=threads,
+    )  # fmt: skip
+    train(model, encoded, settings, folder, note=_say)
     write_adapter(out, model, name="house rule", rank=RANK, alpha=ALPHA)
     sequences = [e.tokens for e in encoded[:6]]
     found = compare(torch_logits(model, sequences), gguf_logits(base, sequences, out))
@@ -174,9 +188,9 @@ def train_adapter(
     return {"steps": steps, "parity": found}
 
 
-def _case(families: Sequence[str], i: int, seed: int, quick: bool) -> Case:
+def _case(families: Sequence[str], i: int, seed: int, n_rows: int) -> Case:
     family = families[i % len(families)]
-    return from_table(generate(family, seed + i // len(families), 150 if quick else 400))
+    return from_table(generate(family, seed + i // len(families), n_rows))
 
 
 def _rounded(figures: Figures) -> Figures:

@@ -35,7 +35,7 @@ def write_adapter(path: Path, model: Any, *, name: str, rank: int, alpha: float)
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, model_arch), config.num_hidden_layers)
     found = {k: v.detach().float().cpu().numpy() for k, v in model.state_dict().items() if ".lora_" in k}
     for key, value in found.items():
-        base, _, side = key.partition(".lora_")
+        base, _, side = key.removeprefix("base_model.model.").partition(".lora_")
         weight = np.ascontiguousarray(value)
         if side.startswith("B") and arch == "llama" and base.endswith(("q_proj", "k_proj")):
             heads = config.num_attention_heads if base.endswith("q_proj") else config.num_key_value_heads
@@ -50,3 +50,41 @@ def write_adapter(path: Path, model: Any, *, name: str, rank: int, alpha: float)
     writer.close()
     part.replace(path)
     return path.stat().st_size
+
+
+def write_peft_adapter(folder: Path, base: Path, out: Path) -> dict[str, float]:
+    """A saved PEFT adapter of the Hugging Face folder `base` as GGUF, compared in llama.cpp with transformers.
+
+    Raises ValueError for what llama.cpp cannot add (DoRA, patterns, whole modules), RuntimeError when the two differ.
+    """
+    import json
+    import tempfile
+
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from finetune.gguf_export import write_gguf
+    from finetune.hf_export import HubTokenizer
+    from finetune.parity import compare, gguf_logits, torch_logits
+
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    refused = [k for k in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)]
+    if refused or config.get("bias", "none") != "none":
+        raise ValueError(f"{folder}: llama.cpp cannot add an adapter with {', '.join(refused) or 'biases'}")
+    rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    if config.get("use_rslora"):
+        alpha *= rank**0.5
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    tokenizer = HubTokenizer.load(base, model.config.model_type)
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = Path(scratch) / "base.gguf"
+        write_gguf(plain, model, tokenizer, name="base", kind="F32")
+        tuned = PeftModel.from_pretrained(model, str(folder)).eval()
+        size = write_adapter(out.with_suffix(".candidate"), tuned, name=folder.name, rank=rank, alpha=alpha)
+        ids = list(range(3, min(131, model.config.vocab_size)))
+        found = compare(torch_logits(tuned, [ids]), gguf_logits(plain, [ids], out.with_suffix(".candidate")))
+    if found["argmax_agreement"] < 0.995:
+        raise RuntimeError(f"the adapter does not say in llama.cpp what it says here: {found}")
+    out.with_suffix(".candidate").replace(out)
+    return {**found, "bytes": float(size)}

@@ -1,0 +1,317 @@
+"""LoRA on a chat model from a Hugging Face folder: YAML recipe in, adapter out. CPU or CUDA, resumable.
+
+The loss counts the assistant's last turn alone. Examples are packed into sequences of `max_length` tokens; a mask keeps
+them from seeing each other. `finetune train --config` writes beside the adapter: effective.yaml (settings, versions,
+hashes), log.jsonl, loss.png.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from finetune.lora import TARGETS
+
+STATE = "state.pt"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """base: folder of the model. rows: JSONL of messages (`finetune data --format messages`), split by their group."""
+
+    base: str
+    rows: str
+    out: str
+    rank: int = 16
+    alpha: float = 32.0
+    targets: tuple[str, ...] = TARGETS
+    max_length: int = 2048
+    batch: int = 1  # packed sequences in a step of memory
+    accumulate: int = 8  # steps of memory in a step of the optimiser
+    rate: float = 2e-4
+    epochs: float = 2.0
+    warmup: float = 0.05
+    held_out: float = 0.1  # share of the data sets
+    evaluate_every: int = 25
+    patience: int = 4  # evaluations without a better held-out loss
+    gradient_checkpointing: bool = True
+    four_bits: bool = False  # QLoRA: CUDA and bitsandbytes
+    bf16: bool = True
+    seed: int = 0
+    threads: int = 0  # 0: torch decides
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Raises ValueError for a setting that does not exist."""
+        import yaml
+
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        unknown = set(values) - set(cls.__dataclass_fields__)
+        if unknown:
+            raise ValueError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
+        if "targets" in values:
+            values["targets"] = tuple(values["targets"])
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Example:
+    """ids: the whole conversation. loss_from: the first token that counts."""
+
+    ids: tuple[int, ...]
+    loss_from: int
+    group: str
+
+
+def render(tokenizer: Any, messages: Sequence[dict[str, str]], group: str, max_length: int) -> Example | None:
+    """None when the answer does not fit. Raises ValueError when the template rewrites what came before the answer."""
+    prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
+    whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    if not whole.startswith(prompt):
+        raise ValueError("the chat template changes the prompt once an answer follows; this model cannot be trained so")
+    before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
+    answer = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
+    if len(answer) >= max_length:
+        return None
+    before = before[-(max_length - len(answer)) :]
+    return Example((*before, *answer), len(before), group)
+
+
+def read_examples(path: Path, tokenizer: Any, recipe: Recipe) -> tuple[list[Example], list[Example]]:
+    """(training, held out), apart by data set."""
+    train: list[Example] = []
+    held: list[Example] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        group = str(row.get("group", ""))
+        example = render(tokenizer, row["messages"], group, recipe.max_length)
+        if example is not None:
+            share = int(hashlib.sha256(group.encode()).hexdigest(), 16) % 1000
+            (held if share < recipe.held_out * 1000 else train).append(example)
+    return train, held
+
+
+def pack(examples: Sequence[Example], length: int, rng: random.Random) -> list[list[Example]]:
+    """Groups of examples of at most `length` tokens together: longest first into the fullest group that has room."""
+    order = list(examples)
+    rng.shuffle(order)
+    order.sort(key=lambda e: -len(e.ids))
+    groups: list[list[Example]] = []
+    room: list[int] = []
+    for example in order:
+        fits = [i for i, left in enumerate(room) if left >= len(example.ids)]
+        at = min(fits, key=lambda i: room[i]) if fits else -1
+        if at < 0:
+            groups.append([])
+            room.append(length)
+        groups[at].append(example)
+        room[at] -= len(example.ids)
+    rng.shuffle(groups)
+    return groups
+
+
+def collate(groups: Sequence[Sequence[Example]], pad: int, dtype: Any) -> dict[str, Any]:
+    """input_ids, labels, position_ids (n, length) and a mask (n, 1, length, length) that parts the examples."""
+    import torch
+
+    length = max(sum(len(e.ids) for e in g) for g in groups)
+    ids = torch.full((len(groups), length), pad)
+    labels = torch.full((len(groups), length), -100)
+    positions = torch.zeros((len(groups), length), dtype=torch.long)
+    block = torch.full((len(groups), length), -1)
+    for i, group in enumerate(groups):
+        at = 0
+        for k, example in enumerate(group):
+            end = at + len(example.ids)
+            ids[i, at:end] = torch.tensor(example.ids)
+            labels[i, at + example.loss_from : end] = ids[i, at + example.loss_from : end]
+            positions[i, at:end] = torch.arange(len(example.ids))
+            block[i, at:end] = k
+            at = end
+    same = block[:, :, None] == block[:, None, :]
+    allowed = same & torch.ones((length, length), dtype=torch.bool).tril()
+    mask = torch.zeros(allowed.shape, dtype=dtype).masked_fill(~allowed, torch.finfo(dtype).min)
+    return {"input_ids": ids, "labels": labels, "position_ids": positions, "attention_mask": mask[:, None]}
+
+
+def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
+    """Train, or go on with what is in `out`; stop_at: end with a checkpoint at this step of the optimiser."""
+    import torch
+    from transformers import AutoTokenizer
+
+    out = Path(recipe.out)
+    out.mkdir(parents=True, exist_ok=True)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    torch.manual_seed(recipe.seed)
+    tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+    learn, held = read_examples(Path(recipe.rows), tokenizer, recipe)
+    if not learn:
+        raise ValueError(f"{recipe.rows}: no example fits into {recipe.max_length} tokens")
+    model, device = load_model(recipe)
+    write_effective(recipe, out, len(learn), len(held))
+    weights = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=0.0)
+    dtype = torch.bfloat16 if recipe.bf16 else torch.float32
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
+    step_size = recipe.batch * recipe.accumulate
+    per_epoch = max(1, math.ceil(len(pack(learn, recipe.max_length, random.Random(0))) / step_size))
+    total = max(1, round(per_epoch * recipe.epochs))
+    state: dict[str, Any] = {"step": 0, "best": float("inf"), "worse": 0, "tokens": 0, "seconds": 0.0}
+    if (out / STATE).exists():
+        saved = torch.load(out / STATE, weights_only=True)
+        with torch.no_grad():
+            for weight, value in zip(weights, saved["weights"], strict=True):
+                weight.copy_(value)
+        optimiser.load_state_dict(saved["optimiser"])
+        state = saved["state"]
+        _say(f"resumed at step {state['step']} of {total}")
+    started, before_s = time.monotonic(), state["seconds"]
+    log = (out / "log.jsonl").open("a", encoding="utf-8")
+    autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16)
+    epoch, groups = -1, []
+    last = float("nan")
+    while state["step"] < total and state["worse"] < recipe.patience:
+        if stop_at is not None and state["step"] >= stop_at:
+            break
+        if state["step"] // per_epoch != epoch:
+            epoch = state["step"] // per_epoch
+            groups = pack(learn, recipe.max_length, random.Random(f"{recipe.seed}-{epoch}"))
+        first = state["step"] % per_epoch * step_size
+        share = state["step"] / total
+        rate = recipe.rate * min(1.0, (share + 1 / total) / max(recipe.warmup, 1e-9)) * (1 - 0.9 * share)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        model.train()
+        last = 0.0
+        parts = [groups[i : i + recipe.batch] for i in range(first, min(first + step_size, len(groups)), recipe.batch)]
+        for part in parts:
+            batch = {k: v.to(device) for k, v in collate(part, pad, dtype).items()}
+            with autocast:
+                loss = model(**batch).loss / len(parts)
+            loss.backward()
+            last += float(loss.detach())
+            state["tokens"] += int(batch["input_ids"].numel())
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        state["step"] += 1
+        state["seconds"] = before_s + time.monotonic() - started
+        line: dict[str, Any] = {"step": state["step"], "loss": round(last, 5), "rate": rate}
+        if held and (state["step"] % recipe.evaluate_every == 0 or state["step"] == total):
+            line["held_out"] = round(held_out_loss(model, held, recipe, pad, dtype, device), 5)
+            state["worse"] = 0 if line["held_out"] < state["best"] - 1e-4 else state["worse"] + 1
+            if state["worse"] == 0:
+                state["best"] = line["held_out"]
+                model.save_pretrained(out / "adapter")
+            _save(out, weights, optimiser, state)
+        log.write(json.dumps(line) + "\n")
+        log.flush()
+        left_s = (total - state["step"]) * state["seconds"] / state["step"]
+        _say(f"{line} {state['tokens'] / max(1e-9, state['seconds']):.0f} tokens/s, {left_s:.0f} s left")
+    log.close()
+    _save(out, weights, optimiser, state)
+    if not held or not (out / "adapter").exists():
+        model.save_pretrained(out / "adapter")
+    plot(out)
+    return {"steps": state["step"], "of": total, "loss": round(last, 5), "held_out": state["best"], "out": str(out)}
+
+
+def load_model(recipe: Recipe) -> tuple[Any, str]:
+    """The base with a fresh LoRA, and the device it is on."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    more: dict[str, Any] = {}
+    if recipe.four_bits:
+        if device == "cpu":
+            raise ValueError("four_bits needs CUDA and bitsandbytes")
+        from transformers import BitsAndBytesConfig
+
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+        )
+    dtype = torch.bfloat16 if recipe.bf16 and device == "cuda" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(recipe.base, dtype=dtype, **more)
+    config = LoraConfig(
+        r=recipe.rank, lora_alpha=recipe.alpha, target_modules=list(recipe.targets), bias="none", task_type="CAUSAL_LM"
+    )
+    model = get_peft_model(model, config)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        model.enable_input_require_grads()
+    return (model if recipe.four_bits else model.to(device)), device
+
+
+def held_out_loss(model: Any, held: Sequence[Example], recipe: Recipe, pad: int, dtype: Any, device: str) -> float:
+    """Mean loss of the answers' tokens."""
+    import torch
+
+    model.eval()
+    total, count = 0.0, 0
+    for group in pack(held, recipe.max_length, random.Random(0)):
+        batch = {k: v.to(device) for k, v in collate([group], pad, dtype).items()}
+        tokens = int((batch["labels"] >= 0).sum())
+        with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16):
+            total += float(model(**batch).loss) * tokens
+        count += tokens
+    return total / max(1, count)
+
+
+def write_effective(recipe: Recipe, out: Path, n_train: int, n_held: int) -> None:
+    """What is needed to tell later how an adapter was made."""
+    import peft
+    import torch
+    import transformers
+    import yaml
+
+    facts = {
+        "versions": {m.__name__: str(m.__version__) for m in (torch, transformers, peft)},
+        "rows_sha256": hashlib.sha256(Path(recipe.rows).read_bytes()).hexdigest(),
+        "examples": {"train": n_train, "held_out": n_held},
+    }
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
+    (out / "effective.yaml").write_text(yaml.safe_dump({**values, "facts": facts}, sort_keys=False), encoding="utf-8")
+
+
+def plot(out: Path) -> None:
+    """loss.png from log.jsonl."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    axes.plot([x["step"] for x in lines], [x["loss"] for x in lines], label="training", linewidth=1)
+    held = [(x["step"], x["held_out"]) for x in lines if "held_out" in x]
+    if held:
+        axes.plot(*zip(*held, strict=True), label="held out", marker="o")
+    axes.set(xlabel="step", ylabel="loss")
+    axes.legend()
+    figure.savefig(out / "loss.png", dpi=110, bbox_inches="tight")
+    pyplot.close(figure)
+
+
+def _save(out: Path, weights: Sequence[Any], optimiser: Any, state: dict[str, Any]) -> None:
+    import torch
+
+    part = out / "state.part"
+    saved = {"weights": [w.detach().cpu() for w in weights], "optimiser": optimiser.state_dict(), "state": state}
+    torch.save(saved, part)
+    part.replace(out / STATE)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

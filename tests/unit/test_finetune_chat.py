@@ -1,0 +1,109 @@
+"""LoRA on a chat model at a tiny size: loss on the answer alone, packing without contact, resume, GGUF adapter."""
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("peft")
+
+from finetune import chat  # noqa: E402
+from finetune.lora import write_peft_adapter  # noqa: E402
+from tests.unit.test_finetune_export import QWEN2, hub_folder  # noqa: E402
+
+TEMPLATE = (
+    "{% for m in messages %}<{{ m.role }}>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    folder = hub_folder(tmp_path_factory.mktemp("hub") / "model", "qwen2", QWEN2)
+    config = {
+        "eos_token": "<|end|>",
+        "pad_token": "<|end|>",
+        "chat_template": TEMPLATE,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.fixture
+def recipe(base, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(
+        json.dumps({"group": f"g{i % 10}", "messages": [{"role": "user", "content": f"import {i % 3}"},
+                                                       {"role": "assistant", "content": f"return {i % 3}"}]}) + "\n"
+        for i in range(40)))  # fmt: skip
+    return chat.Recipe(
+        str(base), str(rows), str(tmp_path / "out"), rank=4, alpha=8.0, max_length=64, accumulate=2, rate=5e-3,
+        epochs=3, held_out=0.3, evaluate_every=3, gradient_checkpointing=False, bf16=False, threads=1,
+    )  # fmt: skip
+
+
+def tokenizer_of(recipe):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(recipe.base)
+
+
+def test_the_loss_counts_the_answer_alone(recipe):
+    tokenizer = tokenizer_of(recipe)
+    messages = [{"role": "user", "content": "a b"}, {"role": "assistant", "content": "c d"}]
+    example = chat.render(tokenizer, messages, "g", 64)
+    assert tokenizer.decode(example.ids[example.loss_from :]) == "c d<|end|>"
+    assert tokenizer.decode(example.ids[: example.loss_from]).endswith("<assistant>")
+    assert chat.render(tokenizer, messages, "g", 3) is None
+
+
+def test_data_sets_are_held_out_whole(recipe):
+    train, held = chat.read_examples(Path(recipe.rows), tokenizer_of(recipe), recipe)
+    assert train and held and not {e.group for e in train} & {e.group for e in held}
+
+
+def test_packed_examples_do_not_see_each_other(recipe):
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(recipe.base).eval()
+    one, two = chat.Example(tuple(range(10, 25)), 5, "a"), chat.Example(tuple(range(40, 60)), 5, "b")
+    packed = chat.collate([[one, two]], 0, torch.float32)
+    alone = chat.collate([[two]], 0, torch.float32)
+    with torch.no_grad():
+        together = model(**{k: v for k, v in packed.items() if k != "labels"}).logits[0, 15:]
+        apart = model(**{k: v for k, v in alone.items() if k != "labels"}).logits[0]
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
+
+
+def test_packing_loses_nothing():
+    rng = random.Random(0)
+    examples = [chat.Example(tuple(range(rng.randint(3, 30))), 1, "g") for _ in range(50)]
+    groups = chat.pack(examples, 64, rng)
+    assert sorted(len(e.ids) for g in groups for e in g) == sorted(len(e.ids) for e in examples)
+    assert all(sum(len(e.ids) for e in g) <= 64 for g in groups)
+
+
+def test_training_learns_resumes_and_exports(recipe, tmp_path):
+    from dataclasses import replace
+
+    whole = chat.train(recipe)
+    parts = replace(recipe, out=str(tmp_path / "parts"))
+    assert chat.train(parts, stop_at=4)["steps"] == 4
+    again = chat.train(parts)
+    assert again["steps"] == whole["steps"] and again["loss"] == pytest.approx(whole["loss"], abs=1e-6)
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    held = [x["held_out"] for x in log if "held_out" in x]
+    assert held[-1] < held[0] and log[-1]["loss"] < log[0]["loss"] - 0.02
+    assert {p.name for p in (tmp_path / "out").iterdir()} >= {"adapter", "effective.yaml", "loss.png", "log.jsonl"}
+    found = write_peft_adapter(tmp_path / "out" / "adapter", Path(recipe.base), tmp_path / "lora.gguf")
+    assert found["max_logit_diff"] < 1e-2
+
+
+def test_unknown_settings_are_refused(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("base: x\nrows: y\nout: z\nlearning: 1\n")
+    with pytest.raises(ValueError, match="learning"):
+        chat.Recipe.load(path)
