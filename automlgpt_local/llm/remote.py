@@ -155,7 +155,7 @@ class RemoteBackend:
         texts: list[str] = []
         thoughts: list[str] = []
         calls: dict[int, dict[str, str]] = {}
-        finish, usage = "stop", {}
+        finish, usage = "stop", dict[str, int]()
         try:
             with self._request("POST", "/chat/completions", body, deadline - time.monotonic()) as response:
                 for event in _events(response, deadline):

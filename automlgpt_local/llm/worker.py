@@ -14,6 +14,7 @@ import select
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,7 @@ from automlgpt_local.errors import AutoMLGPTError, BackendError, ModelError
 from automlgpt_local.llm.wire import WireError, read_frame, write_frame
 
 _PARENT_CHECK_S = 2.0
+_TEXT_INTERVAL_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _ALL_LAYERS = 999
 
@@ -80,6 +82,27 @@ class Inbox:
             os._exit(0)
 
 
+class TextFrames:
+    """Text on its way to the parent, a frame every few milliseconds: each one wakes a process up."""
+
+    def __init__(self, out: BinaryIO, request: int) -> None:
+        self._out = out
+        self._request = request
+        self._parts: list[str] = []
+        self._sent_at = 0.0
+
+    def add(self, text: str) -> None:
+        self._parts.append(text)
+        if time.monotonic() - self._sent_at >= _TEXT_INTERVAL_S:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._parts:
+            write_frame(self._out, {"id": self._request, "text": "".join(self._parts)})
+            self._parts.clear()
+            self._sent_at = time.monotonic()
+
+
 class Worker:
     def __init__(self, inbox: Inbox, out: BinaryIO) -> None:
         self._inbox = inbox
@@ -115,8 +138,9 @@ class Worker:
             case "fill":
                 return self._fill(request)
             case "chat":
-                send = lambda text: write_frame(self._out, {"id": request["id"], "text": text})  # noqa: E731
-                reply: dict[str, Any] = self._chat.turn(request, send)
+                stream = TextFrames(self._out, request["id"])
+                reply: dict[str, Any] = self._chat.turn(request, stream.add)
+                stream.flush()
                 return reply
             case "render":
                 return {"text": self._chat.render(request["messages"])}
