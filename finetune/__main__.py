@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-NANO_GGUF = Path(__file__).parent.parent / "models" / "nano.gguf"
+from automlgpt_local.paths import bundled_models_dir
+
+NANO_GGUF = bundled_models_dir() / "nano.gguf"
 STEPS = ("all", "measure", "rows", "train", "export", "evaluate")
 
 
