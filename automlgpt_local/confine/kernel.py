@@ -14,8 +14,6 @@ LINUX = sys.platform == "linux"
 
 # prctl operations
 PR_SET_PDEATHSIG = 1
-PR_SET_DUMPABLE = 4
-PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 

@@ -55,11 +55,6 @@ def no_new_privileges() -> None:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
 
 
-def hide_from_peers() -> None:
-    """No other process of this user may trace this one or open its /proc/<pid>/mem. Write uid_map before this."""
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-
-
 def die_with_parent(parent: int) -> None:
     """SIGKILL when the thread that started us ends. `parent`: the parent's pid, known before the fork."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -72,7 +72,6 @@ def apply(policy: Policy) -> None:
         limits.set_limits(memory_mib=policy.memory_mib, cpu_s=policy.cpu_s, file_mib=policy.file_mib)
     if "capabilities" in wanted:
         limits.drop_capabilities()
-        limits.hide_from_peers()
     if wanted & {"landlock", "seccomp"}:
         limits.no_new_privileges()
     if "landlock" in wanted:

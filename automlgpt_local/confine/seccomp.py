@@ -26,9 +26,9 @@ _SET_MODE_FILTER, _ACTION_AVAILABLE, _TSYNC = 1, 2, 1
 CLONE_THREAD = 0x10000
 # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what open() and isatty() of C libraries ask
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
-# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, the locks, F_DUPFD_CLOEXEC, F_GETPIPE_SZ. Never F_SETOWN and F_SETSIG:
-# they send a signal of choice to a process of choice.
-_FCNTLS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ. Never F_SETOWN and F_SETSIG: they send a
+# signal of choice to a process of choice. No record locks and no larger pipes: they are memory that nobody counts.
+_FCNTLS = (0, 1, 2, 3, 4, 1030, 1032)
 # PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP, PR_CAPBSET_READ, PR_GET_TIMERSLACK,
 # PR_GET_NO_NEW_PRIVS, PR_SET_VMA (names of memory areas)
 _PRCTLS = (2, 3, 15, 16, 21, 23, 30, 39, 0x53564D41)

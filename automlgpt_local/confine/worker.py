@@ -8,7 +8,7 @@ from pathlib import Path
 
 from automlgpt_local.confine import kernel, landlock, limits, policy, seccomp
 
-# /proc is read by ggml and OpenMP for the processor's features; peers stay out of reach, they are not dumpable.
+# Read by ggml and OpenMP for the processor's features; of other processes nothing can be read.
 _PROC = ("/proc/cpuinfo", "/proc/meminfo", "/proc/self")
 
 

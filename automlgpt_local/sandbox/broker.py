@@ -20,7 +20,7 @@ from typing import Any
 from automlgpt_local.confine.policy import Policy, library_paths
 from automlgpt_local.sandbox import job_process, letters, preload
 from automlgpt_local.sandbox.results import folder_use
-from automlgpt_local.sandbox.watch import Printed, Use, read_use
+from automlgpt_local.sandbox.watch import Printed, Use, nameless_bytes, read_use
 
 TICK_S = 0.01
 DISK_EVERY_S = 0.2
@@ -123,7 +123,9 @@ class Running:
         return None
 
     def check_disk(self) -> None:
-        size, files = folder_use(Path(self.request["work"]), MAX_FILES)
+        work = self.request["work"]
+        size, files = folder_use(Path(work), MAX_FILES)
+        size += nameless_bytes(self.pid, work)
         if files > MAX_FILES:
             self.kill("disk_limit", f"more than {MAX_FILES} files")
         elif size > self.limits["disk_mib"] * MIB:

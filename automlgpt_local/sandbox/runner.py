@@ -32,13 +32,12 @@ from automlgpt_local.errors import SandboxError
 from automlgpt_local.sandbox import letters, results
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.sandbox.preload import ENVIRONMENT
+from automlgpt_local.sandbox.talk import Talk
 from automlgpt_local.sandbox.text import inert, tail
 
 START_S = 120.0
 GRACE_S = 10.0
 POLL_MS = 50
-MAX_QUESTION = 64 << 10
-MAX_QUESTIONS = 10_000
 ERROR_CHARS = 4000
 
 
@@ -196,7 +195,7 @@ warden.main(config)
         }
         ours, theirs = socket.socketpair()
         letter = letters.new_letter(request)
-        talk = _Talk(job.on_ask)
+        talk = Talk(job.on_ask)
         try:
             try:
                 self._submit([letter, theirs.fileno(), *talk.child_ends])
@@ -206,7 +205,8 @@ warden.main(config)
             answered = self._wait(ours, talk, limits, cancelled)
             if not answered:
                 return Outcome("killed", 0.0, error="the sandbox's broker ended during the job")
-            return self._outcome(job, limits, letters.read_letter(letter))
+            outcome = self._outcome(job, limits, letters.read_letter(letter))
+            return replace(outcome, error=f"{outcome.error}\n{talk.problem}".strip()) if talk.problem else outcome
         finally:
             ours.close()
             talk.close()
@@ -227,7 +227,7 @@ warden.main(config)
         cpu_s = limits.wall_s * threads * 1.1 + 0.5 if limits.cpu_s is None else limits.cpu_s
         return replace(limits, memory_mib=min(limits.memory_mib, self.memory_mib), threads=threads, cpu_s=cpu_s)
 
-    def _wait(self, line: socket.socket, talk: _Talk, limits: Limits, cancelled: Callable[[], bool]) -> bool:
+    def _wait(self, line: socket.socket, talk: Talk, limits: Limits, cancelled: Callable[[], bool]) -> bool:
         """Until the broker answers (True) or is gone (False)."""
         poll = select.poll()
         poll.register(line, select.POLLIN)
@@ -281,52 +281,3 @@ warden.main(config)
             result=result,
             arrays=arrays,
         )
-
-
-class _Talk:
-    """The pipes on which a job asks and the engine answers; none when there is nobody to answer."""
-
-    def __init__(self, on_ask: Callable[[dict[str, Any]], Any] | None) -> None:
-        self._on_ask = on_ask
-        self.questions = self._answers = -1
-        self.child_ends: list[int] = []
-        self._buffer = b""
-        self._count = 0
-        if on_ask is not None:
-            answers_end, self._answers = os.pipe2(os.O_CLOEXEC)
-            self.questions, questions_end = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self._answers, False)
-            self.child_ends = [answers_end, questions_end]
-
-    def answer(self) -> bool:
-        """Read what was asked and answer whole lines. False: no more talk with this job."""
-        assert self._on_ask is not None
-        block = os.read(self.questions, 65536)
-        self._buffer += block
-        while b"\n" in self._buffer:
-            line, _, self._buffer = self._buffer.partition(b"\n")
-            self._count += 1
-            try:
-                question = results.parse_json(line[:MAX_QUESTION])
-                reply = json.dumps(self._on_ask(question), allow_nan=False).encode() + b"\n"
-                if self._count > MAX_QUESTIONS or os.write(self._answers, reply) != len(reply):
-                    return self._hang_up()
-            except (results.BadResultError, OSError, ValueError, TypeError, KeyError):
-                return self._hang_up()
-        return (bool(block) and len(self._buffer) <= MAX_QUESTION) or self._hang_up()
-
-    def _hang_up(self) -> bool:
-        os.close(self._answers)  # the job reads an end of file and fails
-        self._answers = -1
-        return False
-
-    def close_child_ends(self) -> None:
-        for fd in self.child_ends:
-            os.close(fd)
-        self.child_ends = []
-
-    def close(self) -> None:
-        for fd in (self.questions, self._answers):
-            if fd >= 0:
-                os.close(fd)
-        self.questions = self._answers = -1

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+# Page tables count: reading a huge empty mapping fills memory with them, and with nothing else.
+_MEMORY = (b"RssAnon", b"RssShmem", b"VmSwap", b"VmPTE")
 KEPT_BYTES = 32 << 10
 
 
 @dataclass(frozen=True)
 class Use:
-    """Memory in KiB (resident, private and shared-anonymous), private address space in KiB, CPU seconds, threads."""
+    """Memory in KiB (private, shared-anonymous, swap, page tables), private address space in KiB, CPU s, threads."""
 
     memory_kib: int
     data_kib: int
@@ -31,11 +34,30 @@ def read_use(pid: int) -> Use | None:
     sizes = {}
     for line in status.splitlines():
         name, _, value = line.partition(b":")
-        if name in (b"RssAnon", b"RssShmem", b"VmSwap", b"VmData", b"Threads"):
+        if name in (*_MEMORY, b"VmData", b"Threads"):
             sizes[name] = int(value.split()[0])
-    memory = sum(sizes.get(name, 0) for name in (b"RssAnon", b"RssShmem", b"VmSwap"))
+    memory = sum(sizes.get(name, 0) for name in _MEMORY)
     cpu_s = (int(times[11]) + int(times[12])) / _TICKS
     return Use(memory, sizes.get(b"VmData", 0), cpu_s, sizes.get(b"Threads", 0))
+
+
+def nameless_bytes(pid: int, folder: str) -> int:
+    """Disk that a process holds in files below `folder` whose names are gone: open ones, and mapped ones."""
+    total = 0
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+                    total += status.st_blocks * 512
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            for line in file:
+                if line.endswith(b" (deleted)\n") and folder.encode() in line:
+                    start, end = (int(part, 16) for part in line.split(b" ", 1)[0].split(b"-"))
+                    total += end - start
+    except OSError:  # it has just ended, or /proc is not ours to read
+        pass
+    return total
 
 
 class Printed:

@@ -32,7 +32,36 @@ while True:
     kept.append(area)
 """
 
+PAGE_TABLES = """
+import mmap
+area = mmap.mmap(-1, 1 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)
+for place in range(0, 1 << 40, 1 << 21):
+    area[place]
+"""
+NAMELESS = """
+kept = []
+for n in range(200):
+    kept.append(open(f"f{n}", "wb"))
+    os.unlink(f"f{n}")
+    kept[-1].write(bytes(1 << 20))
+    time.sleep(0.01)
+"""
+NAMELESS_MAPPED = """
+import mmap
+kept = []
+for n in range(200):
+    with open(f"f{n}", "w+b") as file:
+        file.truncate(1 << 20)
+        kept.append(mmap.mmap(file.fileno(), 1 << 20))
+    os.unlink(f"f{n}")
+    kept[-1].write(bytes(1 << 20))
+    time.sleep(0.01)
+"""
+
 OVERRUNS = {
+    "34-page-tables": (PAGE_TABLES, Limits(20, memory_mib=100), "memory_limit"),
+    "36-files-without-names": (NAMELESS, Limits(20, disk_mib=20), "disk_limit"),
+    "36-mapped-without-names": (NAMELESS_MAPPED, Limits(20, disk_mib=20), "disk_limit"),
     "34-anonymous": ("kept = [bytearray(1 << 22) for _ in range(1000)]", Limits(20, memory_mib=300), "memory_limit"),
     "35-shared": (
         SHARED,

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from automlgpt_local import confine
-from automlgpt_local.confine import landlock
+from automlgpt_local.confine import bubblewrap, landlock
 from automlgpt_local.errors import SandboxError
 from automlgpt_local.sandbox.jobs import Job, Limits
 from automlgpt_local.sandbox.runner import Sandbox
@@ -21,6 +21,7 @@ RAN = "write('ran')\nreturn {}"
 @pytest.mark.row(51)
 def test_without_landlock_nothing_runs(monkeypatch):
     monkeypatch.setattr(landlock, "abi", lambda: 2)
+    monkeypatch.setattr(bubblewrap, "available", lambda: False)
     assert any("Landlock" in problem for problem in confine.missing())
     with pytest.raises(SandboxError, match="Landlock"):
         Sandbox(1, 1024).start()
