@@ -262,36 +262,59 @@ def memory_forecast_error(model: Path, *, threads: int) -> float:
         return float(expected / backend.stats()["peak_mib"] - 1)
 
 
+def stages(options: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
+    """The parts of the benchmark by name, in order."""
+    threads, quick = options.threads, options.quick
+    rounds = options.rounds or (3 if quick else 5)
+    nano = ROOT / "models" / "nano.gguf"
+
+    def model() -> Path:
+        return half_billion(quick)
+
+    def decode() -> dict[str, Any]:
+        tokens = 24 if quick else 64
+        found = decode_ratio(model(), compile_baseline(), prompt=48, tokens=tokens, threads=threads, rounds=rounds)
+        return {
+            "decode_ratio": found["ratio"],
+            "decode_tokens_per_s": found["tokens_per_s"],
+            "decode_c_tokens_per_s": found["c_tokens_per_s"],
+        }
+
+    def decode_nano() -> dict[str, Any]:
+        found = decode_ratio(nano, compile_baseline(), prompt=48, tokens=600, threads=1, rounds=max(5, rounds))
+        return {
+            "decode_ratio_nano": found["ratio"],
+            "nano_tokens_per_s": found["tokens_per_s"],
+            "nano_c_tokens_per_s": found["c_tokens_per_s"],
+        }
+
+    return {
+        "decode": decode,
+        "nano": decode_nano,
+        "grammar": lambda: grammar_ratios(model(), threads=threads, tokens=40 if quick else 100, rounds=rounds),
+        "fill": lambda: fill_in_ratio(model(), threads=threads, rounds=rounds),
+        "cache": lambda: {"reevaluated_tokens": reevaluated_tokens(nano)},
+        "cancel": lambda: {"cancel_ms": cancel_ms(model(), threads=threads, rounds=rounds)},
+        "memory": lambda: {"memory_forecast_error": memory_forecast_error(model(), threads=threads)},
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="all figures as one JSON object")
     parser.add_argument("--quick", action="store_true", help="a quarter of the layers, three rounds")
+    parser.add_argument("--only", default="", help="some of decode,nano,grammar,fill,cache,cancel,memory")
     parser.add_argument("--rounds", type=int, default=0)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    rounds = options.rounds or (3 if options.quick else 5)
-    model, baseline = half_billion(options.quick), compile_baseline()
-    nano = ROOT / "models" / "nano.gguf"
-    threads = options.threads
-    tokens = 48
-    decode = decode_ratio(model, baseline, prompt=48, tokens=tokens, threads=threads, rounds=rounds)
-    small = decode_ratio(nano, baseline, prompt=48, tokens=600, threads=1, rounds=max(7, rounds))
-    figures: dict[str, Any] = {
-        "decode_ratio": decode["ratio"],
-        "decode_tokens_per_s": decode["tokens_per_s"],
-        "decode_c_tokens_per_s": decode["c_tokens_per_s"],
-        "decode_ratio_nano": small["ratio"],
-        "nano_tokens_per_s": small["tokens_per_s"],
-        "nano_c_tokens_per_s": small["c_tokens_per_s"],
-        **grammar_ratios(model, threads=threads, tokens=80, rounds=rounds),
-        **fill_in_ratio(model, threads=threads, rounds=min(rounds, 5)),
-        "reevaluated_tokens": reevaluated_tokens(nano),
-        "cancel_ms": cancel_ms(model, threads=threads, rounds=rounds),
-        "memory_forecast_error": memory_forecast_error(model, threads=threads),
-        "threads": threads,
-        "rounds": rounds,
-        "quick": options.quick,
-    }
+    wanted = options.only.split(",") if options.only else []
+    figures: dict[str, Any] = {"threads": options.threads, "quick": options.quick}
+    for name, stage in stages(options).items():
+        if not wanted or name in wanted:
+            started = time.monotonic()
+            found = stage()
+            print(f"{name} ({time.monotonic() - started:.0f} s): {json.dumps(found)}", file=sys.stderr, flush=True)
+            figures |= found
     if options.json:
         print(json.dumps(figures, indent=1))
     else:
