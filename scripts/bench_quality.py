@@ -28,6 +28,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from bench_data import error, prepare
 from bench_table import markdown
 
+ROOT = Path(__file__).resolve().parent.parent
 FIELDS = ["data", "system", "seed", "seconds", "error", "wall_s", "peak_mib", "calibration_s", "status", "at"]
 CALIBRATION = """
 import time, numpy, lightgbm
@@ -36,6 +37,7 @@ lightgbm.LGBMRegressor(n_estimators=20, n_jobs=2, verbose=-1).fit(X, y)
 start = time.perf_counter(); lightgbm.LGBMRegressor(n_estimators=300, n_jobs=2, verbose=-1).fit(X, y)
 print(time.perf_counter() - start)
 """
+PROGRAM = [sys.executable, "-c", "from automlgpt_local.cli.main import main; main()"]
 GRACE = 4  # a run is killed after this many times its seconds, plus a minute
 
 
@@ -123,7 +125,7 @@ def command_of(
     kind, model = system.split(":", 1)
     task = json.loads((split / "task.json").read_text())
     command = [
-        sys.executable, "-m", "automlgpt_local.cli.main", "run", str(split / "train.csv"), "--target", task["target"],
+        *PROGRAM, "run", str(split / "train.csv"), "--target", task["target"],
         "--kind", task["task"], "--metric", task["metric"], "--time-limit", str(seconds), "--threads", "2",
         "--test", str(split / "test_x.csv"), "--out", str(work), "--model", model, "--seed", str(seed),
         "--leaks", "keep", "--json",
@@ -132,7 +134,14 @@ def command_of(
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}
+    paths = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+    return {
+        **os.environ,
+        "PYTHONPATH": paths,
+        "OMP_NUM_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "2",
+        "MKL_NUM_THREADS": "2",
+    }
 
 
 def timed(command: list[str], log: Path, limit_s: float) -> tuple[str, float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
-from bench_quality import timed
+from bench_quality import PROGRAM, timed
 
 MEMORY_MIB = 24 * 1024
 
@@ -75,10 +75,9 @@ def run(name: str, seconds: int, folder: Path) -> dict[str, Any]:
     frame.to_csv(table, index=False)
     frame.drop(columns="y").head(200_000).to_csv(part, index=False)
     out = folder / "run"
-    program = [sys.executable, "-m", "automlgpt_local.cli.main"]
     started = time.perf_counter()
     status, peak_mib = timed(
-        [*program, "run", str(table), "--target", "y", "--kind", kind, "--time-limit", str(seconds), "--threads", "2",
+        [*PROGRAM, "run", str(table), "--target", "y", "--kind", kind, "--time-limit", str(seconds), "--threads", "2",
          "--memory", f"{MEMORY_MIB}m", "--model", "none", "--out", str(out)],
         folder / "run.log", seconds * 2 + 60,
     )  # fmt: skip
@@ -89,7 +88,7 @@ def run(name: str, seconds: int, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
     if status == "ok":
         started = time.perf_counter()
-        predict = [*program, "predict", str(out), str(part), "-o", str(folder / "predicted.csv")]
+        predict = [*PROGRAM, "predict", str(out), str(part), "-o", str(folder / "predicted.csv")]
         row["predict_status"], row["predict_peak_mib"] = timed(predict, folder / "predict.log", 600)
         row["predict_rows_per_s"] = round(min(len(frame), 200_000) / (time.perf_counter() - started))
     else:
