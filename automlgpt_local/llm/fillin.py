@@ -16,7 +16,7 @@ import numpy as np
 
 from automlgpt_local.errors import BackendError
 from automlgpt_local.llm.backend import Choice, Filled, Template, Text
-from automlgpt_local.llm.sampling import Sampler, SamplingOptions, draw, softmax
+from automlgpt_local.llm.sampling import COLDEST, Sampler, SamplingOptions, draw, softmax
 
 
 class Tokens(Protocol):
@@ -104,7 +104,11 @@ class Filler:
         if not np.isfinite(values).all():
             raise BackendError(f"the model returned no numbers for the choice {slot.name}")
         shares = softmax(values)
-        at = int(shares.argmax()) if self._temperature <= 0 else draw(softmax(values / self._temperature), self._rng)
+        at = (
+            int(shares.argmax())
+            if self._temperature < COLDEST
+            else draw(softmax(values / self._temperature), self._rng)
+        )
         return children[at], float(shares[at])
 
     def _write(self, slot: Text) -> None:

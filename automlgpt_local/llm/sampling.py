@@ -13,6 +13,7 @@ import numpy as np
 
 from automlgpt_local.errors import BackendError
 
+COLDEST = 1e-3  # below this temperature the best token is taken
 _FLOOR = 16.0  # candidates below e^-16 of the best one are never drawn
 _STEPS = (256, 4096)  # how many of the best tokens a grammar is asked about before it is asked about all
 
@@ -60,7 +61,7 @@ class Sampler:
         return logits
 
     def _draw(self, logits: np.ndarray) -> int:
-        if self.options.temperature <= 0:
+        if self.options.temperature < COLDEST:
             return int(logits.argmax())
         floor = -np.log(self.options.min_p) if self.options.min_p > 0 else _FLOOR
         ids = np.flatnonzero(logits >= logits.max() - floor)
@@ -72,7 +73,7 @@ class Sampler:
             allowed = ids[mask(ids.astype(np.int32))]
             if len(allowed):
                 values = logits[allowed]
-                if self.options.temperature <= 0:
+                if self.options.temperature < COLDEST:
                     return int(allowed[values.argmax()])
                 return int(allowed[self._pick(values)])
         raise BackendError("the grammar allows no token here")
