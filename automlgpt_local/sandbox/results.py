@@ -16,6 +16,7 @@ MAX_ERROR_BYTES = 64 << 10
 MAX_ARRAYS = 16
 MAX_ENTRIES = 4096
 MAX_HEADER = 4096
+MAX_DEPTH = 16
 
 
 class BadResultError(Exception):
@@ -173,3 +174,25 @@ def folder_use(work: Path, max_files: int) -> tuple[int, int]:
         except OSError:  # paths too long to follow are a way to hide files: count them as too many
             return size, max_files + 1
     return size, count
+
+
+def flatten(work: Path) -> None:
+    """Make `work` safe for a recursive removal: folders nested deeper than MAX_DEPTH are taken apart and removed.
+
+    Paths of a deep tree are too long to name, so each folder is first moved up into `work`.
+    """
+    level = [str(work)]
+    for _ in range(MAX_DEPTH):
+        level = [entry.path for folder in level for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+        if not level:
+            return
+    deep, number = [Path(folder) for folder in level], 0
+    while deep:
+        folder = deep.pop()
+        for path in list(folder.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                number += 1
+                deep.append(path.rename(work / f".removed{number}"))
+            else:
+                path.unlink()
+        folder.rmdir()

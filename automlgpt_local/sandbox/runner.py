@@ -206,6 +206,8 @@ warden.main(config)
             if not answered:
                 return Outcome("killed", 0.0, error="the sandbox's broker ended during the job")
             outcome = self._outcome(job, limits, letters.read_letter(letter))
+            with contextlib.suppress(OSError):
+                results.flatten(job.work)
             return replace(outcome, error=f"{outcome.error}\n{talk.problem}".strip()) if talk.problem else outcome
         finally:
             ours.close()

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -95,6 +96,20 @@ def test_control_a_plain_parser_takes_them_or_breaks():
     assert np.isnan(json.loads(eval(BOMBS["nan"]))["a"])
     with pytest.raises(RecursionError):
         json.loads(eval(BOMBS["nesting"]))
+
+
+@pytest.mark.row(37)
+def test_a_tree_too_deep_to_remove_is_taken_apart(sandbox, world: World):
+    code = """
+    for _ in range(3000):
+        os.mkdir("d")
+        os.chdir("d")
+        write("f")
+    return {}
+    """
+    sandbox.attack(world, code, Limits(wall_s=10))
+    shutil.rmtree(world.work)
+    assert not world.work.exists()
 
 
 PICKLE = """
