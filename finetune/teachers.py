@@ -199,7 +199,8 @@ class Portfolio:
         power = 0.5 if tight > 1 else 0.15
         worth = {n: max(g, 0.0) / max(0.01, self.defaults[n].seconds) ** power for n, g in gains.items()}
         best = max(worth, key=lambda n: (worth[n], -self.defaults[n].loss))
-        if len(tried) >= 4 and max(gains.values()) < 0.0003:
+        # With time to spare a recipe that adds nothing costs nothing, so few are left untried.
+        if len(tried) >= (5 if tight > 1 else 8) and max(gains.values()) < 0.0003:
             return "stop", 0.0
         return best, gains[best]
 
