@@ -98,16 +98,17 @@ def _units_are_few(values: list[str]) -> bool:
     return len(endings) <= max(6, 0.05 * len(values))
 
 
-def sentinels_of_numbers(values: np.ndarray) -> list[float]:
-    """Codes for "missing": -1 beside amounts, and runs of nines far from everything else. values: finite."""
+def sentinels_of_numbers(distinct: np.ndarray, counts: np.ndarray) -> list[float]:
+    """Codes for "missing": -1 beside amounts, and runs of nines far from everything else.
+
+    distinct: (n,) in order, counts: (n,) rows that have each.
+    """
     found: list[float] = []
-    if len(values) < 20:
-        return found
-    distinct, counts = np.unique(values, return_counts=True)
-    if len(distinct) < 3:
+    n_rows = int(counts.sum())
+    if n_rows < 20 or len(distinct) < 3:
         return found
     for at, neighbour in ((0, 1), (-1, -2)):
-        value, share = float(distinct[at]), counts[at] / len(values)
+        value, share = float(distinct[at]), counts[at] / n_rows
         rest = distinct[1:] if at == 0 else distinct[:-1]
         digits = str(abs(int(value))) if value % 1 == 0 else ""
         nines = len(digits) >= 2 and set(digits) == {"9"}

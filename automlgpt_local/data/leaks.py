@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 MIN_ROWS = 50
 WORTH_A_LOOK = 0.6
 MOST_LOOKED_AT = 20
+MOST_ADDED = 40
 NEAR_PERFECT = 0.98
 SAME_ORDER = 0.9995
 FAR_AHEAD = (0.93, 0.5)
@@ -20,8 +21,10 @@ def find_leaks(
     y: np.ndarray,
     n_classes: int,
     missing: Mapping[str, np.ndarray] | None = None,
+    amounts: Collection[str] = (),
 ) -> dict[str, str]:
     """Suspects: name -> reason. columns: (n_rows,) numbers (codes for categories), NaN missing; y: codes or floats.
+    missing: name -> (n_rows,) bool for columns with gaps. amounts: the columns that can be added up.
 
     A column is suspect when it copies the target or its order, when a small tree or a line on it alone, tried on the
     other half of the rows, is near perfect (R2 or balanced accuracy of 0.98), or when it is very strong and every
@@ -51,7 +54,33 @@ def find_leaks(
         first, second = association[ranked[0]], association[ranked[1]]
         if first >= FAR_AHEAD[0] and second <= FAR_AHEAD[1] * first:
             suspects[ranked[0]] = f"it goes with the target far more ({first:.2f}) than any other column ({second:.2f})"
+    if n_classes == 0 and not suspects:
+        addends = [name for name in ranked if name in amounts][:MOST_ADDED]
+        suspects |= _sum({name: columns[name] for name in addends}, y)
     return suspects
+
+
+def _sum(columns: Mapping[str, np.ndarray], y: np.ndarray) -> dict[str, str]:
+    """A total of which the target is a part: up to four columns, in a line, that explain nearly all of its variance.
+
+    Chosen one after the other on one half of the rows, judged on the other. The first is the suspect.
+    """
+    names = [name for name, values in columns.items() if np.isfinite(values).all() and values.std() > 0]
+    half = np.random.default_rng(0).permutation(len(y)) % 2 == 0
+    chosen: list[str] = []
+    while len(chosen) < min(4, len(names)):
+        best, r2 = "", -np.inf
+        for name in [n for n in names if n not in chosen]:
+            x = np.column_stack([*(columns[n] / columns[n].std() for n in (*chosen, name)), np.ones(len(y))])
+            weights = np.linalg.lstsq(x[half], y[half], rcond=None)[0]
+            score = 1 - float(np.var(y[~half] - x[~half] @ weights)) / max(float(np.var(y[~half])), 1e-300)
+            if score > r2:
+                best, r2 = name, score
+        chosen.append(best)
+        if r2 >= NEAR_PERFECT:
+            others = " and ".join(map(repr, chosen[1:])) or "a constant"
+            return {chosen[0]: f"with {others} it adds up to the target (R2 {r2:.3f})"}
+    return {}
 
 
 def _alone(values: np.ndarray, y: np.ndarray, n_classes: int) -> float:

@@ -16,14 +16,14 @@ from automlgpt_local.data.leaks import find_leaks
 
 ASSOCIATION_ROWS = 5_000
 ASSOCIATION_CELLS = 5_000_000
-DISTINCT_ROWS = 200_000
+DISTINCT_ROWS = 100_000
 MOST_TEXT = 40
 MOST_BINNED = 300  # numeric columns whose association is also looked for beyond a rise or a fall
 
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """`missing`, `zeros` and shares in `top` are of all rows; `unique` counts what is there (of at most 200,000 rows).
+    """`missing`, `zeros` and shares in `top` are of all rows; `unique` counts what is there (of at most 100,000 rows).
 
     Statistics of numbers are None for other kinds; for numeric_text they are those of the numbers in the text.
     `association` with the target is from 0 to 1. `date_format`: strptime, "" when mixed or no date.
@@ -105,7 +105,8 @@ def profile(
     missing = {c.name: features[c.name].isna().to_numpy()[few_rows] for c in order if 0.01 < c.missing < 0.99}
     values = {name: pair[0] for name, pair in comparable.items()}
     looked_at = {c.name: scores[c.name] for c in order if c.kind not in ("constant", "id", "text")}
-    leaks = find_leaks(values, looked_at, y_few, len(classes), missing)
+    amounts = [c.name for c in order if c.kind in ("number", "numeric_text")]
+    leaks = find_leaks(values, looked_at, y_few, len(classes), missing, amounts)
     columns = [_with_target(c, scores[c.name], leaks.get(c.name)) for c in order]
     return Profile(n_rows, _duplicates(features, matrix), columns, _target(np.asarray(y), classes))
 
@@ -141,25 +142,19 @@ def _numeric_profiles(
         missing = float(np.isnan(column).mean()) if len(column) else 0.0
         seen = column[distinct_rows]
         seen = seen[~np.isnan(seen)]
-        values, counts = _counted(seen)
+        values, counts = np.unique(seen, return_counts=True)
         kind = kinds.number_kind(str(name), seen, len(values), missing)
         stats = _statistics(column)
         often = np.argsort(-counts, kind="stable")[:5]
         scale = (1 - missing) / max(1, len(seen))
         top = [(f"{values[i]:g}", _round(counts[i] * scale) or 0.0) for i in often] if len(values) <= 50 else []
-        sentinels = kinds.sentinels_of_numbers(seen)
+        sentinels = kinds.sentinels_of_numbers(values, counts)
         fmt = "%Y%m%d" if kind == "date" else ""
         found[name] = ColumnProfile(
             str(name), kind, _round(missing) or 0.0, len(values), **stats, top=top, sentinels=sentinels, date_format=fmt
         )
         comparable[name] = (column[few_rows], False)
     return found, comparable
-
-
-def _counted(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct values and how often each occurs, in order of value."""
-    counted: tuple[np.ndarray, np.ndarray] = np.unique(values, return_counts=True)
-    return counted
 
 
 def _statistics(column: np.ndarray) -> dict[str, Any]:

@@ -188,6 +188,8 @@ def test_leaks_are_found() -> None:
     assert leaks_of(features.assign(copy=amount), amount) == {"copy"}
     assert leaks_of(features, y, ("0", "1")) == set()
     assert leaks_of(features, amount) == set()
+    tip = rng.exponential(size=n)
+    assert leaks_of(features.assign(total=amount + tip, tip=tip), amount) == {"total"}
 
 
 def test_bundled_sets_have_no_leaks_but_the_shop(tmp_path: Path) -> None:
