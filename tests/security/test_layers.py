@@ -84,7 +84,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 def build(params, ctx):
     encode = ColumnTransformer([("category", OrdinalEncoder(), ctx["columns"]["category"])], remainder="passthrough")
-    model = LGBMClassifier(n_estimators=60, n_jobs=ctx["n_threads"], random_state=params["random_state"],
+    model = LGBMClassifier(n_estimators=25, n_jobs=ctx["n_threads"], random_state=params["random_state"],
                            subsample=0.7, subsample_freq=1, verbose=-1)
     return make_pipeline(encode, model)
 """

@@ -46,10 +46,10 @@ def test_the_attacks_fail_for_a_plain_user_too():
         pytest.skip("this checkout cannot be read by another user")
     with tempfile.TemporaryDirectory(dir="/tmp") as spare, tempfile.TemporaryDirectory(dir="/tmp") as home:
         Path(home).chmod(0o777)
-        files = [str(Path(__file__).with_name(n)) for n in ("test_attacks.py", "test_neighbours.py", "test_layers.py")]
-        few = ("-k", "not half_applied")
+        real = "test_layers.py::test_a_real_training_gives_the_same_score_to_the_last_digit[False-1]"
+        files = [str(Path(__file__).with_name(n)) for n in ("test_attacks.py", "test_neighbours.py", real)]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={home}/pytest", *files, *few],
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={home}/pytest", *files],
             env={**os.environ, "HOME": home, "PYTHONDONTWRITEBYTECODE": "1"}, cwd=ROOT, capture_output=True, text=True,
             preexec_fn=lambda: _become_nobody(spare), check=False,
         )  # fmt: skip

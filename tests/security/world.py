@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ class World:
         self.shared_memory = Path(f"/dev/shm/automlgpt-attack-{os.getpid()}")
         self.unix_path = str(root / "listener.sock")
         self.datagram_path = str(root / "datagram.sock")
-        self.abstract = f"automlgpt-attack-{os.getpid()}-{id(self)}"
+        self.abstract = f"automlgpt-attack-{uuid.uuid4()}"
         unix, internet = socket.AF_UNIX, socket.AF_INET
         stream, datagram = socket.SOCK_STREAM, socket.SOCK_DGRAM
         self.listeners = {
