@@ -30,6 +30,7 @@ ON_FILES = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_FLAG = 1
 _RULE_PATH_BENEATH = 1
+_NO_AUDIT_RECORDS = 1  # hostile code shall not fill the system's log with its denials
 _TCP_BIND_AND_CONNECT = 3
 _ABSTRACT_SOCKETS_AND_SIGNALS = 3
 
@@ -68,7 +69,7 @@ def restrict(read: Iterable[str], write: Iterable[str] = (), devices: Iterable[s
         for paths, rights in ((read, READ), (write, WRITE), (devices, DEVICE)):
             for path in paths:
                 _allow(ruleset, path, rights & files)
-        kernel.syscall(_RESTRICT_SELF, ruleset, 0)
+        kernel.syscall(_RESTRICT_SELF, ruleset, _NO_AUDIT_RECORDS if version >= 7 else 0)
     finally:
         os.close(ruleset)
 

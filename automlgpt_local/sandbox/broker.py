@@ -180,14 +180,14 @@ class Broker:
         self.poll = select.poll()
         self.poll.register(channel, select.POLLIN)
         self.pools: Any = None
-        self.loaded_later = False
+        self.later = list(preload.LATER)
 
     def loop(self) -> None:
         while True:
-            wait_s = TICK_S if self.jobs else IDLE_S if not self.loaded_later else 60.0
+            wait_s = TICK_S if self.jobs else IDLE_S if self.later else 60.0
             ready = self.poll.poll(wait_s * 1000)
-            if not ready and not self.jobs and not self.loaded_later:
-                self.pools, self.loaded_later = preload.load_later(), True
+            if self.later and not ready and not self.jobs:
+                self.pools = preload.load_optional(self.later.pop(0))
             ended = []
             for fd, _events in ready:
                 if fd == self.channel.fileno():

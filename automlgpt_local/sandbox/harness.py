@@ -27,6 +27,7 @@ import pyarrow.feather
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
+ROWS_TRIED_ALONE = 25
 Ask = Callable[[dict[str, Any]], Any]
 
 
@@ -114,7 +115,9 @@ def fold(spec: dict[str, Any], work: Path, ask: Ask) -> dict[str, Any]:
     """Fit on the training rows of one fold; predict its validation rows, and the holdout's rows when given."""
     solution = load_solution(spec["solution"], spec["module"])
     folder = Path(spec["fold"])
-    frame, ctx = prepare(read_frame(spec["features"]), solution, {**spec["ctx"]})
+    table = read_frame(spec["features"])
+    frame, ctx = prepare(table, solution, {**spec["ctx"]})
+    check_row_wise(table, frame, solution)
     train_rows, valid_rows = _array(folder / "train_rows.npy"), _array(folder / "valid_rows.npy")
     weight = _array(folder / "train_weight.npy") if (folder / "train_weight.npy").exists() else None
     ctx["n_rows"] = len(train_rows)
@@ -206,6 +209,29 @@ class ProxyTrial:
 
 
 # --- helpers
+def check_row_wise(table: Any, frame: Any, solution: Any) -> None:
+    """Raise ValueError when features(df) gives a few rows other values than they have among all rows."""
+    if not hasattr(solution, "features") or not len(table):
+        return
+    rows = np.unique(np.linspace(0, len(table) - 1, ROWS_TRIED_ALONE).astype(int))
+    alone, among = solution.features(table.iloc[rows].copy()), frame.iloc[rows]
+    for name in among.columns:
+        if name not in alone.columns:
+            raise ValueError(f"features(df) must be row-wise: column {name!r} is missing when it sees a few rows alone")
+        if not _same(alone[name], among[name]):
+            raise ValueError(
+                f"features(df) must be row-wise: column {name!r} depends on the other rows. "
+                "Statistics over rows belong into build(), where they are fitted on training rows."
+            )
+
+
+def _same(left: Any, right: Any) -> bool:
+    if pd.api.types.is_numeric_dtype(left) and pd.api.types.is_numeric_dtype(right):
+        a, b = (np.asarray(column, dtype=float) for column in (left, right))
+        return bool(np.isclose(a, b, rtol=1e-6, atol=1e-12, equal_nan=True).all())
+    return left.astype(str).tolist() == right.astype(str).tolist()
+
+
 def load_solution(path: str, module: str) -> Any:
     """Import the file under `module`; "pipeline.member_3" gets an empty parent package, so that pickles load later."""
     parent, _, name = module.rpartition(".")

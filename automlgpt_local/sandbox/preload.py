@@ -40,15 +40,14 @@ def load_first() -> Any:
     return settle()
 
 
-def load_later() -> Any:
-    """Import, where installed, what some jobs need. Libraries that start threads on import stay out."""
+def load_optional(name: str) -> Any:
+    """Import, where installed, one of LATER: what some jobs need."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in LATER:
-            try:
-                importlib.import_module(name)
-            except Exception:  # a broken optional library must not stop the sandbox; a job that imports it sees why
-                sys.modules.pop(name, None)
+        try:
+            importlib.import_module(name)
+        except Exception:  # a broken optional library must not stop the sandbox; a job that imports it sees why
+            sys.modules.pop(name, None)
     return settle()
 
 

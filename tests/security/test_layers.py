@@ -50,7 +50,7 @@ LEAN = """
 import sys, types
 from automlgpt_local.confine import kernel, landlock, limits, seccomp
 from automlgpt_local.sandbox import preload
-preload.load_first = preload.load_later = lambda: None
+preload.load_first, preload.LATER = lambda: None, ()
 sys.modules["automlgpt_local.sandbox.harness"] = types.ModuleType("harness")
 """
 

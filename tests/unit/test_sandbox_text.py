@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from automlgpt_local.sandbox import letters, results
-from automlgpt_local.sandbox.harness import extend_columns, fitted_params, predict_aligned, prepare
+from automlgpt_local.sandbox.harness import check_row_wise, extend_columns, fitted_params, predict_aligned, prepare
 from automlgpt_local.sandbox.text import inert, tail
 from automlgpt_local.sandbox.watch import KEPT_BYTES, Printed
 
@@ -70,8 +71,6 @@ def test_arrays_come_back_as_they_were(tmp_path, values):
 
 
 def test_columns_follow_what_features_does():
-    import pandas as pd
-
     class Solution:
         @staticmethod
         def features(df):
@@ -92,11 +91,30 @@ def test_columns_follow_what_features_does():
 
 @pytest.mark.parametrize("body", [lambda df: df.iloc[:1], lambda df: df.iloc[::-1], lambda df: df.to_numpy()])
 def test_features_must_keep_the_rows(body):
-    import pandas as pd
-
     solution = type("Solution", (), {"features": staticmethod(body)})
     with pytest.raises(ValueError, match=r"features\(df\)"):
         prepare(pd.DataFrame({"a": [1, 2]}), solution, {"columns": {"number": ["a"]}})
+
+
+@pytest.mark.parametrize(
+    ("body", "row_wise"),
+    [
+        (lambda df: df.assign(b=df["a"] * 2, c=df["t"].str.upper()), True),
+        (lambda df: df.assign(a=df["a"] - df["a"].mean()), False),
+        (lambda df: df.assign(c=df["t"].map(df["t"].value_counts())), False),
+        (lambda df: df.join(pd.get_dummies(df["t"])), False),
+    ],
+)
+def test_features_that_look_at_other_rows_are_refused(body, row_wise):
+    solution = type("Solution", (), {"features": staticmethod(body)})
+    table = pd.DataFrame(
+        {"a": [float(n**3) if n % 7 else None for n in range(120)], "t": [f"v{n}" for n in range(120)]}
+    )
+    if row_wise:
+        check_row_wise(table, body(table), solution)
+    else:
+        with pytest.raises(ValueError, match="row-wise"):
+            check_row_wise(table, body(table), solution)
 
 
 def test_probabilities_are_aligned_to_all_classes():
