@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from automlgpt_local.errors import BackendError
-from automlgpt_local.llm.decode import generate
+from automlgpt_local.llm.decode import ThoughtBudget, generate
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
-from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag
+from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag, thought_tags
 
 HARMONY_START = "<|start|>assistant"
 HARMONY_FINAL = "<|channel|>final<|message|>"
@@ -57,6 +57,7 @@ class ChatLoop:
                 stops=tuple(request.get("stops", ())),
                 grammar=grammar,
                 grammar_after=close_tag,
+                thought=self._thought_budget(request["max_tokens"], opened=bool(close_tag)),
                 on_text=send,
                 ignore_end=bool(request.get("ignore_end")),
             )
@@ -72,6 +73,12 @@ class ChatLoop:
             "evaluated_tokens": runtime.evaluated_tokens - before,
             "output_tokens": len(written.tokens),
         }
+
+    def _thought_budget(self, max_tokens: int, *, opened: bool) -> ThoughtBudget | None:
+        """Half of a turn at most is reasoning, so that an answer always has its place."""
+        assert self._template is not None
+        tags = thought_tags(self._template.source)
+        return ThoughtBudget(*tags, max_tokens=max(1, max_tokens // 2), opened=opened) if tags else None
 
     def render(self, messages: Sequence[Turn], **variables: Any) -> str:
         if self._template is None:

@@ -19,6 +19,16 @@ class TokenGrammar(Protocol):
     def accept(self, token: int) -> None: ...
 
 
+@dataclass(frozen=True)
+class ThoughtBudget:
+    """After `max_tokens` of reasoning its end is written for the model. `opened`: the prompt began the reasoning."""
+
+    begin: str
+    end: str
+    max_tokens: int
+    opened: bool
+
+
 @dataclass
 class Generated:
     text: str
@@ -36,6 +46,7 @@ def generate(
     grammar: TokenGrammar | None = None,
     grammar_after: str = "",
     on_text: Callable[[str], None] = lambda text: None,
+    thought: ThoughtBudget | None = None,
     ignore_end: bool = False,
 ) -> Generated:
     """Write until the model ends its turn, a stop string appears (it is left out), or `max_tokens`.
@@ -59,12 +70,24 @@ def generate(
             if stream.add(vocabulary.piece(token)):
                 finish = "stop"
                 break
+            if thought is not None and len(tokens) >= thought.max_tokens:
+                if _is_thinking(stream.text, thought):
+                    ending = list(vocabulary.tokenize(f"\n{thought.end}\n\n"))
+                    tokens += ending
+                    sequence.feed(ending)
+                    stream.add(b"".join(map(vocabulary.piece, ending)))
+                thought = None
             if grammar and not ruled:
                 ruled = grammar_after in stream.tail(len(grammar_after) + 64)
     except CancelledError:
         finish = "cancelled"
     stream.finish()
     return Generated(stream.text, tokens, finish)
+
+
+def _is_thinking(text: str, thought: ThoughtBudget) -> bool:
+    begun = thought.opened or text.lstrip().startswith(thought.begin)
+    return begun and thought.end not in text
 
 
 class TextStream:

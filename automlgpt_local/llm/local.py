@@ -31,6 +31,7 @@ LOG_VARIABLE = "AUTOMLGPT_WORKER_LOG"
 class LocalBackend:
     """Implements `Backend`. `adapters`: agent -> LoRA file that is active for this agent's tokens only.
 
+    `thinking` is told to chat templates that can switch reasoning on and off; None leaves it to the template.
     `n_gpu_layers`: None puts all layers on a GPU where llama.cpp was built for one, 0 none.
     """
 
@@ -44,6 +45,7 @@ class LocalBackend:
         name: str = "",
         sha256: str = "",
         adapters: dict[str, Path] | None = None,
+        thinking: bool | None = None,
         kv_type: str = "f16",
         n_gpu_layers: int | None = None,
     ) -> None:
@@ -60,6 +62,7 @@ class LocalBackend:
         }
         self._name = name or path.stem
         self._dialect = dialect
+        self._variables = {} if thinking is None else {"enable_thinking": thinking}
         self._sha256 = sha256
         self._info: BackendInfo | None = None
         self._numbers = itertools.count(1)
@@ -105,7 +108,7 @@ class LocalBackend:
         answer = self._ask(
             {
                 "op": "chat", "agent": agent, "messages": [vars(message) for message in messages], "schema": schema,
-                "max_tokens": max_tokens, "temperature": temperature, "seed": seed,
+                "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "variables": self._variables,
             },
             timeout_s,
             on_text,

@@ -72,12 +72,20 @@ def choose_template(own: str | None, has_token: Callable[[str], bool]) -> str:
     return CHATML if has_token("<|im_start|>") and has_token("<|im_end|>") else PLAIN
 
 
+THOUGHT_TAGS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thought>", "</thought>"))
+
+
 def open_tag(prompt: str) -> str:
     """The closing tag of a reasoning block that the prompt itself has opened, or an empty string."""
-    for begin, end in (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thought>", "</thought>")):
+    for begin, end in THOUGHT_TAGS:
         if prompt.rstrip().endswith(begin):
             return end
     return ""
+
+
+def thought_tags(source: str) -> tuple[str, str] | None:
+    """The tags of reasoning that this template knows."""
+    return next((tags for tags in THOUGHT_TAGS if tags[1] in source), None)
 
 
 def _merged(messages: Sequence[Turn]) -> list[Turn]:
