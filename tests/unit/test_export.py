@@ -6,18 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from automlgpt_local import predict
 from automlgpt_local.artifacts.export import Member, as_section, export, module_name, requirements
 from automlgpt_local.data.load import Table, load
 from automlgpt_local.data.target import make_dataset
 from automlgpt_local.sandbox import harness
 from automlgpt_local.search.workspace import write_features
-from automlgpt_local.task import TaskSpec
+from automlgpt_local.task import Request, TaskSpec
 
 BOOSTED = '''
 """A pipeline with a transformer and a function of its own, as agents write them."""
@@ -154,6 +156,8 @@ def round_trip(
     members = [fitted(tmp_path, table, task, s, i, len(sources), 1.0 + i) for i, s in enumerate(sources)]
     run_dir = tmp_path / "run"
     run_dir.mkdir()
+    (run_dir / "schema.json").write_text(json.dumps(data.schema.to_json()))
+    (run_dir / "request.json").write_text(json.dumps(Request((str(data_file),)).to_json()))
     files = export(
         run_dir, task, data.schema, members, features=list(data.features.columns), classes=data.classes, **options
     )  # type: ignore[arg-type]
@@ -212,6 +216,8 @@ def test_single_regression_with_weights(tmp_path: Path, rows: pd.DataFrame) -> N
 def test_ensemble_of_two(tmp_path: Path, rows: pd.DataFrame) -> None:
     task = TaskSpec("price", "regression", "rmse", 60, ignore=("size", "id", "weight"))
     round_trip(tmp_path, rows, task, [BOOSTED, CLASHING])
+    assert predict.main([str(tmp_path / "run"), str(tmp_path / "train.csv"), str(tmp_path / "sandboxed.csv")]) == 0
+    assert (tmp_path / "sandboxed.csv").read_text() == (tmp_path / "out.csv").read_text()
     shares = json.loads((tmp_path / "run" / "pipeline" / "weights.json").read_text())
     assert shares == {"member_1": pytest.approx(1 / 3), "member_2": pytest.approx(2 / 3)}
 
@@ -248,3 +254,25 @@ def test_requirements_name_only_what_is_used(tmp_path: Path) -> None:
     joblib.dump(pd.Index(["a", "b"], dtype="str").array, tmp_path / "m.joblib", compress=3)
     held = b"pyarrow" in __import__("pickle").dumps(pd.Index(["a", "b"], dtype="str").array)
     assert ("pyarrow" in requirements([member], "csv")) == held
+
+
+def test_what_is_missing_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert predict.main([str(tmp_path), str(tmp_path / "x.csv"), str(tmp_path / "out.csv")]) == 1
+    message, hint = capfd.readouterr().err.rpartition("\n\n")[2].strip().splitlines()
+    assert "no fitted model" in message
+    assert "sessions list" in hint
+
+
+def test_a_member_keeps_the_name_it_was_fitted_with(tmp_path: Path, rows: pd.DataFrame) -> None:
+    """The second of three members alone could be fitted in time: its pickle names pipeline.member_2."""
+    rows.to_csv(tmp_path / "train.csv", index=False)
+    task = TaskSpec("price", "regression", "rmse", 60, ignore=("size", "id", "weight"))
+    table = load(tmp_path / "train.csv", target="price")
+    data = make_dataset(table, task)
+    member = replace(fitted(tmp_path, table, task, BOOSTED, 1, 3, 1.0), module="pipeline.member_2")
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    export(run_dir, task, data.schema, [member], features=list(data.features.columns))
+    python(run_dir, ["predict.py", str(tmp_path / "train.csv"), "-o", str(tmp_path / "out.csv")])
+    got = pd.read_csv(tmp_path / "out.csv")["prediction"].to_numpy()[data.rows]
+    np.testing.assert_allclose(got, np.load(member.model.parent / "test.npy"), atol=1e-6)
