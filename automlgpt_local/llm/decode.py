@@ -10,8 +10,8 @@ from typing import Literal, Protocol
 import numpy as np
 
 from automlgpt_local.llm.fillin import Tokens, Vocabulary
-from automlgpt_local.llm.runtime import CancelledError
 from automlgpt_local.llm.sampling import Sampler
+from automlgpt_local.llm.sequence import CancelledError
 
 
 class TokenGrammar(Protocol):

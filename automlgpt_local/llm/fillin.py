@@ -20,7 +20,7 @@ from automlgpt_local.llm.sampling import COLDEST, Sampler, SamplingOptions, draw
 
 
 class Tokens(Protocol):
-    """A sequence as the decoders see it (`runtime.Sequence`, or a fake in tests)."""
+    """A sequence as the decoders see it (`sequence.Sequence`, or a fake in tests)."""
 
     def feed(self, tokens: tuple[int, ...] | list[int]) -> None: ...
     def drop(self, count: int) -> None: ...
