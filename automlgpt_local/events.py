@@ -36,7 +36,12 @@ class SessionStarted(Event):
     model_sha256: str = ""
     prompts_sha256: str = ""
     limit_s: float = 0.0  # as asked for
-    sandbox: dict[str, Any] = field(default_factory=dict)  # layer -> "enforced" | "missing" | ...
+    sandbox: dict[str, Any] = field(default_factory=dict)  # as in SandboxStarted, where it is known so early
+
+
+@dataclass(frozen=True)
+class SandboxStarted(Event):
+    layers: dict[str, str]  # layer -> "enforced ...", "missing ..." or "left out"
 
 
 @dataclass(frozen=True)
@@ -270,7 +275,7 @@ class Token(Event):
 
 # Events that the outside world or the clock caused: a replay passes over them.
 AMBIENT: tuple[type[Event], ...] = (
-    ApprovalAsked, Budget, CodeRejected, Commanded, Failed, Resumed, SessionStarted, TookOver, Warned,
+    ApprovalAsked, Budget, CodeRejected, Commanded, Failed, Resumed, SandboxStarted, SessionStarted, TookOver, Warned,
 )  # fmt: skip
 
 

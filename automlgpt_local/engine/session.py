@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from automlgpt_local.events import (
     Exported,
     Finished,
     Profiled,
+    SandboxStarted,
     SessionStarted,
     SplitMade,
     Stopped,
@@ -54,6 +56,8 @@ class Session:
         self._on_token = on_token
         self._sandbox: Sandbox | None = None
         self._backend: Backend | None = None
+        self._begun_at = time.monotonic()
+        self._prepared_s = 0.0
         self._opening: list[threading.Thread] = []
         self._problem: AutoMLGPTError | None = None
 
@@ -179,12 +183,16 @@ class Session:
         from automlgpt_local.search.tune import Tuner
 
         sandbox, backend = self._children()
+        self.recorder.ambient(SandboxStarted(sandbox.layers))
+        self._prepared_s = time.monotonic() - self._begun_at
+        threading.Thread(target=_import_plotting, daemon=True).start()
         evaluator = Evaluator(workspace, sandbox, self.recorder, self.control, task.memory_mib)
         recipes = {
             name: r for name, r in load_recipes().items()
             if task.kind in r.kinds and (not task.only or r.family in task.only) and r.family not in task.never
         }  # fmt: skip
-        self.blender = Blender(evaluator, self.recorder.clock.limit_s, task.ensemble)
+        limit_s = self.recorder.clock.limit_s
+        self.blender = Blender(evaluator, limit_s, task.ensemble, _closing_s(self._prepared_s, limit_s))
         bench = Workbench(
             task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
             backend.count_tokens if backend is not None else lambda text: 0,
@@ -319,6 +327,19 @@ class Session:
             attempt.number, attempt.title, source, fitted.params, fitted.ctx, fitted.model, fitted.weight,
             int(fitted.ctx["seed"]), fitted.module,
         )  # fmt: skip
+
+
+def _closing_s(prepared_s: float, limit_s: float) -> float:
+    """Seconds to keep for what follows the refit. On a busy machine the start took long, and so will the end."""
+    from automlgpt_local.search.blend import CLOSING_WORK_S
+
+    return max(CLOSING_WORK_S, min(prepared_s, CLOSING_WORK_S + 0.05 * limit_s))
+
+
+def _import_plotting() -> None:
+    """While the forks work: the report's library takes a second, and far longer when it first looks for its fonts."""
+    import matplotlib.figure
+    import matplotlib.font_manager  # noqa: F401
 
 
 def _kind_shares(profile: Profile) -> dict[str, float]:

@@ -16,7 +16,7 @@ MAX_MEMBERS = 8
 # costs more than the fit that was scored, so that an ensemble needs a larger share.
 ENDING_SHARE = 0.3
 ENDING_SHARE_SINGLE_SPLIT = 0.45
-# Report, export, predictions and the start of the refit's forks.
+# Report, export, predictions and the start of the refit's forks, on an idle machine.
 CLOSING_WORK_S = 3.0
 REFIT_MARGIN = 1.1
 
@@ -28,6 +28,7 @@ class Blender:
     evaluator: Evaluator
     limit_s: float
     ensemble: bool
+    closing_s: float = CLOSING_WORK_S
     weights: dict[int, float] = field(default_factory=dict)
     score: float | None = None
     history: list[float] = field(default_factory=list)  # the blend's loss after each update
@@ -69,7 +70,7 @@ class Blender:
 
     def ending_s(self) -> float:
         refits = [self.refit_s(n) for n in self.weights]
-        return CLOSING_WORK_S + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
+        return self.closing_s + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
 
     def _affordable(self, weights: dict[int, float]) -> dict[int, float]:
         kept = dict(sorted(weights.items(), key=lambda item: -item[1]))

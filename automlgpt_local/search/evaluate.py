@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,6 +181,9 @@ class Evaluator:
     def _score(self, attempt: Attempt, fold: Fold, outcome: Outcome) -> FoldFinished:
         """Score one fork's predictions; anything but finite numbers of the right shape is a failed fold."""
         self.fit_s += outcome.seconds
+        if outcome.output or outcome.error:
+            with open(self.solution_path(attempt.number).with_name("stdout.txt"), "a", encoding="utf-8") as file:
+                file.write(f"== fold {fold.index}: {outcome.status}\n{outcome.output}\n{outcome.error}\n")
         status, error, score = str(outcome.status), outcome.error, None
         if status == "ok":
             try:
@@ -244,10 +248,13 @@ class Evaluator:
         complete = sum(e.status == "ok" for e in events) == len(folds)
         status = "ok" if complete else bad[0].status if bad else "pruned"
         noise = float(np.std(scores, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else None
-        return AttemptFinished(
+        finished = AttemptFinished(
             attempt.number, status, mean, noise, scores,
             round(sum(e.seconds for e in events), 3), bad[0].error if bad else "",
         )  # fmt: skip
+        result = self.solution_path(attempt.number).with_name("result.json")
+        result.write_text(json.dumps(asdict(finished), indent=1) + "\n", encoding="utf-8")
+        return finished
 
     def _chunk_scores(self, attempt: Attempt, fold: Fold) -> list[float]:
         """Scores on random fifths of a single validation part: with one fold they stand in for the folds' spread."""
