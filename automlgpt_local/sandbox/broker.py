@@ -127,7 +127,7 @@ class Running:
         size, files = folder_use(Path(work), MAX_FILES)
         size += nameless_bytes(self.pid, work)
         if files > MAX_FILES:
-            self.kill("disk_limit", f"more than {MAX_FILES} files")
+            self.kill("disk_limit", f"more than {MAX_FILES} files, or folders nested too deep")
         elif size > self.limits["disk_mib"] * MIB:
             self.kill("disk_limit", f"more than {self.limits['disk_mib']} MiB on disk")
 

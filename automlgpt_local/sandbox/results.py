@@ -155,12 +155,15 @@ def copy_file(work: Path, name: str, target: Path, max_bytes: int) -> int:
 
 
 def folder_use(work: Path, max_files: int) -> tuple[int, int]:
-    """Bytes on disk and number of files below `work`; stops counting past `max_files`."""
+    """Bytes on disk and number of files below `work`; stops counting past `max_files`. Deep nesting is too many."""
     size = count = 0
-    folders = [str(work)]
+    folders = [(str(work), 0)]
     while folders:
+        path, depth = folders.pop()
+        if depth > MAX_DEPTH:
+            return size, max_files + 1
         try:
-            with os.scandir(folders.pop()) as entries:
+            with os.scandir(path) as entries:
                 for entry in entries:
                     count += 1
                     if count > max_files:
@@ -168,10 +171,10 @@ def folder_use(work: Path, max_files: int) -> tuple[int, int]:
                     status = entry.stat(follow_symlinks=False)
                     size += status.st_blocks * 512
                     if stat.S_ISDIR(status.st_mode):
-                        folders.append(entry.path)
+                        folders.append((entry.path, depth + 1))
         except FileNotFoundError:
             continue
-        except OSError:  # paths too long to follow are a way to hide files: count them as too many
+        except OSError:  # what cannot be looked into is a way to hide files: count it as too many
             return size, max_files + 1
     return size, count
 

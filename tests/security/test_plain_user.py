@@ -49,7 +49,7 @@ def test_the_attacks_fail_for_a_plain_user_too():
         real = "test_layers.py::test_a_real_training_gives_the_same_score_to_the_last_digit[False-1]"
         files = [str(Path(__file__).with_name(n)) for n in ("test_attacks.py", "test_neighbours.py", real)]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={home}/pytest", *files],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={home}/pytest", *files],
             env={**os.environ, "HOME": home, "PYTHONDONTWRITEBYTECODE": "1"}, cwd=ROOT, capture_output=True, text=True,
             preexec_fn=lambda: _become_nobody(spare), check=False,
         )  # fmt: skip
