@@ -67,7 +67,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
             "seed": task.get("seed"),
             "threads": task.get("threads"),
         },
-        "sandbox": session.sandbox if session else {},
+        "sandbox": _field(_last(happened, ev.SandboxStarted), "layers", session.sandbox if session else {}),
         "unsafe": request.get("sandbox") is False,
         "higher_is_better": METRICS[task["metric"]].higher_is_better if task.get("metric") in METRICS else None,
     }

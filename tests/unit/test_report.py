@@ -44,7 +44,8 @@ def finished_run(run_dir: Path, kind: str = "binary", rows: int = 400) -> Path:
     written = {"stage": "select", "by": "model", "recipe": "lightgbm", "params": {}, "columns": {}, "sha256": ""}
     for i, event in enumerate(
         [
-            ev.SessionStarted("run-1", "0.1.0", "nano", sandbox={"landlock": "enforced"}),
+            ev.SessionStarted("run-1", "0.1.0", "nano"),
+            ev.SandboxStarted({"landlock": "enforced"}),
             ev.TaskResolved(task.to_json()),
             ev.Profiled({
                 "rows": rows, "duplicates": 3,
