@@ -147,7 +147,7 @@ class LocalBackend:
 
     # --- the worker
     def _start(self) -> None:
-        arguments = [sys.executable, "-m", "automlgpt_local.llm.worker", str(os.getpid())]
+        arguments = [sys.executable, "-P", "-m", "automlgpt_local.llm.worker", str(os.getpid())]
         if threading.current_thread() is not threading.main_thread():
             arguments.append("--with-thread")
         log = os.environ.get(LOG_VARIABLE)
@@ -218,7 +218,10 @@ class LocalBackend:
         out = cast(BinaryIO, process.stdout)
         deadline, timed_out = time.monotonic() + timeout_s, False
         while True:
-            ready, _, _ = select([out], [], [], max(0.0, deadline - time.monotonic()))
+            try:
+                ready, _, _ = select([out], [], [], max(0.0, deadline - time.monotonic()))
+            except (ValueError, OSError) as error:  # closed by another thread
+                self._died(error)
             if not ready:
                 if timed_out:
                     self._kill()
@@ -241,6 +244,8 @@ class LocalBackend:
                 return cast(dict[str, Any], answer["ok"])
 
     def _died(self, error: Exception) -> NoReturn:
+        if self._closed:
+            raise BackendError("the model was closed") from error
         code = self._kill()
         reason = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
         raise WorkerDiedError(f"the model's process ended: {reason}", "The next turn starts a new one.") from error

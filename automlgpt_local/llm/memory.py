@@ -79,7 +79,7 @@ def estimate(header: Header, cells: int, kv_type: KvType = "f16", *, weights_byt
 def forecast(path: Path, cells: int, kv_type: KvType = "f16") -> Forecast:
     """llama.cpp's own plan, or the estimate where it gives none. Raises ModelError for a file that is no GGUF."""
     header = read_header(path)
-    command = [sys.executable, "-m", "automlgpt_local.llm.memory", str(path), str(cells), kv_type]
+    command = [sys.executable, "-P", "-m", "automlgpt_local.llm.memory", str(path), str(cells), kv_type]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     try:
         done = subprocess.run(command, capture_output=True, timeout=_ASK_TIMEOUT_S, env=environment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,6 +154,26 @@ def test_a_closed_backend_leaves_no_process(model: Path) -> None:
     assert not Path(f"/proc/{pid}").exists()
     with pytest.raises(BackendError, match="closed"):
         backend.count_tokens("a")
+
+
+def test_closing_ends_a_turn_that_runs_in_another_thread(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SLOW_VARIABLE, "20")
+    backend = LocalBackend(model)
+    assert backend.info
+    threading.Timer(0.3, backend.close).start()
+    started = time.monotonic()
+    with pytest.raises(BackendError):
+        backend.fill("coder", ["abcd" * 200], ["x", TREATMENT], timeout_s=20)
+    assert time.monotonic() - started < 3
+
+
+def test_files_beside_the_user_do_not_shadow_the_library(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "queue.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    with LocalBackend(model) as backend:
+        assert backend.info.dialect == "compact"
 
 
 def test_broken_files_are_model_errors(tmp_path: Path, model: Path) -> None:
