@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from automlgpt_local.data.schema import ColumnType, Schema, as_text, conform
+from automlgpt_local.data.schema import ColumnType, Schema, as_number, as_text, conform
 from automlgpt_local.data.sniff import CONVERT, SAMPLE_BYTES, FileFormat, open_bytes, single_byte_encoding, sniff
 from automlgpt_local.errors import DataError
 
@@ -51,8 +51,18 @@ class Table:
             source = replace(self, schema=replace(schema, columns={**schema.columns, target: "number"}))
             column = source.exact(target) if rereads else self.frame[target]
         else:
-            column = conform(self.frame[[target]], {target: "number"}, self.schema.decimal)[target]
+            column = self._numbers(target)
         return replace(self, frame=self.frame.assign(**{target: column}), schema=schema)
+
+    def _numbers(self, column: str) -> pd.Series:
+        """A column as float64, as `read_csv` parses it: `to_numeric` may differ in the last bit."""
+        if self.schema.columns[column] == "number":
+            return self.frame[column]
+        parts = [
+            as_number(_read(path, fmt, [column], text=[], schema=self.schema)[column], fmt.decimal)
+            for path, fmt in zip(self.paths, self.formats)
+        ]
+        return pd.concat(parts, ignore_index=True)
 
 
 def load(

@@ -167,6 +167,15 @@ def test_the_target_keeps_its_text(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(reread(path, chosen.schema), chosen.frame)
 
 
+def test_a_target_of_numbers_is_parsed_as_exported_code_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.csv"
+    pd.DataFrame({"x": range(3000), "y": rng.normal(size=3000) * 10.0 ** rng.integers(-8, 8, 3000)}).to_csv(path)
+    table = load(path, target="y").with_target("y", "number")
+    assert np.array_equal(table.frame["y"], pd.read_csv(path)["y"])
+    assert np.array_equal(table.frame["y"], reread(path, table.schema)["y"])
+
+
 def test_na_is_a_class_only_when_told(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "x,y\nNA,NA\n2,EU\n3,\n4,NA\n")
     assert load(path).exact("y").dropna().tolist() == ["EU"]
