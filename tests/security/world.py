@@ -7,7 +7,6 @@ import hashlib
 import os
 import socket
 import subprocess
-import sys
 import threading
 import uuid
 from pathlib import Path
@@ -71,7 +70,7 @@ class World:
             "datagram": Listener(unix, datagram, self.datagram_path),
         }
         self.memory = ctypes.create_string_buffer(SECRET.encode())
-        self.victim = subprocess.Popen([sys.executable, "-S", "-E", "-c", "import time; time.sleep(600)"])
+        self.victim = subprocess.Popen(["sleep", "600"])
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.free_port = probe.getsockname()[1]
