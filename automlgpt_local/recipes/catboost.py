@@ -65,9 +65,11 @@ class Stop:
         self.best = np.inf
 
     def after_iteration(self, info):
-        losses = next(iter(info.metrics["validation"].values()))
-        if losses[-1] < self.best:
-            self.best, self.best_trees = losses[-1], info.iteration
+        # With too few rows to hold some out the last tree counts as the best.
+        losses = info.metrics.get("validation")
+        loss = next(iter(losses.values()))[-1] if losses else -info.iteration
+        if loss < self.best:
+            self.best, self.best_trees = loss, info.iteration
         patient = info.iteration - self.best_trees <= 30 + 0.2 * self.best_trees
         return patient and time.monotonic() < self.deadline
 
@@ -95,9 +97,8 @@ class Model(BaseEstimator):
     def _fit(self, X, y, weight):
         deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
         p, fixed = self.params, self.params.get("n_trees")
-        if fixed is None and len(y) < 800:
-            fixed = p["small_trees"]
-        learn, held = held_out(y, self.ctx["seed"]) if fixed is None else (np.ones(len(y), dtype=bool), None)
+        whole = fixed is not None or len(y) < 800
+        learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
         self._learn_columns(X[learn])
         data = self._pool(X[learn], y[learn], None if weight is None else weight[learn])
         if data is None:
@@ -107,22 +108,23 @@ class Model(BaseEstimator):
             self.models_ = [catboost.CatBoost(self._settings(fixed, i)).fit(data) for i in range(p["copies"])]
             self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
-        held_data = self._pool(X[held], y[held], None if weight is None else weight[held])
-        stop = Stop(deadline)
-        rounds = max(20, min(p["rounds"], 20_000 // max(1, self.ctx["n_classes"])))
+        rounds = max(20, min(p["small_trees" if whole else "rounds"], 20_000 // max(1, self.ctx["n_classes"])))
         rate = self._rate(data, deadline)
-        settings = self._settings(rounds, 0) | {"use_best_model": True, "learning_rate": rate}
-        self.models_ = [catboost.CatBoost(settings).fit(data, eval_set=held_data, callbacks=[stop])]
+        settings, held_data = self._settings(rounds, 0) | {"learning_rate": rate}, None
+        if not whole:
+            settings["use_best_model"] = True
+            held_data = self._pool(X[held], y[held], None if weight is None else weight[held])
+        self.models_ = [catboost.CatBoost(settings).fit(data, eval_set=held_data, callbacks=[Stop(deadline)])]
         self.fitted_params_ = {"n_trees": refit_trees(self.models_[0].tree_count_), "learning_rate": rate}
 
     def _rate(self, data, deadline):
-        """The learning rate, raised when eight trees tell that the time allows too few of them."""
+        """The learning rate, raised when three trees tell that the time allows too few of them."""
         rate, started = self.params["learning_rate"], time.monotonic()
         if deadline == np.inf:
             return rate
-        catboost.CatBoost(self._settings(8, 0)).fit(data)
+        catboost.CatBoost(self._settings(3, 0)).fit(data)
         now = time.monotonic()
-        affordable = max(1, 8 * (deadline - now) / (now - started))
+        affordable = max(1, 3 * (deadline - now) / (now - started))
         return max(rate, min(0.2, 3 * rate, TREES_TIMES_RATE / affordable))
 
     def _settings(self, trees, copy):

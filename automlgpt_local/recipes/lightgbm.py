@@ -196,6 +196,8 @@ class Stop:
             if loss < self.best:
                 self.best, self.best_trees = loss, env.iteration + 1
         now, trees = time.monotonic(), env.iteration + 1
+        if not env.evaluation_result_list:  # too few rows to hold some out
+            self.best_trees = trees
         if trees == 10:
             self.tenth = now
         if trees == 20 and self.deadline < np.inf:
@@ -218,9 +220,8 @@ class Model(BaseEstimator):
     def _fit(self, X, y, weight):
         deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
         p, fixed = self.params, self.params.get("n_trees")
-        if fixed is None and len(y) < 800:
-            fixed = p["small_trees"]
-        learn, held = held_out(y, self.ctx["seed"]) if fixed is None else (np.ones(len(y), dtype=bool), None)
+        whole = fixed is not None or len(y) < 800
+        learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
         self.encoder_ = Encoder(self.ctx)
         features = self.encoder_.fit_transform(X[learn], y[learn])
         bins = {"verbosity": -1, "max_bin": p["max_bin"], "feature_pre_filter": False}
@@ -231,15 +232,18 @@ class Model(BaseEstimator):
             self.trees_ = fixed
             self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
-        held_weight = None if weight is None else weight[held]
-        held_features = self.encoder_.transform(X[held])
-        held_data = data.create_valid(held_features, y[held], weight=held_weight, params=bins)
         stop = Stop(deadline, p["learning_rate"])
-        rounds = max(20, min(p["rounds"], 40_000 // max(1, self.ctx["n_classes"])))
-        booster = lightgbm.train(self._settings(0), data, rounds, valid_sets=[held_data], callbacks=[stop])
+        if whole:
+            booster = lightgbm.train(self._settings(0), data, p["small_trees"], callbacks=[stop])
+        else:
+            held_features = self.encoder_.transform(X[held])
+            held_weight = None if weight is None else weight[held]
+            held_data = data.create_valid(held_features, y[held], weight=held_weight, params=bins)
+            rounds = max(20, min(p["rounds"], 40_000 // max(1, self.ctx["n_classes"])))
+            booster = lightgbm.train(self._settings(0), data, rounds, valid_sets=[held_data], callbacks=[stop])
         self.boosters_ = [booster]
         self.trees_ = max(1, stop.best_trees)
-        self.fitted_params_ = {"n_trees": refit_trees(stop.best_trees), "learning_rate": stop.learning_rate}
+        self.fitted_params_ = {"n_trees": refit_trees(self.trees_), "learning_rate": stop.learning_rate}
 
     def _settings(self, copy):
         p, ctx = self.params, self.ctx

@@ -186,7 +186,8 @@ class Stop(xgboost.callback.TrainingCallback):
         self.best, self.best_trees = np.inf, 0
 
     def after_iteration(self, model, epoch, evals_log):
-        loss = next(iter(evals_log["held"].values()))[-1]
+        # With too few rows to hold some out the last tree counts as the best.
+        loss = next(iter(evals_log["held"].values()))[-1] if evals_log else -epoch
         if loss < self.best:
             self.best, self.best_trees = loss, epoch + 1
         now = time.monotonic()
@@ -211,9 +212,8 @@ class Model(BaseEstimator):
     def _fit(self, X, y, weight):
         deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
         p, fixed = self.params, self.params.get("n_trees")
-        if fixed is None and len(y) < 800:
-            fixed = p["small_trees"]
-        learn, held = held_out(y, self.ctx["seed"]) if fixed is None else (np.ones(len(y), dtype=bool), None)
+        whole = fixed is not None or len(y) < 800
+        learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
         self.encoder_ = Encoder(self.ctx)
         features = self.encoder_.fit_transform(X[learn], y[learn])
         kinds = np.full(features.shape[1], "q")
@@ -225,16 +225,15 @@ class Model(BaseEstimator):
             self.trees_ = fixed
             self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
-        held_features = self.encoder_.transform(X[held])
-        held_data = self._matrix(held_features, y[held], None if weight is None else weight[held], ref=data)
-        stop = Stop(deadline, p["learning_rate"])
-        rounds = max(20, min(p["rounds"], 30_000 // max(1, self.ctx["n_classes"])))
-        booster = xgboost.train(
-            self._settings(0), data, rounds, evals=[(held_data, "held")], callbacks=[stop], verbose_eval=False
-        )
+        stop, evals = Stop(deadline, p["learning_rate"]), []
+        rounds = max(20, min(p["small_trees" if whole else "rounds"], 30_000 // max(1, self.ctx["n_classes"])))
+        if not whole:
+            held_features, held_weight = self.encoder_.transform(X[held]), None if weight is None else weight[held]
+            evals = [(self._matrix(held_features, y[held], held_weight, ref=data), "held")]
+        booster = xgboost.train(self._settings(0), data, rounds, evals=evals, callbacks=[stop], verbose_eval=False)
         self.boosters_ = [booster]
         self.trees_ = max(1, stop.best_trees)
-        self.fitted_params_ = {"n_trees": refit_trees(stop.best_trees), "learning_rate": stop.learning_rate}
+        self.fitted_params_ = {"n_trees": refit_trees(self.trees_), "learning_rate": stop.learning_rate}
 
     def _matrix(self, features, y=None, weight=None, ref=None):
         """`features` are changed in place: codes of missing and of never seen levels become NaN for XGBoost."""
