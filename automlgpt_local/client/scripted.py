@@ -167,7 +167,7 @@ def script(request: Request, run_id: str = "scripted", folds: int = 5) -> Iterat
             yield ev.StageStarted(stage)
         thought = f"{title}: the best so far is {best[1]:.4f}. " if best else "A plain baseline first. "
         yield ev.Token("reasoner", thought)
-        yield ev.Decided("reasoner", stage, f"try {recipe}", {"recipe": recipe}, "model",
+        yield ev.Decided("reasoner", stage, "next_recipe", {"next": recipe}, "model",
                          thought + "Its errors should differ from those of the others.", 52, 9, 420,
                          {"recipe": 0.61 + number / 30}, 0.7)  # fmt: skip
         code = solution(number, title)

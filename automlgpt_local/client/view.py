@@ -137,7 +137,7 @@ class RunView:
 
     def _decided(self, e: ev.Decided) -> None:
         self.tokens += e.chosen_tokens
-        self.doing = f"{e.agent}: {e.decision}"
+        self.doing = f"the {e.agent} decides"
 
     def _code_written(self, e: ev.CodeWritten) -> None:
         self.tokens += e.chosen_tokens

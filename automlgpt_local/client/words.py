@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 from automlgpt_local import events as ev
 from automlgpt_local.client.view import RunView
 
 
 def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.5g}"
+
+
+DECISIONS = {
+    "next_tool": "looks at", "next_recipe": "tries", "treatments": "treats the columns", "features": "makes features",
+    "params": "sets",
+}  # fmt: skip
+
+
+def decision_of(e: ev.Decided) -> str:
+    """What was decided, with its values: one as itself, a few by name, many of a kind counted."""
+    what = DECISIONS.get(e.decision, e.decision.replace("_", " "))
+    values = e.values
+    if not values:
+        return what
+    if len(values) == 1:
+        only = str(next(iter(values.values())))
+        ends = {"done": "has seen enough", "stop": "has nothing more to try"}
+        return ends.get(only, f"{what} {only}") if e.decision in DECISIONS else f"{what}: {only}"
+    if len(values) > 6 or all(re.fullmatch(r"[a-z]\d+", str(k)) for k in values):
+        counts = Counter(str(v) for v in values.values())
+        return f"{what}: " + ", ".join(f"{n} × {v}" for v, n in counts.most_common(6))
+    return f"{what} " + ", ".join(f"{k}={v}" for k, v in values.items())
 
 
 def line_of(record: ev.Record, seen: RunView) -> str | None:
@@ -27,7 +52,7 @@ def line_of(record: ev.Record, seen: RunView) -> str | None:
         case ev.StageStarted(stage=stage):
             return f"== {stage}"
         case ev.Decided() as e:
-            return f"{e.agent}: {e.decision}" + ("" if e.by == "model" else f" ({e.by})")
+            return f"{e.agent} {decision_of(e)}" + ("" if e.by == "model" else f" ({e.by})")
         case ev.CodeWritten() as e:
             return f"attempt {e.attempt}: {e.title}"
         case ev.CodeRejected(problem=problem):

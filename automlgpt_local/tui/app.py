@@ -113,6 +113,7 @@ class AutoMLApp(App[int]):
 
     # --- runs
     def show_session(self, session: Session, data: str) -> None:
+        session.yield_to_people()
         self._to_start()
         self.push_screen(RunScreen(session, data))
 

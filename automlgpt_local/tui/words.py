@@ -8,7 +8,7 @@ from textual.content import Content
 from automlgpt_local import events as ev
 from automlgpt_local.client import Attempt, RunView
 from automlgpt_local.client.inert import inert, inert_line
-from automlgpt_local.client.words import line_of, number
+from automlgpt_local.client.words import decision_of, line_of, number
 
 MARKS = {
     "kept": ("✓", "$success"), "dropped": ("·", "$secondary"), "ok": ("•", ""), "running": ("▸", "$accent"),
@@ -74,7 +74,7 @@ def attempt_card(attempt: Attempt, view: RunView) -> Content:
 def decision(e: ev.Decided, unfolded: bool) -> Content:
     odds = list(e.probabilities.values())
     sure = f"{min(odds):.0%} sure" if odds and e.by == "model" else "" if e.by == "model" else f"by {e.by}"
-    head = say((e.agent.capitalize(), "bold $primary"), e.decision, (sure, "$secondary"))
+    head = say((e.agent.capitalize(), "bold $primary"), decision_of(e), (sure, "$secondary"))
     if not e.thought.strip():
         return head
     if unfolded:

@@ -360,3 +360,8 @@ def test_plain_mode_asks_and_runs(own_dirs: Path) -> None:
     assert process.returncode == 0, err
     assert "There is no file gone.csv" in err and "no column 'nope'" in err and "60 rows, 2 columns" in err
     assert Path(out.strip()).parent == own_dirs / "runs"
+
+
+def test_the_page_of_the_documents_is_what_the_commands_say() -> None:
+    script = Path(__file__).resolve().parents[2] / "scripts" / "make_cli_docs.py"
+    assert subprocess.run([sys.executable, str(script), "--check"]).returncode == 0, f"run {script}"

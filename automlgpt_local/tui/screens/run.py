@@ -35,7 +35,7 @@ from automlgpt_local.tui.widgets.status import StatusBar
 from automlgpt_local.tui.widgets.timeline import Entry, Timeline
 from automlgpt_local.tui.words import say
 
-FRAME_S = 0.05
+FRAME_S = 0.1
 PER_FRAME = 300
 # After these a queued message goes out: the agents have come to the end of a thought.
 BOUNDARIES = (ev.Decided, ev.AttemptFinished, ev.StageStarted, ev.Finished)
@@ -128,9 +128,9 @@ class RunScreen(Screen[None]):
     def _note(self, record: ev.Record, log: EventLogPanel) -> None:
         event = record.event
         if (line := line_of(record, self.view)) is not None:
-            log.write_event(record.t, line)
+            log.note(record.t, line)
         elif isinstance(event, ev.FoldFinished):
-            log.write_event(record.t, f"attempt {event.attempt}, fold {event.fold}: {event.status} {event.score}")
+            log.note(record.t, f"attempt {event.attempt}, fold {event.fold}: {event.status} {event.score}")
         if isinstance(event, ev.ApprovalAsked) and not self._ended:
             self._ask(event)
         if isinstance(event, BOUNDARIES) and self.queued:
@@ -164,6 +164,8 @@ class RunScreen(Screen[None]):
                 self.query_one(Descent).show(self.view)
             case "code":
                 self._draw_code()
+            case "log":
+                self.query_one(EventLogPanel).show()
             case "load":
                 self.query_one(Resources).show(self.view)
             case "report":

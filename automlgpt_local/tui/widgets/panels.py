@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from automlgpt_local.settings import format_seconds
 from automlgpt_local.tui.words import mark, rich_say
 
 CODE_LIMIT = 60_000
+MOST_LINES = 2_000
 
 
 class AttemptChosen(Message):
@@ -64,17 +66,23 @@ class Plan(Tree[int]):
             style = {"running": "bold $accent", "done": ""}.get(state, "$secondary")
             count = sum(a.stage == stage for a in view.attempts.values())
             tried = f"{count} attempt{'s' if count > 1 else ''}" if count else ""
-            node.set_label(rich_say(colours, (f"{sign} {stage}", style), (tried, "$secondary")))
+            relabel(node, rich_say(colours, (f"{sign} {stage}", style), (tried, "$secondary")))
             node.allow_expand = bool(count)
         for attempt in view.attempts.values():
             if attempt.number not in self._leaves:
                 parent = self._branches.get(attempt.stage) or self._branches[STAGES[0]]
                 self._leaves[attempt.number] = parent.add_leaf("", attempt.number)
-            self._leaves[attempt.number].set_label(attempt_label(attempt, self.app.theme_variables))
+            relabel(self._leaves[attempt.number], attempt_label(attempt, self.app.theme_variables))
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
         if event.node.data is not None:
             self.post_message(AttemptChosen(event.node.data))
+
+
+def relabel(node: TreeNode[int], label: Text) -> None:
+    """Set a label that is new; the same one would draw the whole tree again for nothing."""
+    if node.label != label:
+        node.set_label(label)
 
 
 def attempt_label(attempt: Attempt, colours: dict[str, str]) -> Text:
@@ -86,7 +94,7 @@ def attempt_label(attempt: Attempt, colours: dict[str, str]) -> Text:
         attempt.title[:48],
         (number(attempt.score), "bold"),
         (gain, "$secondary"),
-        (f"{attempt.seconds:.0f} s" if attempt.seconds else "", "$secondary"),
+        (f"{attempt.seconds:.0f} s" if attempt.fold_scores else "", "$secondary"),
     )
 
 
@@ -205,7 +213,7 @@ class Descent(Vertical):
                 if parent is not None:
                     parent.allow_expand = True
                 self._branches[attempt.number].allow_expand = False
-            self._branches[attempt.number].set_label(attempt_label(attempt, self.app.theme_variables))
+            relabel(self._branches[attempt.number], attempt_label(attempt, self.app.theme_variables))
 
         if tree.cursor_node is None and view.attempts:
             self.call_after_refresh(tree.move_cursor, self._branches[max(view.attempts)])
@@ -300,13 +308,19 @@ class Columns(Vertical):
 
 
 class EventLogPanel(Log):
-    """Every event as a line; the oldest are let go."""
+    """Every event as a line; the oldest are let go. Lines wait until the panel is looked at."""
 
     def __init__(self, *, widget_id: str) -> None:
-        super().__init__(id=widget_id, max_lines=2_000, highlight=False)
+        super().__init__(id=widget_id, max_lines=MOST_LINES, highlight=False)
+        self._waiting: deque[str] = deque(maxlen=MOST_LINES)
 
-    def write_event(self, t: float, line: str) -> None:
-        self.write_line(f"{format_seconds(t):>8}  {inert_line(line, 300)}")
+    def note(self, t: float, line: str) -> None:
+        self._waiting.append(f"{format_seconds(t):>8}  {inert_line(line, 300)}")
+
+    def show(self) -> None:
+        if self._waiting:
+            self.write_lines(list(self._waiting))
+            self._waiting.clear()
 
 
 class Report(VerticalScroll):

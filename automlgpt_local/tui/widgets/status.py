@@ -81,4 +81,4 @@ class StatusBar(Static):
                 "$secondary",
             ),
         )
-        self.update(Content.assemble(first, "\n", second))
+        self.update(Content.assemble(first, "\n", second), layout=False)

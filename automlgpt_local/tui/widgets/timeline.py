@@ -62,8 +62,7 @@ class Timeline(Vertical):
     Timeline Entry.attempt { padding-left: 1; border-left: outer $primary 60%; }
     Timeline Entry.attempt:hover { background: $boost; }
     Timeline #writing {
-        height: auto;
-        max-height: 10;
+        height: 9;
         padding: 0 2;
         background: $surface;
         color: $text-muted;
@@ -75,7 +74,7 @@ class Timeline(Vertical):
     def __init__(self, *, widget_id: str) -> None:
         super().__init__(id=widget_id)
         self._cards: dict[int, Entry] = {}
-        self._changed: set[int] = set()
+        self._changed: dict[int, bool] = {}  # attempt -> may its card have grown?
         self._waiting: list[Entry] = []
         self._writer = ""
         self.written = ""
@@ -103,7 +102,7 @@ class Timeline(Vertical):
             self._cards[event.attempt] = card
             self._waiting.append(card)
         elif number in self._cards and not isinstance(event, ev.Refitted):
-            self._changed.add(number)
+            self._changed[number] = self._changed.get(number, False) or not isinstance(event, ev.FoldFinished)
         elif (content := entry(record, view, self.unfolded)) is not None:
             self._waiting.append(Entry(content, record))
 
@@ -118,9 +117,9 @@ class Timeline(Vertical):
         self._written_changed = True
 
     def flush(self, view: RunView) -> None:
-        for number in self._changed:
+        for number, grown in self._changed.items():
             if (card := self._cards.get(number)) is not None and number in view.attempts:
-                card.update(attempt_card(view.attempts[number], view))
+                card.update(attempt_card(view.attempts[number], view), layout=grown)
         self._changed.clear()
         entries = self.query_one("#entries", VerticalScroll)
         if self._waiting:
@@ -137,12 +136,14 @@ class Timeline(Vertical):
             self._draw_writing()
 
     def _draw_writing(self) -> None:
+        """The last lines, in a box of fixed height, so that nothing else has to move."""
         writing = self.query_one("#writing", Static)
         writing.set_class(bool(self.written), "shown")
         if self.written:
-            tail = "\n".join(inert(self.written).splitlines()[-LIVE_LINES:])
+            tail = "\n".join(inert(self.written, line_limit=400).splitlines()[-LIVE_LINES:])
             body = highlight(tail, language="python") if self._writer == "coder" else Content(tail)
-            writing.update(Content.assemble((f"{self._writer.capitalize()} writes\n", "bold $primary"), body))
+            text = Content.assemble((f"{self._writer.capitalize()} writes\n", "bold $primary"), body)
+            writing.update(text, layout=False)
 
     def fold(self, unfolded: bool) -> None:
         self.unfolded = unfolded
