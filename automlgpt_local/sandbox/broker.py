@@ -156,6 +156,15 @@ class Running:
         for fd in (self.letter, self.pidfd, self.output, self.status):
             os.close(fd)
 
+    def refuse(self, problem: str) -> None:
+        """Answer for a job that could not be started."""
+        content = {"status": "setup", "detail": problem, "seconds": 0.0, "cpu_s": 0.0, "peak_mib": 0.0, "output": ""}
+        letters.write_letter(self.letter, content)
+        with contextlib.suppress(OSError):
+            self.line.send(b"d")
+        self.line.close()
+        os.close(self.letter)
+
     def judge(self, code: int) -> tuple[str, str]:
         if not self.setup.startswith(b"+") and self.reason not in ("timeout", "cancelled"):
             return "setup", self.setup.decode(errors="replace") or f"ended with {code} before its layers were complete"
@@ -224,7 +233,13 @@ class Broker:
             return False
         letter, line, *ask = fds
         job = Running(letters.read_letter(letter), letter, socket.socket(fileno=line))
-        job.start(self.pools, ask)
+        try:
+            job.start(self.pools, ask)
+        except OSError as error:  # no process, no descriptor left: this job fails, the others go on
+            job.refuse(str(error))
+            for fd in ask:
+                os.close(fd)
+            return True
         self.jobs[job.pid] = job
         for fd, role in ((job.pidfd, "end"), (job.output, "output"), (job.status, "status"), (line, "line")):
             self.owners[fd] = (job, role)

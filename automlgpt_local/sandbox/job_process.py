@@ -6,6 +6,7 @@ import faulthandler
 import json
 import os
 import sys
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -16,6 +17,7 @@ from automlgpt_local.sandbox import preload
 EXIT_ERROR, EXIT_MEMORY, EXIT_SETUP = 1, 3, 126
 NICENESS = 5  # the engine, the screen and the language model go first
 MAX_ANSWER = 1 << 20
+FIRST_FRAMES, LAST_FRAMES = 4, 6
 
 
 def environment(work: str, threads: int) -> dict[str, str]:
@@ -83,7 +85,9 @@ def _work(request: dict[str, Any], pools: Any, ask_fds: list[int]) -> int:
     except BaseException as error:
         code = EXIT_MEMORY if isinstance(error, MemoryError) else EXIT_ERROR
         try:
-            (work / "error.txt").write_text(_explain(error), encoding="utf-8", errors="replace")
+            (work / "error.txt").write_text(
+                _explain(error, spec.get("solution", "")), encoding="utf-8", errors="replace"
+            )
         except BaseException:
             pass  # the disk is full or the error cannot be printed; the exit code tells enough
     for stream in (sys.stdout, sys.stderr):
@@ -94,15 +98,20 @@ def _work(request: dict[str, Any], pools: Any, ask_fds: list[int]) -> int:
     return code
 
 
-def _explain(error: BaseException) -> str:
+def _explain(error: BaseException, solution: str) -> str:
     """The traceback from the first frame of the solution on; of our own frames nobody learns anything."""
     own = {__file__, str(Path(__file__).with_name("harness.py")), "<frozen importlib._bootstrap>"}
     own.add("<frozen importlib._bootstrap_external>")
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None and frame.tb_frame.f_code.co_filename in own:
         frame = frame.tb_next
-    lines = traceback.format_exception(type(error), error, frame, limit=-12)
-    return "".join(lines)[-16000:]
+    told = traceback.TracebackException(type(error), error, frame)
+    if len(told.stack) > FIRST_FRAMES + LAST_FRAMES:  # where the solution went in, and where it broke
+        told.stack = traceback.StackSummary.from_list(told.stack[:FIRST_FRAMES] + told.stack[-LAST_FRAMES:])
+    text = "".join(told.format())
+    for folder in (f"{Path(solution or __file__).parent}/", f"{sysconfig.get_path('purelib')}/"):
+        text = text.replace(folder, "")
+    return text[-16000:]
 
 
 def _asker(fds: list[int]) -> Any:

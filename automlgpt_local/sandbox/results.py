@@ -119,7 +119,7 @@ def parse_array(raw: bytes, name: str = "array") -> Any:
         if version != (1, 0):
             raise ValueError("version")
         shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=MAX_HEADER)
-        body = raw[file.tell() :]
+        start = file.tell()
         if dtype.kind not in "biuf" or dtype.hasobject or dtype.itemsize > 8 or dtype.fields or dtype.subdtype:
             raise ValueError(f"dtype {dtype}")
         if len(shape) > 2 or any(not isinstance(n, int) or n < 0 for n in shape):
@@ -127,9 +127,9 @@ def parse_array(raw: bytes, name: str = "array") -> Any:
         count = 1
         for n in shape:
             count *= n
-        if count * dtype.itemsize != len(body):
+        if count * dtype.itemsize != len(raw) - start:
             raise ValueError("size")
-        values = np.frombuffer(body, dtype=dtype, count=count).copy()
+        values = np.frombuffer(raw, dtype=dtype, count=count, offset=start).copy()
     except BadResultError:
         raise
     except Exception as error:  # numpy's header parser meets hostile text: whatever it raises means refused

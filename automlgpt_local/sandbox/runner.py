@@ -37,6 +37,7 @@ from automlgpt_local.sandbox.text import inert, tail
 
 START_S = 120.0
 GRACE_S = 10.0
+STOP_S = 0.3  # then it is killed: the broker may be in the middle of an import
 POLL_MS = 50
 ERROR_CHARS = 4000
 
@@ -153,7 +154,7 @@ warden.main(config)
             self._channel = None
         if self._process is not None:
             try:
-                self._process.wait(timeout=2)
+                self._process.wait(timeout=STOP_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()

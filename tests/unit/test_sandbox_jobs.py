@@ -157,6 +157,17 @@ def test_the_error_is_the_tail_of_the_traceback_from_the_solution_on(sandbox, tm
     assert "raise KeyError" in outcome.error and "job.py" in outcome.error
     assert "harness" not in outcome.error and "job_process" not in outcome.error
     assert outcome.output == "before\n"
+    assert str(tmp_path) not in outcome.error
+
+
+def test_a_long_traceback_keeps_its_entry_and_its_end(sandbox, tmp_path):
+    body = """
+    import pandas as pd
+    return dict(pd.DataFrame({"a": [1]}).apply(lambda row: pd.DataFrame({"x": [1]}).astype({"y": int}), axis=1))
+    """
+    outcome = run_space(sandbox, tmp_path, body)
+    assert 'File "job.py"' in outcome.error and "KeyError" in outcome.error
+    assert 'File "pandas/' in outcome.error
 
 
 @pytest.mark.parametrize(
