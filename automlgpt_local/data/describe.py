@@ -49,6 +49,14 @@ def answer(question: str, table: Table, task: TaskSpec | None = None) -> Answer:
             found = reply(asked, part, frame, task)
             if found is not None:
                 return found
+    if asked.group and asked.columns and not asked.statistic:
+        if _as_numbers(part[asked.columns[0]]) is None:
+            return _count(asked, part, frame) or _describe(asked, part)
+        asked.statistic = "mean"
+    of_groups = asked.statistic in ("max", "min") and len(asked.columns) == 1
+    if of_groups and task is not None and task.kind == "regression" and _kind(part[asked.columns[0]]) == "category":
+        # "the most expensive neighbourhood" of a table whose target is the price
+        asked.columns, asked.group, asked.statistic = [task.target], asked.columns[0], "mean"
     if asked.statistic and asked.columns:
         return _statistic(asked, part)
     if asked.columns:
@@ -80,8 +88,13 @@ def _as_numbers(values: pd.Series) -> pd.Series | None:
     """A column as numbers, money and the like included; None for what is not one."""
     if pd.api.types.is_numeric_dtype(values):
         return values
-    kind, _ = text_kind(str(values.name), values.value_counts(), int(values.notna().sum()))
-    return text_as_number(values) if kind == "numeric_text" else None
+    return text_as_number(values) if _kind(values) == "numeric_text" else None
+
+
+def _kind(values: pd.Series) -> str:
+    if pd.api.types.is_numeric_dtype(values):
+        return "number"
+    return text_kind(str(values.name), values.value_counts(), int(values.notna().sum()))[0]
 
 
 def _as_dates(values: pd.Series) -> pd.Series | None:

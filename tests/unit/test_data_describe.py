@@ -50,6 +50,8 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Table, TaskSpec]:
         ("what share of returned is yes where city = Rome", {"rows": 50, "share": 0.5}),
         ("count by city", {"rows": {"Rome": 100, "Lima": 50, "Oslo": 50}}),
         ("how many different cities? `city`", {"unique": 3, "values": {"Rome": 100, "Lima": 50, "Oslo": 50}}),
+        ("returned rate by city", {"rows": {"Rome": 100, "Lima": 50, "Oslo": 50}}),
+        ("stars by city", {"mean": {"Lima": 5.0, "Oslo": 2.0, "Rome": 1.0}}),
         ("earliest order date", {"min": "2022-01-01"}),
         ("is the target balanced?", {"unique": 2, "values": {"no": 150, "yes": 50}}),
         ("are there duplicates?", {"duplicates": 0}),
