@@ -181,6 +181,8 @@ def train(
             if now - told > 15:
                 told = now
                 left = max(0.0, settings.seconds - state["seconds"])
+                if settings.steps:
+                    left = min(left, (settings.steps - state["step"]) * state["seconds"] / state["step"])
                 speed = state["tokens"] / max(1e-9, state["seconds"])
                 line = {
                     "step": state["step"],
