@@ -207,12 +207,14 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         state["step"] += 1
         state["seconds"] = before_s + time.monotonic() - started
         line: dict[str, Any] = {"step": state["step"], "loss": round(last, 5), "rate": rate}
-        if held and (state["step"] % recipe.evaluate_every == 0 or state["step"] == total):
+        told = state["step"] % recipe.evaluate_every == 0 or state["step"] == total
+        if held and told:
             line["held_out"] = round(held_out_loss(model, held, recipe, pad, dtype, device), 5)
             state["worse"] = 0 if line["held_out"] < state["best"] - 1e-4 else state["worse"] + 1
             if state["worse"] == 0:
                 state["best"] = line["held_out"]
                 model.save_pretrained(out / "adapter")
+        if told:
             _save(out, weights, optimiser, state)
         log.write(json.dumps(line) + "\n")
         log.flush()
