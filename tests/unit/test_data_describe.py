@@ -116,7 +116,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(words=st.lists(st.sampled_from(WORDS) | st.text(max_size=6), max_size=10))
 def test_any_words_get_an_answer(shop: tuple[Table, TaskSpec], words: list[str]) -> None:
     found = answer(" ".join(words), *shop)

@@ -318,7 +318,7 @@ def test_text_of_whole_floats() -> None:
 cells = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00", exclude_categories=("Cs",)), max_size=12)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(st.lists(st.tuples(cells, st.floats(allow_nan=False, allow_infinity=False, width=32)), min_size=2, max_size=20))
 def test_any_text_is_read_twice_the_same(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, float]]

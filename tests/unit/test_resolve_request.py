@@ -150,7 +150,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=8), max_size=25))
 def test_any_words_give_an_answer_or_a_usage_error(words: list[str]) -> None:
     try:
