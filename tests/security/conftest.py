@@ -2,53 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import os
 import sys
-import textwrap
-import threading
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
+# Before the first import of a library with OpenMP: waiting threads sleep, as they do in the sandbox.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
-from automlgpt_local.sandbox.runner import Sandbox
-from tests.security.attacks import PRELUDE, SECRET
-from tests.security.world import World
+from tests.security.weakened import WeakenedSandbox
+from tests.security.world import SECRET, World
 
 PLANTED_KEY = "PLANTED_API_KEY"
 TABLE: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
-
-
-class WeakenedSandbox(Sandbox):
-    """The real sandbox, or one with chosen layers left out: of the broker (`always`), of one job (`without`)."""
-
-    always: frozenset[str] = frozenset()
-    one_job = threading.local()
-
-    def left_out(self) -> frozenset[str]:
-        return self.always | getattr(self.one_job, "without", frozenset())
-
-    def attack(
-        self, world: World, code: str, limits: Limits, without: frozenset[str] = frozenset(), **kwargs
-    ) -> Outcome:
-        """Run hostile code with all that it could wish to know in W; it may read its own folder's files alone."""
-        solution = world.work.parent / "solution.py"
-        facts = json.dumps(world.facts_for_the_attacker())
-        safe_path = "sys.path.insert(0, os.getcwd())\n" if "path" in without else ""
-        body = textwrap.indent(textwrap.dedent(code), "    ")
-        solution.write_text(f"{PRELUDE}\nW = {facts}\n{safe_path}\ndef space(trial):\n{body}\n")
-        spec = {"solution": str(solution), "module": "solution"}
-        return self.free(Job("space", spec, world.work, (solution, world.table), limits), without, **kwargs)
-
-    def free(self, job: Job, without: frozenset[str] = frozenset(), **kwargs) -> Outcome:
-        self.one_job.without = without
-        try:
-            return self.run(job, **kwargs)
-        finally:
-            self.one_job.without = frozenset()
 
 
 @pytest.fixture(scope="session")

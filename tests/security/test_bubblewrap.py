@@ -9,7 +9,7 @@ from automlgpt_local.confine import bubblewrap, landlock
 from automlgpt_local.errors import SandboxError
 from automlgpt_local.sandbox.jobs import Limits
 from tests.security.attacks import ATTACKS
-from tests.security.conftest import WeakenedSandbox
+from tests.security.weakened import WeakenedSandbox
 from tests.security.world import World
 
 TRIED = ("key", "write_tmp", "overwrite_input", "proc_self_root", "tcp_connect", "signal_supervisor", "exec_shell")

@@ -12,7 +12,7 @@ from automlgpt_local.confine import bubblewrap, landlock
 from automlgpt_local.errors import SandboxError
 from automlgpt_local.sandbox.jobs import Job, Limits
 from automlgpt_local.sandbox.runner import Sandbox
-from tests.security.conftest import WeakenedSandbox
+from tests.security.weakened import WeakenedSandbox
 from tests.security.world import World
 
 RAN = "write('ran')\nreturn {}"
