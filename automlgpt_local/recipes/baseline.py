@@ -9,7 +9,7 @@ RECIPE = {
     "title": "Decision tree",
     "fits": "any table; a first valid model within two seconds",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 0.1,
+    "cost": 0.5,
     "grid": {"max_leaf_nodes": [16, 48, 128]},
     "requires": [],
 }

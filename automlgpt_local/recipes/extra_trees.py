@@ -14,7 +14,7 @@ RECIPE = {
     "title": "Extra trees",
     "fits": "small and middling tables, smooth or noisy targets; errs differently from boosting",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 1.9,
+    "cost": 2.5,
     "grid": {
         "max_features": ["sqrt", 0.5, 0.75, 1.0],
         "min_samples_leaf": [1, 2, 5, 10],

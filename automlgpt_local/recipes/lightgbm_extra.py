@@ -14,7 +14,7 @@ RECIPE = {
     "title": "LightGBM, random splits",
     "fits": "noisy targets, and any ensemble that already holds another LightGBM",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 1.5,
+    "cost": 2.0,
     "grid": {
         "learning_rate": [0.02, 0.03, 0.05],
         "num_leaves": [8, 16, 48, 96],

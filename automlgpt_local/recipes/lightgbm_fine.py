@@ -14,7 +14,7 @@ RECIPE = {
     "title": "LightGBM, small steps",
     "fits": "tables from 2,000 rows up when there is time; a second shape for the ensemble",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 4.0,
+    "cost": 2.2,
     "grid": {
         "learning_rate": [0.01, 0.015, 0.02],
         "num_leaves": [31, 53, 96, 128],

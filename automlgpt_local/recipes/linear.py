@@ -17,7 +17,7 @@ RECIPE = {
     "title": "Linear model",
     "fits": "few rows, many columns, additive effects; a steady voice in an ensemble",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 0.7,
+    "cost": 0.6,
     "grid": {"bins": [0, 8, 16], "max_levels": [20, 60, 120]},
     "requires": [],
 }

@@ -15,7 +15,7 @@ RECIPE = {
     "title": "Nearest neighbours",
     "fits": "up to 50,000 rows, few columns, smooth or repeating rows; many classes",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 2.0,
+    "cost": 1.0,
     "grid": {"neighbours": [0, 5, 20, 60], "stretch": [0.0, 0.5, 1.0]},
     "requires": [],
 }

@@ -15,7 +15,7 @@ RECIPE = {
     "title": "Neural network",
     "fits": "2,000 to 200,000 rows, smooth targets, many classes; errs differently from trees",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 5.0,
+    "cost": 3.5,
     "grid": {"width": [64, 128, 256], "bins": [0, 8, 16], "rate": [0.002, 0.004], "dropout": [0.0, 0.1, 0.25]},
     "requires": [],
 }

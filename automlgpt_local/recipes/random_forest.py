@@ -14,7 +14,7 @@ RECIPE = {
     "title": "Random forest",
     "fits": "small and middling tables; hard to break, seldom the best alone",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 2.5,
+    "cost": 3.0,
     "grid": {
         "max_features": ["sqrt", 0.33, 0.6],
         "min_samples_leaf": [1, 2, 5, 10],

@@ -14,7 +14,7 @@ RECIPE = {
     "title": "XGBoost",
     "fits": "any table from 1,000 rows up, beside LightGBM",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 2.0,
+    "cost": 1.6,
     "grid": {
         "learning_rate": [0.02, 0.05, 0.1],
         "max_depth": [4, 6, 8, 10],
