@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
-TIME_LIMIT ?= 60
+TIME_LIMIT ?= 60s
 
 # An installation is good for as long as what it was made from is the same.
 KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)
@@ -38,13 +38,14 @@ install: $(READY)  ## the product in .venv
 install-dev: $(READY_DEV)  ## the product and what its tests need in .venv
 
 demo: $(READY)  ## install, then train on a bundled table with the embedded model
+	@[ -f "$(DEMO)/data/shop.csv" ] || $(BIN)/automlgpt example shop "$(DEMO)/data" >/dev/null 2>&1
 	@out="$(DEMO)/run-$$(date +%Y%m%d-%H%M%S)"; \
-	$(BIN)/automlgpt example breast_cancer "$(DEMO)/data" >/dev/null; \
-	$(BIN)/automlgpt run "$(DEMO)/data/breast_cancer.csv" --target diagnosis --time-limit $(TIME_LIMIT) --out "$$out"; \
+	echo "Which orders come back? $(TIME_LIMIT) on $(DEMO)/data/shop.csv, with the embedded model."; \
+	$(BIN)/automlgpt run "$(DEMO)/data/shop.csv" --target returned --leaks drop --time-limit $(TIME_LIMIT) --out "$$out"; \
 	echo; \
-	echo "The report:        $$out/report.html"; \
-	echo "The code:          $$out/pipeline.py or $$out/pipeline/ (needs no automlgpt)"; \
-	echo "Predict with it:   $(BIN)/automlgpt predict $$out TABLE.csv -o predictions.csv"
+	echo "The report:       $$out/report.html  (as text: $(BIN)/automlgpt report $$out)"; \
+	echo "The code:         $$out/pipeline.py, or $$out/pipeline/ for an ensemble"; \
+	echo "Predict with it:  $(BIN)/automlgpt predict $$out $(DEMO)/data/shop.csv -o predictions.csv"
 
 test: check  ## format, lint, types, layers, then every quick test
 	$(BIN)/python -m pytest

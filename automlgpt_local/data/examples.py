@@ -19,18 +19,18 @@ class Example:
     target: str
     kind: str
     rows: int
-    about: str
+    what: str
 
 
 EXAMPLES = {
     e.name: e
     for e in (
-        Example("shop", "returned", "binary", 4000, "orders of a shop: dates, money as text, gaps, an id, and a leak"),
-        Example("breast_cancer", "diagnosis", "binary", 569, "cell nuclei, benign or malignant (scikit-learn)"),
-        Example("iris", "species", "multiclass", 150, "three species of iris (scikit-learn)"),
-        Example("wine", "cultivar", "multiclass", 178, "chemistry of wines of three cultivars (scikit-learn)"),
-        Example("digits", "digit", "multiclass", 1797, "handwritten digits, 8 x 8 pixels (scikit-learn)"),
-        Example("diabetes", "progression", "regression", 442, "progression of diabetes after a year (scikit-learn)"),
+        Example("shop", "returned", "binary", 4000, "4,000 orders: dates, money as text, gaps, an id, and a leak"),
+        Example("breast_cancer", "diagnosis", "binary", 569, "569 cell images as 30 numbers: malignant or benign"),
+        Example("wine", "cultivar", "multiclass", 178, "178 wines as 13 measurements: which of three cultivars"),
+        Example("iris", "species", "multiclass", 150, "150 flowers as 4 lengths: which of three species"),
+        Example("digits", "digit", "multiclass", 1797, "1,797 handwritten digits as 8 x 8 pixels"),
+        Example("diabetes", "progression", "regression", 442, "442 patients as 10 numbers: progression after a year"),
     )
 }
 NAMES = tuple(EXAMPLES)
@@ -38,19 +38,17 @@ DEFAULT = "shop"
 
 
 def write_example(name: str, folder: str | Path) -> Path:
-    """Write `folder/<name>.csv` and return its path. Raises UsageError for a name that is not in NAMES."""
+    """Write `folder/<name>.csv` and return its path. Raises UsageError for an unknown name or a path in the way."""
     if name not in EXAMPLES:
-        raise UsageError(f"There is no example {name!r}.", f"There are: {', '.join(NAMES)}.")
-    folder = Path(folder)
+        raise UsageError(f"There is no example {name!r}.", f"The examples are: {', '.join(NAMES)}.")
+    path = Path(folder) / f"{name}.csv"
+    if path.exists():
+        raise UsageError(f"{path} is there already.", "Choose another folder, or remove it.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise UsageError(
-            f"{folder} is a file, not a folder.", "Name a folder; the example is written into it."
-        ) from None
-    frame = _makers()[name]()
-    path = folder / f"{name}.csv"
-    frame.to_csv(path, index=False, lineterminator="\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _makers()[name]().to_csv(path, index=False, lineterminator="\n")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.", "Choose another folder.") from error
     return path
 
 
@@ -68,14 +66,14 @@ def _makers() -> dict[str, Callable[[], pd.DataFrame]]:
 def _bundled(name: str, target: str) -> pd.DataFrame:
     from sklearn import datasets
 
-    bunch = getattr(datasets, f"load_{name}")(as_frame=True)
-    frame: pd.DataFrame = bunch.data.copy()
+    options = {"scaled": False} if name == "diabetes" else {}
+    bunch = getattr(datasets, f"load_{name}")(as_frame=True, **options)
+    frame: pd.DataFrame = bunch.frame.rename(columns={"target": target})
     labels = getattr(bunch, "target_names", None)
-    if labels is not None and bunch.target.dtype.kind == "i" and not str(labels[0]).isdigit():
-        frame[target] = [labels[i] for i in bunch.target]
-    else:
-        frame[target] = bunch.target.to_numpy()
-    return frame.sample(frac=1.0, random_state=0).reset_index(drop=True)
+    if labels is not None and not str(labels[0]).isdigit():
+        frame[target] = [str(labels[i]) for i in bunch.target]
+    frame.columns = [c.replace(" (cm)", "_cm").replace(" ", "_").replace("/", "_") for c in frame.columns]
+    return frame
 
 
 def _shop(rows: int = EXAMPLES["shop"].rows) -> pd.DataFrame:
