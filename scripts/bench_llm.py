@@ -205,7 +205,7 @@ def fill_in_ratio(model: Path, *, threads: int, rounds: int, columns: int = 40) 
             times: list[float] = []
             request = {
                 "op": "chat", "agent": "coder", "messages": [{"role": "user", "content": f"{next(seeds)} {prompt}"}],
-                "schema": schema, "max_tokens": 1500, "temperature": 0.0, "seed": 0,
+                "schema": schema, "max_tokens": 1500, "temperature": 0.0, "seed": 0, "by_grammar": True,
             }  # fmt: skip
             answer = backend._ask(request, 600.0, lambda text: times.append(time.perf_counter()))
             assert set(json.loads(answer["text"])) == set(names)

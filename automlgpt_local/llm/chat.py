@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from automlgpt_local.errors import BackendError
-from automlgpt_local.llm.decode import ThoughtBudget, generate
+from automlgpt_local.llm.decode import Generated, ThoughtBudget, generate
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
 from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag, thought_tags
 
@@ -39,21 +39,46 @@ class ChatLoop:
                 f"the prompt of {len(tokens)} tokens leaves no room in a context of {runtime.context_tokens}",
                 "Shorten the conversation, or give the model a larger context.",
             )
-        grammar, close_tag = None, open_tag(prompt)
-        if request.get("schema") is not None:
-            from automlgpt_local.llm.grammar import Grammar
-
-            grammar = Grammar.for_schema(runtime, request["schema"])
+        close_tag = open_tag(prompt)
         sequence = runtime.sequence(agent)
         sequence.start(tokens)
         names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
         options = SamplingOptions(**{name: request[name] for name in names if name in request})
+        written = self._write(request, sequence, options, send, close_tag, min(request["max_tokens"], room))
+        self._remember(agent, prompt, tokens, written.text, written.tokens)
+        return {
+            "text": written.text,
+            "finish": written.finish,
+            "thinking": bool(close_tag),
+            "prompt_tokens": len(tokens),
+            "evaluated_tokens": runtime.evaluated_tokens - before,
+            "output_tokens": len(written.tokens),
+        }
+
+    def _write(
+        self,
+        request: dict[str, Any],
+        sequence: Any,
+        options: SamplingOptions,
+        send: Callable[[str], None],
+        close_tag: str,
+        max_tokens: int,
+    ) -> Generated:
+        from automlgpt_local.llm import jsonfill
+        from automlgpt_local.llm.grammar import Grammar
+
+        runtime, schema = self._runtime, request.get("schema")
+        if schema is not None and not close_tag and not request.get("by_grammar"):
+            parts = jsonfill.plan(schema)
+            if parts is not None and jsonfill.is_possible(runtime, parts):
+                return jsonfill.write(runtime, sequence, parts, options, max_tokens=max_tokens, on_text=send)
+        grammar = None if schema is None else Grammar.for_schema(runtime, schema)
         try:
-            written = generate(
+            return generate(
                 runtime,
                 sequence,
                 Sampler(options),
-                max_tokens=min(request["max_tokens"], room),
+                max_tokens=max_tokens,
                 stops=tuple(request.get("stops", ())),
                 grammar=grammar,
                 grammar_after=close_tag,
@@ -64,15 +89,6 @@ class ChatLoop:
         finally:
             if grammar is not None:
                 grammar.close()
-        self._remember(agent, prompt, tokens, written.text, written.tokens)
-        return {
-            "text": written.text,
-            "finish": written.finish,
-            "thinking": bool(close_tag),
-            "prompt_tokens": len(tokens),
-            "evaluated_tokens": runtime.evaluated_tokens - before,
-            "output_tokens": len(written.tokens),
-        }
 
     def _thought_budget(self, max_tokens: int, *, opened: bool) -> ThoughtBudget | None:
         """Half of a turn at most is reasoning, so that an answer always has its place."""

@@ -54,10 +54,10 @@ class Filler:
         started, before = time.monotonic(), self._vocabulary.evaluated_tokens
         for part, after in zip(template, [*list(template)[1:], ""]):
             if isinstance(part, str):
-                self._force(self._vocabulary.tokenize(part))
+                self.force(part)
                 self._text.append(part)
             elif isinstance(part, Choice):
-                self._choose(part, self._vocabulary.tokenize(after)[:1] if isinstance(after, str) else ())
+                self.choose(part, after if isinstance(after, str) else "")
             else:
                 self._write(part)
         return Filled(
@@ -70,15 +70,21 @@ class Filler:
             seconds=time.monotonic() - started,
         )
 
+    def force(self, text: str) -> None:
+        """Text that is known."""
+        self._force(self._vocabulary.tokenize(text))
+
     def _force(self, tokens: Seq[int]) -> None:
-        self._append(tokens)
+        self.append(tokens)
         self._forced += len(tokens)
 
-    def _append(self, tokens: Seq[int]) -> None:
+    def append(self, tokens: Seq[int]) -> None:
         self._sequence.feed(list(tokens))
         self.tokens.extend(tokens)
 
-    def _choose(self, slot: Choice, end: tuple[int, ...]) -> None:
+    def choose(self, slot: Choice, after: str) -> str:
+        """The option that the model prefers; `after` is the text that will follow it."""
+        end = self._vocabulary.tokenize(after)[:1]
         paths = option_paths(slot, {option: self._vocabulary.tokenize(option) for option in slot.options}, end)
         probability, depth = 1.0, 0
         while len(paths) > 1:
@@ -90,7 +96,7 @@ class Filler:
                 probability *= share
                 paths = {option: path for option, path in paths.items() if path[depth] == token}
                 if (token,) != end or len(next(iter(paths.values()))) > depth + 1:
-                    self._append([token])
+                    self.append([token])
                     self._chosen += 1
             depth += 1
         ((option, path),) = paths.items()
@@ -98,6 +104,7 @@ class Filler:
         self._values[slot.name] = option
         self._probabilities[slot.name] = probability
         self._text.append(option)
+        return option
 
     def _branch(self, slot: Choice, children: list[int]) -> tuple[int, float]:
         values = self._sequence.logits()[children]
@@ -121,7 +128,7 @@ class Filler:
             if self._vocabulary.ends(token):
                 break
             tokens.append(token)
-            self._append([token])
+            self.append([token])
             data += self._vocabulary.piece(token)
             ended = bool(stop) and stop in data
         wanted = data.split(stop, 1)[0] if ended else data
@@ -130,11 +137,15 @@ class Filler:
         self._values[slot.name] = value
         self._text.append(value)
 
+    def replace_tail(self, wanted: bytes, written: int) -> None:
+        """The last `written` tokens shall spell `wanted`, which begins as they do."""
+        self._rewrite(self.tokens[len(self.tokens) - written :], wanted)
+
     def _rewrite(self, tokens: list[int], wanted: bytes) -> None:
         """Take back what was sampled beyond `wanted`; a token that runs across its end is read anew."""
         kept = size = 0
-        while kept < len(tokens) and size + len(self._vocabulary.piece(tokens[kept])) <= len(wanted):
-            size += len(self._vocabulary.piece(tokens[kept]))
+        while kept < len(tokens) and wanted.startswith(piece := self._vocabulary.piece(tokens[kept]), size):
+            size += len(piece)
             kept += 1
         surplus = len(tokens) - kept
         if surplus:

@@ -20,7 +20,8 @@ array ::= "[" ws ( value ( "," ws value )* )? "]"
 """
 _BASE = """\
 ws ::= " "?
-char ::= [^"\\\\\\x00-\\x1f] | "\\\\" ( ["\\\\/bfnrt] | "u" [0-9a-fA-F]{4} )
+char ::= plain | "\\\\" ( ["\\\\/bfnrt] | "u" [0-9a-fA-F]{4} )
+plain ::= [\\x20-\\x21\\x23-\\x5b\\x5d-\\x7e\\u00a0-\\ud7ff\\ue000-\\ufffc\\U00010000-\\U0010ffff]
 string ::= "\\"" char* "\\""
 integer ::= "-"? ( "0" | [1-9] [0-9]{0,15} )
 number ::= integer ( "." [0-9]{1,16} )? ( [eE] [-+]? [0-9]{1,3} )?
