@@ -125,7 +125,7 @@ class Model(BaseEstimator):
         catboost.CatBoost(self._settings(3, 0)).fit(data)
         now = time.monotonic()
         affordable = max(1, 3 * (deadline - now) / (now - started))
-        return max(rate, min(0.2, 3 * rate, TREES_TIMES_RATE / affordable))
+        return max(rate, min(0.3, TREES_TIMES_RATE / affordable))
 
     def _settings(self, trees, copy):
         p, ctx = self.params, self.ctx

@@ -203,7 +203,7 @@ class Stop:
             affordable = 10 * (self.deadline - self.tenth) / (now - self.tenth + 1e-6)
             slower = TREES_TIMES_RATE / self.learning_rate / max(1, affordable)
             if slower > 1.5:
-                self.learning_rate = max(self.learning_rate, min(0.2, self.learning_rate * min(3, slower)))
+                self.learning_rate = max(self.learning_rate, min(0.3, self.learning_rate * slower))
                 env.model.reset_parameter({"learning_rate": self.learning_rate})
         if now > self.deadline or trees - self.best_trees > 30 + 0.2 * self.best_trees:
             raise lightgbm.callback.EarlyStopException(self.best_trees - 1, env.evaluation_result_list)

@@ -197,7 +197,7 @@ class Stop(xgboost.callback.TrainingCallback):
             affordable = 10 * (self.deadline - self.tenth) / (now - self.tenth + 1e-6)
             slower = TREES_TIMES_RATE / self.learning_rate / max(1, affordable)
             if slower > 1.5:
-                self.learning_rate = max(self.learning_rate, min(0.2, self.learning_rate * min(3, slower)))
+                self.learning_rate = max(self.learning_rate, min(0.3, self.learning_rate * slower))
                 model.set_param("learning_rate", self.learning_rate)
         return now > self.deadline or epoch + 1 - self.best_trees > 30 + 0.2 * self.best_trees
 
