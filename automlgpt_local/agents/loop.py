@@ -29,6 +29,7 @@ PROBE_RECIPE = "lightgbm"
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 30
 SAFE_SHARE = 0.35  # of the room, for one attempt
+PROBE_SHARE = 0.08
 
 
 class Loop:
@@ -148,7 +149,7 @@ class Loop:
         probe = workspace.probes is not workspace.folds
         return bench.attempt(
             lambda: self._draft(recipe, title, by, decided=decided), probe=probe,
-            share=0.15 if probe else SAFE_SHARE, against=against,
+            share=PROBE_SHARE if probe else SAFE_SHARE, against=against,
         )  # fmt: skip
 
     # --- select: which kinds of model fit

@@ -193,6 +193,7 @@ class Session:
         }  # fmt: skip
         limit_s = self.recorder.clock.limit_s
         self.blender = Blender(evaluator, limit_s, task.ensemble, _closing_s(self._prepared_s, limit_s))
+        evaluator.ending_s = self.blender.ending_s
         bench = Workbench(
             task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
             backend.count_tokens if backend is not None else lambda text: 0,

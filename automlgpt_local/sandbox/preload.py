@@ -25,7 +25,9 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads sleep: spinning ones starve the other fold
+    # A waiting thread spins for a moment, then sleeps: one that spins on starves the other fold, and one that sleeps
+    # at once (OMP_WAIT_POLICY=PASSIVE) makes two threads slower than one.
+    "GOMP_SPINCOUNT": "20000",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYTHONHASHSEED": "0",  # the order of sets is the same in every run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,8 +22,8 @@ from automlgpt_local.search.workspace import Fold, Workspace
 if TYPE_CHECKING:
     import numpy as np
 
-# Up to this many cells two one-thread folds beat one two-thread fold; above it memory and caches decide otherwise.
-SIDE_BY_SIDE_CELLS = 2_000_000
+# Folds side by side with one thread each beat one fold with all threads; above this many cells memory is too dear.
+SIDE_BY_SIDE_CELLS = 20_000_000
 # After this many folds an attempt is left when its error is above the best one's by this factor and by more than
 # this many standard errors of the best: even in an ensemble it would not count.
 PRUNE_AFTER_FOLDS = 2
@@ -75,6 +75,7 @@ class Evaluator:
         self._memory_mib = memory_mib
         self.metric: Metric = workspace.metric
         self.fit_s = 0.0  # seconds in forks, all together
+        self.ending_s: Callable[[], float] = lambda: 0.0  # what must be left for the ending; the blend knows
         cells = len(workspace.development) * max(1, workspace.features.shape[1]) * max(1, workspace.n_classes / 4)
         threads = workspace.task.threads
         self.parallel = threads if cells <= SIDE_BY_SIDE_CELLS and len(workspace.folds) > 1 else 1
@@ -162,9 +163,9 @@ class Evaluator:
             "seed": self.workspace.task.seed,
         }
         read = (solution, data / "development.feather", holdout, fold.folder)
-        limits = Limits(
-            wall_s=seconds * 1.25 + 2.0, memory_mib=self._memory_mib // self.parallel, threads=self.threads_per_fold
-        )
+        # The fit looks at ctx["seconds"]; what ends a fork by force is the time that the ending needs.
+        wall_s = max(seconds * 1.25 + 2.0, min(seconds * 3.0, self._recorder.clock.left_s() - self.ending_s()))
+        limits = Limits(wall_s=wall_s, memory_mib=self._memory_mib // self.parallel, threads=self.threads_per_fold)
         job = Job("fold", spec, work, tuple(p for p in read if p.exists()), limits)
         try:
             return self.sandbox.run(job, cancelled=self._control.interrupted)

@@ -28,7 +28,7 @@ PROBE_ROWS = 6000
 CELLS_PER_S = 6e7
 TREES = 400
 TREES_PER_CLASS = 120
-FOLDS_SHARE = 0.3  # of the time limit, for all folds of one typical model
+FOLDS_SHARE = 0.25  # of the time limit, for all folds of one typical model
 PROBE_FOLDS = 3
 
 
