@@ -24,6 +24,8 @@ from automlgpt_local.sandbox.watch import Printed, Use, nameless_bytes, read_use
 
 TICK_S = 0.01
 DISK_EVERY_S = 0.2
+# A job that takes longer steps back behind the engine, the screen and the language model.
+POLITE_AFTER_S, NICENESS = 0.1, 5
 IDLE_S = 0.3
 MAX_FILES = 10_000
 MAX_THREADS = 128
@@ -46,6 +48,7 @@ class Running:
         self.setup = b""
         self.peak_kib = 0
         self.next_disk = 0.0
+        self.polite = False
 
     def start(self, pools: Any, ask: list[int]) -> None:
         mine = read_use(os.getpid()) or Use(0, 0, 0.0, 1)
@@ -102,6 +105,10 @@ class Running:
 
     def check(self, now: float) -> None:
         """Compare use with budget."""
+        if not self.polite and now - self.started > POLITE_AFTER_S:
+            self.polite = True
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PGRP, self.pid, NICENESS)
         if "budgets" in self.left_out:
             return None
         if now - self.started > self.limits["wall_s"]:

@@ -15,7 +15,6 @@ from automlgpt_local.confine import policy
 from automlgpt_local.sandbox import preload
 
 EXIT_ERROR, EXIT_MEMORY, EXIT_SETUP = 1, 3, 126
-NICENESS = 5  # the engine, the screen and the language model go first
 MAX_ANSWER = 1 << 20
 FIRST_FRAMES, LAST_FRAMES = 4, 6
 
@@ -58,7 +57,6 @@ def _confine(request: dict[str, Any], rules: policy.Policy, fds: dict[str, Any])
     if "environment" not in rules.left_out:
         os.environ.clear()
     os.environ.update(environment(request["work"], threads))
-    os.nice(NICENESS)
     os.chdir(request["work"])
     sys.argv[:] = ["job"]
     sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
