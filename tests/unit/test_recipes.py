@@ -7,17 +7,27 @@ import pickle
 import sys
 import time
 import types
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from threadpoolctl import threadpool_limits
 
 from automlgpt_local.recipes import Recipe, load, parse
 
 RECIPES = load()
 NAMES = sorted(RECIPES)
+# Recipes that share their code with another one differ in defaults alone.
+CODES = [name for name in NAMES if name not in ("lightgbm_fine", "lightgbm_extra", "random_forest")]
 KINDS = ("binary", "multiclass", "regression")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
 
 
 def module_of(recipe: Recipe) -> types.ModuleType:
@@ -70,7 +80,7 @@ def context(kind: str, **changed: Any) -> dict[str, Any]:
 QUICK: dict[str, dict[str, Any]] = {
     "extra_trees": {"trees": 30},
     "random_forest": {"trees": 30},
-    "neural": {"max_epochs": 4, "width": 32},
+    "neural": {"max_epochs": 12, "width": 32, "rate": 0.005},
     "catboost": {"rounds": 60, "small_trees": 40},
     "lightgbm": {"rounds": 60},
     "lightgbm_fine": {"rounds": 60, "learning_rate": 0.1},
@@ -79,7 +89,7 @@ QUICK: dict[str, dict[str, Any]] = {
 }
 
 
-def fitted(name: str, kind: str, n: int = 900, params: dict[str, Any] | None = None, **changed: Any) -> Any:
+def fitted(name: str, kind: str, n: int = 850, params: dict[str, Any] | None = None, **changed: Any) -> Any:
     frame, y = table(n, kind)
     return MODULES[name].build({**QUICK.get(name, {}), **(params or {})}, context(kind, **changed)).fit(frame, y)
 
@@ -90,7 +100,7 @@ def predicted(model: Any, frame: pd.DataFrame) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CODES)
 def test_learns_and_predicts_finite_numbers_of_the_right_shape(name: str, kind: str) -> None:
     model = fitted(name, kind)
     frame, y = table(300, kind, seed=1)
@@ -106,7 +116,7 @@ def test_learns_and_predicts_finite_numbers_of_the_right_shape(name: str, kind: 
     assert (model.predict(frame) == (found if kind == "regression" else found.argmax(axis=1))).all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CODES)
 def test_the_same_seed_gives_the_same_model_and_pickles_answer_alike(name: str) -> None:
     frame, _ = table(50, "binary", seed=1)
     first, second = (predicted(fitted(name, "binary", 300), frame) for _ in range(2))
@@ -115,8 +125,8 @@ def test_the_same_seed_gives_the_same_model_and_pickles_answer_alike(name: str) 
     assert (predicted(pickle.loads(pickle.dumps(model)), frame) == first).all()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+@pytest.mark.parametrize("name", CODES)
 def test_a_refit_with_what_was_found_holds_out_no_row_and_keeps_it(name: str, kind: str) -> None:
     found = fitted(name, kind).fitted_params_
     again = fitted(name, kind, params=found, seconds=None)
@@ -124,7 +134,7 @@ def test_a_refit_with_what_was_found_holds_out_no_row_and_keeps_it(name: str, ki
     assert all(isinstance(v, int | float) for v in found.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CODES)
 def test_a_row_alone_is_predicted_as_among_others(name: str) -> None:
     model = fitted(name, "regression", 300)
     frame, _ = table(40, "regression", seed=1)
@@ -132,7 +142,7 @@ def test_a_row_alone_is_predicted_as_among_others(name: str) -> None:
     assert alone == pytest.approx(predicted(model, frame)[[7]], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CODES)
 def test_levels_never_seen_and_empty_rows_are_predicted(name: str) -> None:
     model = fitted(name, "binary", 300)
     frame, _ = table(5, "binary", seed=1)
@@ -155,9 +165,9 @@ def test_tiny_tables_one_class_and_weights(name: str) -> None:
 
 
 @pytest.mark.parametrize("metric", ["rmsle", "mae", "mape", "tweedie", "r2"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CODES)
 def test_every_metric_of_values_has_an_objective(name: str, metric: str) -> None:
-    frame, y = table(900, "regression")
+    frame, y = table(400, "regression")
     y = np.exp(y / 20)
     model = MODULES[name].build(QUICK.get(name, {}), context("regression", metric=metric)).fit(frame, y)
     found = predicted(model, frame)
@@ -165,7 +175,7 @@ def test_every_metric_of_values_has_an_objective(name: str, metric: str) -> None
     assert np.median(np.abs(found - y)) < np.median(np.abs(np.median(y) - y))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CODES)
 def test_no_columns_at_all(name: str) -> None:
     frame, y = table(60, "binary")
     ctx = context("binary", columns={"number": ["nothing"], "category": [], "text": []})
@@ -173,7 +183,7 @@ def test_no_columns_at_all(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in NAMES if RECIPES[n].family in ("lightgbm", "catboost", "xgboost", "forest")]
+    "name", [n for n in CODES if RECIPES[n].family in ("lightgbm", "catboost", "xgboost", "forest")]
 )
 def test_a_fit_ends_when_the_time_is_up(name: str) -> None:
     frame, y = table(4000, "regression")
