@@ -11,7 +11,6 @@ from pathlib import Path
 
 from automlgpt_local.data.describe import Answer, answer
 from automlgpt_local.data.load import Table, load
-from automlgpt_local.data.schema import Schema
 from automlgpt_local.errors import DataError, UsageError
 from automlgpt_local.task import Request, TaskSpec
 
@@ -27,15 +26,14 @@ def ask(place: Path, question: str) -> Answer:
 
 def _of_run(run_dir: Path) -> tuple[Table, TaskSpec | None]:
     request = Request.from_json(_read_json(run_dir / "request.json"))
-    task_path, schema_path = run_dir / "task.json", run_dir / "schema.json"
+    task_path = run_dir / "task.json"
     task = TaskSpec.from_json(_read_json(task_path)) if task_path.is_file() else None
-    schema = Schema.from_json(_read_json(schema_path)) if schema_path.is_file() else None
     gone = [path for path in request.data if not Path(path).exists()]
     if gone:
         raise DataError(
             f"The data of this run are no longer at {gone[0]}.", "Put them back, or ask about the file itself."
         )
-    return load(request.data, sep=request.sep, sheet=request.sheet, schema=schema), task
+    return load(request.data, sep=request.sep, sheet=request.sheet), task
 
 
 def _read_json(path: Path) -> dict[str, object]:

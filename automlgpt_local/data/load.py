@@ -106,6 +106,13 @@ def load(
     return Table(frame, final, tuple(files), fingerprint(files), tuple(found), tuple(formats))
 
 
+def column_names(path: str | Path, sep: str | None = None) -> list[str]:
+    """The names of a file's columns, from its first rows. Raises DataError."""
+    path = Path(path)
+    fmt = sniff(path, sep)
+    return [str(c) for c in _read(path, fmt, None, text=[], schema=Schema(fmt.format, {}), nrows=5).columns]
+
+
 def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema, needed: Sequence[str] | None) -> Table:
     found = [w for f in formats for w in f.warnings]
     wanted = set(schema.feature_columns if needed is None else needed)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from automlgpt_local.data import machine
-from automlgpt_local.data.load import Table, load
+from automlgpt_local.data.load import Table, column_names
 from automlgpt_local.data.names import metric_name, near_names, resolve_column
 from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.data.schema import as_number
@@ -74,6 +73,7 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     if time is not None and np.isnan(time_order(table.frame[time])).mean() > 0.1:
         raise DataError(f"The time column {time!r} holds neither dates nor numbers.", "Name another with --time.")
     ignore = _ignored(request, asked, columns, target, notes)
+    ignore += tuple(_not_in_test(request, columns, {target, weight, group, *ignore}, notes))
     rows = len(values)
     return TaskSpec(
         target=target,
@@ -146,8 +146,8 @@ def _target(request: Request, asked: Asked, table: Table, notes: _Notes) -> str:
 
 def _target_from_files(request: Request, columns: list[str]) -> list[str]:
     """Columns of the training data that the test file lacks, or that the sample submission has and the test lacks."""
-    test = _header(request.test) if request.test else None
-    submission = _header(request.submission) if request.submission else None
+    test = column_names(request.test) if request.test else None
+    submission = column_names(request.submission) if request.submission else None
     candidates = [c for c in columns if test is None or c not in test]
     if submission is not None:
         in_submission = [c for c in candidates if c in submission]
@@ -157,8 +157,24 @@ def _target_from_files(request: Request, columns: list[str]) -> list[str]:
     return candidates if test is not None else []
 
 
-def _header(path: str) -> list[str]:
-    return list(load(Path(path)).schema.columns)
+def _not_in_test(request: Request, columns: list[str], hidden: set[str | None], notes: _Notes) -> list[str]:
+    """Columns that the test file lacks: no model that must predict it can use them."""
+    if request.submission:
+        column_names(request.submission)  # unreadable: said before the work, not after it
+    if not request.test:
+        return []
+    test = column_names(request.test)
+    absent = [c for c in columns if c not in test and c not in hidden]
+    if len(absent) >= len([c for c in columns if c not in hidden]):
+        raise DataError(
+            f"{request.test} has none of the columns to learn from.",
+            f"It has: {', '.join(test[:10])}. Is it the right file?",
+        )
+    if absent:
+        notes.doubt(
+            f"{len(absent)} column(s) are not in {request.test} and are left out: {', '.join(absent[:10])}.", ""
+        )
+    return absent
 
 
 def _metric_asked(request: Request, asked: Asked, notes: _Notes) -> str | None:

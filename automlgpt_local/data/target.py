@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ class Dataset:
 
     features: (n_rows, n_columns), index 0..n_rows-1. y: (n_rows,) class codes or floats. rows: (n_rows,) positions in
     the table. weight, group, time: (n_rows,) or None. classes: the labels by code; empty for regression.
+    schema: of the features and the target alone, which is what new rows must bring.
     """
 
     features: pd.DataFrame
@@ -63,7 +64,9 @@ def make_dataset(table: Table, task: TaskSpec) -> Dataset:
         group = pd.factorize(frame[task.group], use_na_sentinel=False)[0]
     time = None if task.time is None else time_order(frame[task.time])
     features = frame[feature_names(task, list(frame.columns))]
-    return Dataset(features, y, classes, rows, table.schema, weight, group, time)
+    read = {task.target, *features.columns}
+    schema = replace(table.schema, columns={n: kind for n, kind in table.schema.columns.items() if n in read})
+    return Dataset(features, y, classes, rows, schema, weight, group, time)
 
 
 def target_text(table: Table, target: str, positive: str | None = None) -> tuple[pd.Series, bool]:

@@ -88,6 +88,21 @@ def test_the_target_is_what_the_test_file_lacks(tmp_path: Path) -> None:
     assert task_of(tmp_path, submission=str(tmp_path / "sample.csv")).target == "level"
 
 
+def test_columns_that_the_test_file_lacks_are_left_out(tmp_path: Path) -> None:
+    test = tmp_path / "test.csv"
+    frame().drop(columns=["price", "w", "level", "patient_id"]).to_csv(test, index=False)
+    task = task_of(tmp_path, target="price", weight="w", group="patient_id", ignore=("day",), test=str(test))
+    assert task.ignore == ("day", "level")
+    assert any("level" in w for w in task.warnings)
+    with pytest.raises(UsageError, match="level"):
+        task_of(tmp_path, target="price", metric="rmse", test=str(test), strict=True)
+    pd.DataFrame({"a": [1, 2], "b": [3, 4]}).to_csv(test, index=False)
+    with pytest.raises(DataError, match="none of the columns"):
+        task_of(tmp_path, target="price", test=str(test))
+    with pytest.raises(DataError, match="no file"):
+        task_of(tmp_path, target="price", submission=str(tmp_path / "gone.csv"))
+
+
 def test_no_target_lists_the_columns(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not clear") as caught:
         task_of(tmp_path)
@@ -184,6 +199,10 @@ def test_a_dataset_hides_what_a_model_may_not_see(tmp_path: Path) -> None:
     assert dataset.weight.tolist() == [1.0] * 60
     assert (np.diff(dataset.time) == 86400).all()
     assert dataset.classes == ()
+    assert list(dataset.schema.columns) == ["size", "colour", "day", "price", "sold", "level"]
+    new_rows = frame(5)[["level", "sold", "day", "colour", "size"]]
+    new_rows.to_csv(tmp_path / "new.csv", index=False)
+    assert list(load(tmp_path / "new.csv", schema=dataset.schema).frame.columns) == list(dataset.features.columns)
 
 
 def test_the_positive_label_comes_last() -> None:
