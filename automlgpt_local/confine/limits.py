@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import signal
 import struct
 from pathlib import Path
@@ -18,6 +17,8 @@ _CAPABILITY_VERSION_3 = 0x20080522
 
 
 def _lower(which: int, soft: int, hard: int | None = None) -> None:
+    import resource
+
     ceiling = resource.getrlimit(which)[1]
     hard = soft if hard is None else hard
     if ceiling != resource.RLIM_INFINITY:
@@ -30,6 +31,8 @@ def set_limits(*, memory_mib: int, cpu_s: float, file_mib: int, open_files: int 
 
     `memory_mib` bounds private writable memory in address space (of which programs reserve more than they touch).
     """
+    import resource  # not everywhere: this module is imported, to say what is missing, on other systems too
+
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_DATA, memory_mib * MIB)
     _lower(resource.RLIMIT_FSIZE, file_mib * MIB)
