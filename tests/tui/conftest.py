@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tui_support import ENGINE
 
+from automlgpt_local.client import children
 from automlgpt_local.client import session as session_module
 
 
@@ -30,6 +32,8 @@ def own_dirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data.csv").write_text("a,target\n" + "".join(f"{i},{'Yes' if i % 3 else 'No'}\n" for i in range(60)))
     monkeypatch.setattr(session_module, "ENGINE_COMMAND", ENGINE)
+    fake = Path(__file__).with_name("fake_preview.py")
+    monkeypatch.setattr(children, "PREVIEW_COMMAND", [sys.executable, str(fake)])
     return tmp_path
 
 

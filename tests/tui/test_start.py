@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from textual.widgets import Button, DataTable, Input, OptionList, Select
 from tui_support import NARROW, WIDE, running, until
 
 from automlgpt_local import client
+from automlgpt_local.client import children
+from automlgpt_local.errors import DataError
+from automlgpt_local.task import Request
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.examples import ExamplesScreen
 from automlgpt_local.tui.screens.run import RunScreen
@@ -86,7 +90,8 @@ async def test_an_example_is_written_and_opened(own_dirs: Path) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("f3")
         await until(pilot, lambda: isinstance(app.screen, ExamplesScreen))
-        app.screen.query_one(OptionList).focus()
+        options = app.screen.query_one(OptionList)
+        await until(pilot, lambda: options.has_focus and options.highlighted == 0)
         await pilot.press("enter")
         await until(pilot, lambda: (own_dirs / "breast_cancer.csv").exists())
         await until(pilot, lambda: isinstance(app.screen, StartScreen) and app.screen.columns)
@@ -94,8 +99,6 @@ async def test_an_example_is_written_and_opened(own_dirs: Path) -> None:
 
 async def test_an_interrupted_run_is_offered_and_goes_on(act: Callable[..., None]) -> None:
     act("--mode", "crash")
-    from automlgpt_local.task import Request
-
     session = client.start(Request(data=("data.csv",), target="Churn"))
     session.wait()
     act()
@@ -109,6 +112,18 @@ async def test_an_interrupted_run_is_offered_and_goes_on(act: Callable[..., None
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.finished)
         assert client.state(session.run_dir) == "done"
+
+
+def test_the_real_preview_says_the_same(own_dirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [sys.executable, "-P", "-m", "automlgpt_local.client.preview"]
+    monkeypatch.setattr(children, "PREVIEW_COMMAND", command)
+    steps = {step["step"]: step for step in children.preview(Request(data=("data.csv",)))}
+    assert steps["table"]["columns"] == ["a", "target"] and len(steps["table"]["head"]) == 50
+    assert steps["table"]["head"][3] == ["3", "No"]
+    assert (steps["task"]["task"]["target"], steps["task"]["task"]["kind"]) == ("target", "binary")
+    assert [c["name"] for c in steps["profile"]["profile"]["columns"]] == ["a"]
+    with pytest.raises(DataError, match="no column 'x'"):
+        list(children.preview(Request(data=("data.csv",), target="x")))
 
 
 async def test_hostile_names_are_drawn_inert(own_dirs: Path) -> None:

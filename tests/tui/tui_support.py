@@ -16,7 +16,7 @@ ENGINE = [sys.executable, "-P", "-m", "automlgpt_local.client.scripted"]
 WIDE, NARROW = (160, 48), (80, 24)
 
 
-async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 15.0) -> None:
+async def until(pilot: Pilot[int], true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait for something to become true, for at most so long."""
     for _ in range(int(seconds / 0.05)):
         if true():

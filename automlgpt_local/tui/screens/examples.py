@@ -44,6 +44,9 @@ class ExamplesScreen(ModalScreen[str | None]):
                 *(Option(Content.assemble((f"{e.name:<15}", "bold"), e.what), id=e.name) for e in EXAMPLES.values())
             )
 
+    def on_mount(self) -> None:
+        self.query_one(OptionList).highlighted = 0
+
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         name = str(event.option_id)
