@@ -30,6 +30,7 @@ PROBE_RECIPE = "lightgbm"
 PATIENCE = 30
 SAFE_SHARE = 0.35  # of the room, for one attempt
 PROBE_SHARE = 0.08
+MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this a probe is no cheap question
 
 
 class Loop:
@@ -72,6 +73,11 @@ class Loop:
         self._adopt(columns, by_rule)
         if "baseline" in bench.recipes:
             bench.attempt(lambda: self._draft("baseline", "a first plain model", "recipes"), share=SAFE_SHARE)
+        if bench.evaluator.workspace.n_classes > MOST_PROBED_CLASSES:
+            bench.note(
+                "no probes", "with this many classes, settling a question about columns costs as much as a model"
+            )
+            return
         advised, author = self._treatments(columns, by_rule)
         kept = self._probe("the rules' treatment of the columns", "recipes")
         treatments = by_rule

@@ -101,7 +101,7 @@ class Workspace:
         import numpy as np
 
         n_rows = len(self.development)
-        if n_rows <= PROBE_ROWS or self.n_classes > 50:
+        if n_rows <= PROBE_ROWS:
             return self.folds
         rng = np.random.default_rng(self.task.seed)
         half = PROBE_ROWS // 2

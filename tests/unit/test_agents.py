@@ -70,7 +70,7 @@ class Evaluator:
 
     def __init__(self, run_dir: Path, recorder: Recorder) -> None:
         folds = [SimpleNamespace(index=k, train=np.arange(80), valid=np.arange(20)) for k in range(4)]
-        self.workspace = SimpleNamespace(folds=folds, probes=folds, task=TASK, y=np.zeros(100))
+        self.workspace = SimpleNamespace(folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3)
         self.metric, self.parallel, self.fit_s = METRICS["log_loss"], 1, 0.0
         self.run_dir, self.recorder = run_dir, recorder
         self.fails: set[str] = set()
