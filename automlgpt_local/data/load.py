@@ -72,10 +72,9 @@ def load(
     sep: str | None = None,
     sheet: str | None = None,
     schema: Schema | None = None,
-    needed: Sequence[str] | None = None,
 ) -> Table:
-    """Read one table from one or more files. With `schema` (of the training data) the columns get its types; those
-    `needed` (all but the target, unless told) must be there.
+    """Read one table from one or more files. With `schema` (of the training data) the columns get its types, and
+    those that it requires must be there.
 
     A target is read as text, exactly as the file has it. Raises DataError.
     """
@@ -84,7 +83,7 @@ def load(
         raise DataError("No file was named.", "Name a CSV or parquet file.")
     formats = [sniff(path, sep) for path in files]
     if schema is not None:
-        return _load_known(files, formats, schema, needed)
+        return _load_known(files, formats, schema)
     found = [w for f in formats for w in f.warnings]
     first = formats[0]
     options = Schema(
@@ -113,9 +112,9 @@ def column_names(path: str | Path, sep: str | None = None) -> list[str]:
     return [str(c) for c in _read(path, fmt, None, text=[], schema=Schema(fmt.format, {}), nrows=5).columns]
 
 
-def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema, needed: Sequence[str] | None) -> Table:
+def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema) -> Table:
     found = [w for f in formats for w in f.warnings]
-    wanted = set(schema.feature_columns if needed is None else needed)
+    wanted = set(schema.feature_columns if schema.required is None else schema.required)
     parts = [_read(path, fmt, None, text=schema.text_columns, schema=schema) for path, fmt in zip(files, formats)]
     there = set.intersection(*(set(part.columns) for part in parts))
     columns = {name: kind for name, kind in schema.columns.items() if name in there or name in wanted}

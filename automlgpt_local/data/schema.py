@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -36,11 +36,12 @@ class Schema:
     skip: int = 0  # lines above the header
     sheet: str | None = None
     exact_target: bool = False
-    extra: dict[str, Any] = field(default_factory=dict)
+    required: tuple[str, ...] | None = None  # what new rows must bring; None: every column but the target
 
     def to_json(self) -> dict[str, Any]:
         values = asdict(self)
         values["names"] = list(self.names) if self.names else None
+        values["required"] = None if self.required is None else list(self.required)
         return values
 
     @classmethod

@@ -22,7 +22,7 @@ class Dataset:
 
     features: (n_rows, n_columns), index 0..n_rows-1. y: (n_rows,) class codes or floats. rows: (n_rows,) positions in
     the table. weight, group, time: (n_rows,) or None. classes: the labels by code; empty for regression.
-    schema: of the features and the target alone, which is what new rows must bring.
+    schema: of the table; it requires the features alone of new rows.
     """
 
     features: pd.DataFrame
@@ -64,8 +64,7 @@ def make_dataset(table: Table, task: TaskSpec) -> Dataset:
         group = pd.factorize(frame[task.group], use_na_sentinel=False)[0]
     time = None if task.time is None else time_order(frame[task.time])
     features = frame[feature_names(task, list(frame.columns))]
-    read = {task.target, *features.columns}
-    schema = replace(table.schema, columns={n: kind for n, kind in table.schema.columns.items() if n in read})
+    schema = replace(table.schema, required=tuple(features.columns))
     return Dataset(features, y, classes, rows, schema, weight, group, time)
 
 
