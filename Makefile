@@ -60,8 +60,10 @@ format: $(READY_DEV)  ## put the code into the form that `check` wants
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-stress: $(READY_DEV)  ## what takes long: kills, budgets, bombs
-	$(BIN)/python -m pytest tests/stress -m "slow or not slow"
+stress: $(READY_DEV)  ## what takes long: kills, large tables, long fuzzing
+	$(BIN)/python scripts/stress_kill.py
+	$(BIN)/python scripts/bench_scale.py
+	AUTOMLGPT_FUZZ_S=120 $(BIN)/python -m pytest tests/security
 
 wheel: $(READY_DEV)  ## a wheel in dist/, with the embedded model in it
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
