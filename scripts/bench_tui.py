@@ -24,7 +24,8 @@ from pathlib import Path
 APP = """
 import sys
 from automlgpt_local.client import session
-session.ENGINE_COMMAND = [sys.executable, "-P", "-m", "automlgpt_local.client.scripted", "--mode", "flood", "--pace", "{seconds}"]
+engine = "automlgpt_local.client.scripted"
+session.ENGINE_COMMAND = [sys.executable, "-P", "-m", engine, "--mode", "flood", "--pace", "{seconds}"]
 from automlgpt_local import client
 from automlgpt_local.task import Request
 from automlgpt_local.tui.app import AutoMLApp
@@ -46,7 +47,12 @@ class Terminal:
     def __init__(self, code: str, folder: str) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
-        env = {**os.environ, "TERM": "xterm-256color", "AUTOMLGPT_STATE_DIR": f"{folder}/state", "COLORTERM": "truecolor"}
+        env = {
+            **os.environ,
+            "TERM": "xterm-256color",
+            "AUTOMLGPT_STATE_DIR": f"{folder}/state",
+            "COLORTERM": "truecolor",
+        }
         self.started = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code], cwd=folder, stdin=slave, stdout=slave, stderr=slave, env=env,
