@@ -230,7 +230,8 @@ def reevaluated_tokens(model: Path) -> int:
             question = f"\nnext {turn} = "
             filled = backend.fill(agent, transcripts[agent], [question, Choice("x", ("log", "none", "drop")), "\n"])
             now = sum(map(backend.count_tokens, [*transcripts[agent], question]))
-            surplus += filled.evaluated_tokens - (now - known[agent])
+            if known[agent]:  # the first turn also reads BOS, or shares a prefix with the other agent
+                surplus += filled.evaluated_tokens - (now - known[agent])
             known[agent] = now
             transcripts[agent].append(filled.text)
     return surplus
@@ -249,7 +250,7 @@ def cancel_ms(model: Path, *, threads: int, rounds: int) -> float:
 
             threading.Timer(0.3, cancel).start()
             try:
-                backend.fill("coder", [f"{number} " + "the log " * 1200], [Text("t", "\0", 500)])
+                backend.fill("coder", [f"{number} " + "the log " * 600], [Text("t", "\0", 500)])
             except Exception:
                 found.append(1000 * (time.perf_counter() - at[0]))
     return statistics.median(found) if found else float("nan")

@@ -95,6 +95,7 @@ class TextStream:
 
     def __init__(self, stops: tuple[str, ...], on_text: Callable[[str], None]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
+        self._longest_stop = max(map(len, self._stops), default=0)
         self._on_text = on_text
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._parts: list[str] = []
@@ -117,6 +118,11 @@ class TextStream:
 
     def add(self, data: bytes) -> bool:
         """True when a stop string is complete; it and all after it are dropped."""
+        if not self._stops:
+            if text := self._decoder.decode(data):
+                self._parts.append(text)
+                self._on_text(text)
+            return False
         self._held += self._decoder.decode(data)
         found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
@@ -133,7 +139,7 @@ class TextStream:
         self._emit(len(self._held))
 
     def _may_begin_a_stop(self) -> int:
-        for length in range(min(len(self._held), max(map(len, self._stops), default=0)), 0, -1):
+        for length in range(min(len(self._held), self._longest_stop), 0, -1):
             if any(stop.startswith(self._held[-length:]) for stop in self._stops):
                 return length
         return 0

@@ -27,6 +27,13 @@ def load() -> Any:
     return api
 
 
+def logits_address(api: Any) -> Any:
+    """`llama_get_logits_ith` that returns a plain address: a typed pointer costs an object and a cast per token."""
+    function = api._lib["llama_get_logits_ith"]
+    function.argtypes, function.restype = [ctypes.c_void_p, ctypes.c_int32], ctypes.c_void_p
+    return function
+
+
 class LogTail:
     """The library's last complaints: the only place where it says why a model would not load."""
 

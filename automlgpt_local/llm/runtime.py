@@ -54,6 +54,10 @@ class Runtime:
         self._active_adapter: Any = None
         self._sequences: OrderedDict[str, Sequence] = OrderedDict()
         self._pieces: dict[int, bytes] = {}
+        self._ends: dict[int, bool] = {}
+        self._logits: dict[int, np.ndarray] = {}
+        self._decode = self.api.llama_decode
+        self._logits_address = native.logits_address(self.api)
         self._token_cache: OrderedDict[tuple[str, bool], tuple[int, ...]] = OrderedDict()
         self._make_batch()
 
@@ -106,10 +110,13 @@ class Runtime:
         self._batch_tokens: Any = (ctypes.c_int32 * N_BATCH)()
         self._batch_positions: Any = (ctypes.c_int32 * N_BATCH)()
         self._batch_outputs: Any = (ctypes.c_int8 * N_BATCH)()
+        self._next_token: Any = (ctypes.c_int32 * 1)()
+        self._next_position: Any = (ctypes.c_int32 * 1)()
+        one_output = (ctypes.c_int8 * 1)(1)
         one_each = (ctypes.c_int32 * N_BATCH)(*([1] * N_BATCH))
         id_type = ctypes.POINTER(ctypes.c_int32)
-        self._batches = []
-        self._keep: list[Any] = [one_each]
+        self._batches, self._next_batches = [], []
+        self._keep: list[Any] = [one_each, one_output]
         for number in range(self.n_seq):
             sequence_id = ctypes.c_int32(number)
             ids = (id_type * N_BATCH)(*([ctypes.pointer(sequence_id)] * N_BATCH))
@@ -121,6 +128,9 @@ class Runtime:
             batch.seq_id = ids
             batch.logits = self._batch_outputs
             self._batches.append(batch)
+            self._next_batches.append(
+                self.api.llama_batch(1, self._next_token, None, self._next_position, one_each, ids, one_output)
+            )
 
     # --- what the file says
     def metadata(self, key: str) -> str | None:
@@ -194,7 +204,11 @@ class Runtime:
         return known
 
     def ends(self, token: int) -> bool:
-        return bool(self.api.llama_vocab_is_eog(self.vocab, token))
+        """Does this token end the model's turn?"""
+        known = self._ends.get(token)
+        if known is None:
+            known = self._ends[token] = bool(self.api.llama_vocab_is_eog(self.vocab, token))
+        return known
 
     # --- sequences
     def sequence(self, agent: str) -> Sequence:
@@ -248,6 +262,18 @@ class Runtime:
             if status != 0:
                 raise BackendError(f"llama.cpp failed to evaluate a batch (status {status}): {self.log.errors(1)}")
 
+    def decode_next(self, number: int, token: int, position: int, adapter: Any) -> bool:
+        """`decode` for a single token, as cheap as Python allows. False: nothing happened, ask `decode`."""
+        if adapter is not self._active_adapter or self.slow_tokens_per_s:
+            return False
+        self._next_token[0] = token
+        self._next_position[0] = position
+        if self._decode(self._context, self._next_batches[number]):
+            self.remove(number, position)
+            return False
+        self.evaluated_tokens += 1
+        return True
+
     def _use_adapter(self, adapter: Any) -> None:
         if adapter is self._active_adapter:
             return
@@ -268,11 +294,14 @@ class Runtime:
 
     def read_logits(self) -> np.ndarray:
         """Logits of the last evaluated token, shape (n_vocab,): a view that the next evaluation overwrites."""
-        pointer = self.api.llama_get_logits_ith(self._context, -1)
-        if not pointer:
+        address = self._logits_address(self._context, -1)
+        if not address:
             raise BackendError("llama.cpp gave no logits")
-        logits: np.ndarray = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
-        return logits
+        known = self._logits.get(address)
+        if known is None:  # the buffer moves only when it grows
+            pointer = ctypes.cast(address, ctypes.POINTER(ctypes.c_float))
+            known = self._logits[address] = np.ctypeslib.as_array(pointer, shape=(self.n_vocab,))
+        return known
 
     def close(self) -> None:
         self.api.llama_free(self._context)

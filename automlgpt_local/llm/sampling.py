@@ -37,10 +37,13 @@ class Sampler:
         self.options = options
         self._rng = np.random.default_rng(options.seed)
         self._recent: list[int] = []
+        self._plain = options.temperature < COLDEST and options.repetition_penalty == 1.0
         self.refused = 0
 
     def sample(self, logits: np.ndarray, mask: Mask | None = None) -> int:
         """The next token. With `mask` the first draw is tested, and drawn again among the allowed if it is refused."""
+        if self._plain and mask is None:
+            return int(logits.argmax())
         logits = self._penalised(logits)
         token = self._draw(logits)
         if mask is not None and not mask(np.array([token], np.int32))[0]:

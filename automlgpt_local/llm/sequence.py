@@ -6,6 +6,7 @@ shares with that list, takes more of it from a neighbour with the same adapter, 
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +67,26 @@ class Sequence:
 
     def logits(self) -> np.ndarray:
         """Logits of the token that follows, shape (n_vocab,). Raises BackendError when they are no numbers."""
+        if not self._evaluate_next():
+            self._evaluate_all()
+        logits = self.runtime.read_logits()
+        if not math.isfinite(logits.max()):
+            self.clear()
+            raise BackendError(
+                "the model returned no numbers (NaN)", "The file may be damaged: `automlgpt models verify`."
+            )
+        return logits
+
+    def _evaluate_next(self) -> bool:
+        """The common case of a token loop: one new token, and place for it."""
+        if len(self.pending) != 1 or len(self.evaluated) >= self.runtime.context_tokens:
+            return False
+        if not self.runtime.decode_next(self.number, self.pending[0], len(self.evaluated), self.adapter):
+            return False
+        self.evaluated.append(self.pending.pop())
+        return True
+
+    def _evaluate_all(self) -> None:
         if not self.pending and self.evaluated:
             tail = self.evaluated[-1]
             self._cut(len(self.evaluated) - 1)
@@ -74,21 +95,14 @@ class Sequence:
             raise BackendError("nothing to read before the first slot")
         if len(self) > self.runtime.context_tokens:
             raise BackendError(f"{len(self)} tokens do not fit into a context of {self.runtime.context_tokens}")
-        tokens = self.evaluated + self.pending if not self._evaluate() else None
-        if tokens is not None:  # the cache was given up for this sequence: all at once, with the neighbours gone
+        if not self._evaluate():  # no place in the cache: once more, with the neighbours gone
+            tokens = self.evaluated + self.pending
             for other in self.runtime.neighbours(self):
                 other.clear()
             self.clear()
             self.pending = tokens
             if not self._evaluate():
                 raise BackendError("the context is full")
-        logits = self.runtime.read_logits()
-        if not np.isfinite(logits.max()):
-            self.clear()
-            raise BackendError(
-                "the model returned no numbers (NaN)", "The file may be damaged: `automlgpt models verify`."
-            )
-        return logits
 
     def _evaluate(self) -> bool:
         before = len(self.evaluated)
