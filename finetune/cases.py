@@ -44,11 +44,16 @@ class Case:
         return {c.name: compact.default_treatment(c, rows) for c in self.profile.columns}
 
     def true_treatments(self) -> dict[str, str]:
-        """What the table's maker knows to be right, where the profile allows it; the rules for the rest."""
+        """What the table's maker knows to be right, where the profile allows it; the rules for the rest.
+
+        Between keep and log the rules decide: trees do not mind, so that asking for the other one is not worth a try.
+        """
         known = self.truth.treatments if self.truth else {}
         found = self.default_treatments()
         for column in self.profile.columns:
             wanted = known.get(column.name, "")
+            if {wanted, found[column.name]} == {"keep", "log"}:
+                continue
             if wanted in compact.TREATMENTS[column.kind]:
                 found[column.name] = wanted
         return found

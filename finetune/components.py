@@ -99,10 +99,40 @@ def code(m: Maker) -> None:
     """A number that is a name: its levels have effects of their own."""
     levels = int(m.rng.integers(8, 60))
     codes = np.sort(m.rng.choice(np.arange(10, 100 * levels), levels, replace=False))
+    codes = codes + int(m.rng.choice([0, 0, 1000, 90_000]))
     pick = m.rng.integers(0, levels, m.n)
     m.add(m.name("zip_code", "postal_code", "store_code", "region_code", "product_type", "agent_code", "class_code"),
           codes[pick].astype(float), "category")  # fmt: skip
     m.effect(m.rng.normal(size=levels)[pick], m.rng.uniform(0.8, 1.8))
+
+
+def flag(m: Maker) -> None:
+    x = (m.rng.random(m.n) < m.rng.choice([0.03, 0.2, 0.5, 0.8])).astype(float)
+    m.add(
+        m.name("is_member", "holiday", "weekend", "senior", "has_child", "promo", "yr", "sex_code", "flag"), x, "keep"
+    )
+    m.effect(x, m.rng.uniform(0.0, 0.9))
+
+
+def year(m: Maker) -> None:
+    x = np.round(m.rng.integers(1950, 2000) + m.rng.integers(10, 60) * m.rng.random(m.n) ** m.rng.uniform(0.4, 1.5))
+    m.add(m.name("year", "yr_built", "birth_year", "season_year", "model_year"), x, "keep")
+    m.effect(x, m.rng.uniform(0.2, 1.0))
+
+
+def count(m: Maker) -> None:
+    x = np.asarray(m.rng.poisson(m.rng.choice([0.2, 0.7, 2, 6]) * m.rng.gamma(1.5, 1.0, m.n)), dtype=float)
+    if m.rng.random() < 0.2:
+        x[m.rng.random(m.n) < 0.4] = -1
+    m.add(m.name("previous", "n_items", "visits", "children", "bookings", "month_count", "campaign"), x, "keep")
+    m.effect(np.log1p(np.maximum(x, 0)), m.rng.uniform(0.2, 1.0))
+
+
+def share(m: Maker) -> None:
+    x = m.rng.beta(m.rng.uniform(0.4, 4), m.rng.uniform(0.4, 4), m.n).round(4)
+    x = x if m.rng.random() < 0.7 else x + m.rng.choice([40.0, -122.0])
+    m.add(m.name("rate", "humidity", "share", "probability", "lat", "long", "density"), x, "keep")
+    m.effect(np.sin(3 * x), m.rng.uniform(0.2, 1.0))
 
 
 def category(m: Maker) -> None:

@@ -19,7 +19,9 @@ from finetune.components import (
     cents,
     code,
     constant,
+    count,
     date,
+    flag,
     identity,
     interaction,
     linear_tail,
@@ -29,8 +31,10 @@ from finetune.components import (
     ordinal,
     pair,
     parsed,
+    share,
     skewed,
     words,
+    year,
 )  # fmt: skip
 
 FAMILIES = (
@@ -64,6 +68,7 @@ class Table:
 
 _COMMON: dict[Callable[[Maker], None], float] = {
     number: 3, ordinal: 1, category: 2, skewed: 1, noise: 1.5, identity: 0.4, constant: 0.1, linear_tail: 0.5,
+    flag: 0.7, year: 0.3, count: 0.6, share: 0.6,
 }  # fmt: skip
 _MORE: dict[str, dict[Callable[[Maker], None], float]] = {
     "plain": {number: 3},
@@ -80,7 +85,7 @@ _MORE: dict[str, dict[Callable[[Maker], None], float]] = {
     "mixed": {code: 1, date: 1, words: 1, parsed: 1, pair: 2, many_levels: 1, interaction: 0.5, cents: 0.3},
 }
 _SPICE: dict[Callable[[Maker], None], float] = {
-    code: 0.3,
+    code: 0.6,
     date: 0.3,
     words: 0.2,
     parsed: 0.3,
@@ -114,6 +119,8 @@ def generate(family: str, seed: int, n_rows: int | None = None) -> Table:
     target = next(t for t in ("target", "label", "outcome", "outcome_") if t not in frame)
     frame[target] = _target(m, kind)
     metric = str(rng.choice(METRICS[kind]))
+    if metric == "rmsle" and frame[target].min() < 0:
+        metric = "rmse"
     name = f"{family}-{seed}" if n_rows is None else f"{family}-{seed}-{n_rows}"
     return Table(name, family, frame, target, kind, metric, m.treatments, m.ideas)
 
