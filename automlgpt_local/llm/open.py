@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from automlgpt_local.errors import ModelError
 from automlgpt_local.llm.backend import Backend
 
-# A model this small is done before a second thread has woken up; waiting for that thread costs more than it gives.
-ONE_THREAD_BYTES = 64 * 2**20
+AGENTS = ("reasoner", "coder")
 
 ONE_THREAD_BYTES = 64 * 2**20  # a second thread gains nothing here, and waits for its core on a busy machine
 _MEMORY_SHARE = 0.7  # of what is free; fits need the rest
@@ -16,7 +17,7 @@ _MEMORY_SHARE = 0.7  # of what is free; fits need the rest
 def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) -> Backend | None:
     """`none` -> None, `random`, `nano`, a name of the catalogue, the path of a .gguf file, or a server's address.
 
-    `options` go to LocalBackend. The model loads in the background. Raises ModelError with a hint when there is none.
+    A model may carry adapters: `nano+mine.gguf` for both agents, `nano+coder=mine.gguf` for one of them. `options` go to LocalBackend. The model loads in the background. Raises ModelError with a hint when there is none.
     """
     if model == "none":
         return None
@@ -32,9 +33,9 @@ def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) ->
     from automlgpt_local.llm.local import LocalBackend
     from automlgpt_local.llm.memory import SMALL_MODEL_BYTES, available_mib, fit
 
-    entry = resolve(model)
-    if entry.path.stat().st_size < ONE_THREAD_BYTES:
-        threads = 1
+    base, adapters = split_adapters(model)
+    entry = resolve(base)
+    options = {"adapters": adapters, **options}
     if entry.bytes < ONE_THREAD_BYTES:
         threads = 1
     if entry.bytes > SMALL_MODEL_BYTES and "kv_type" not in options:
@@ -44,3 +45,18 @@ def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) ->
     return LocalBackend(
         entry.path, threads=threads, name=entry.name, sha256=entry.sha256, dialect=entry.dialect, **options
     )
+
+
+def split_adapters(model: str) -> tuple[str, dict[str, Path]]:
+    """(base, agent -> LoRA file) of `base+file` or `base+agent=file`. Raises ModelError for a file that is not there."""
+    base, *parts = [model] if Path(model).exists() else model.split("+")
+    adapters: dict[str, Path] = {}
+    for part in parts:
+        agent, marked, name = part.partition("=")
+        file = Path(name if marked else part).expanduser()
+        if marked and agent not in AGENTS:
+            raise ModelError(f"{agent!r} is no agent.", "Write MODEL+ADAPTER.gguf or MODEL+coder=ADAPTER.gguf.")
+        if not file.is_file():
+            raise ModelError(f"There is no adapter {file}.", "`automlgpt finetune train` makes one.")
+        adapters |= dict.fromkeys([agent] if marked else AGENTS, file)
+    return base, adapters

@@ -50,7 +50,8 @@ class Runtime:
         self.n_seq = n_seq
         self._context = self._new_context(threads, kv_type)
         self._memory = self.api.llama_get_memory(self._context)
-        self._adapters = {agent: self._load_adapter(file) for agent, file in (adapters or {}).items()}
+        loaded = {file: self._load_adapter(file) for file in set((adapters or {}).values())}
+        self._adapters = {agent: loaded[file] for agent, file in (adapters or {}).items()}
         self._active_adapter: Any = None
         self._sequences: OrderedDict[str, Sequence] = OrderedDict()
         self._pieces: dict[int, bytes] = {}

@@ -8,7 +8,7 @@ import pytest
 
 from automlgpt_local.errors import BackendError, ModelError
 from automlgpt_local.llm.backend import Choice, Message, Reply, Text
-from automlgpt_local.llm.open import open_backend
+from automlgpt_local.llm.open import open_backend, split_adapters
 from automlgpt_local.llm.random import RandomBackend
 from automlgpt_local.llm.scripted import ScriptedBackend
 
@@ -69,3 +69,17 @@ def test_opening_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     broken.write_bytes(b"GGUF\x03")
     with pytest.raises(ModelError, match="ends within"):
         open_backend(str(broken))
+
+
+def test_adapters_are_named_with_the_model(tmp_path: Path) -> None:
+    one, odd = tmp_path / "one.gguf", tmp_path / "a+b.gguf"
+    one.touch()
+    odd.touch()
+    assert split_adapters("nano") == ("nano", {})
+    assert split_adapters(f"nano+{one}") == ("nano", {"reasoner": one, "coder": one})
+    assert split_adapters(f"nano+coder={one}") == ("nano", {"coder": one})
+    assert split_adapters(str(odd)) == (str(odd), {})
+    with pytest.raises(ModelError, match="no adapter"):
+        split_adapters("nano+missing.gguf")
+    with pytest.raises(ModelError, match="no agent"):
+        split_adapters(f"nano+painter={one}")
