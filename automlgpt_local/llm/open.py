@@ -17,7 +17,8 @@ _MEMORY_SHARE = 0.7  # of what is free; fits need the rest
 def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) -> Backend | None:
     """`none` -> None, `random`, `nano`, a name of the catalogue, the path of a .gguf file, or a server's address.
 
-    A model may carry adapters: `nano+mine.gguf` for both agents, `nano+coder=mine.gguf` for one of them. `options` go to LocalBackend. The model loads in the background. Raises ModelError with a hint when there is none.
+    A model may carry adapters: `nano+mine.gguf` for both agents, `nano+coder=mine.gguf` for one of them.
+    `options` go to LocalBackend. The model loads in the background. Raises ModelError with a hint when there is none.
     """
     if model == "none":
         return None
@@ -48,7 +49,7 @@ def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) ->
 
 
 def split_adapters(model: str) -> tuple[str, dict[str, Path]]:
-    """(base, agent -> LoRA file) of `base+file` or `base+agent=file`. Raises ModelError for a file that is not there."""
+    """(base, agent -> LoRA file) of `base+file` or `base+agent=file`. Raises ModelError for a file that is gone."""
     base, *parts = [model] if Path(model).exists() else model.split("+")
     adapters: dict[str, Path] = {}
     for part in parts:
