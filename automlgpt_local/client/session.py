@@ -193,6 +193,12 @@ class Session:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
+    def let_go(self) -> None:
+        """Nobody watches any more: an engine that is not detached ends at once, and the run can be resumed."""
+        if self.process is not None and self.process.stdin is not None:
+            with suppress(OSError):
+                self.process.stdin.close()
+
     def yield_to_people(self) -> None:
         """Let a screen that is drawn on this machine go before the fits when both want a core."""
         if self.process is not None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -46,6 +49,10 @@ class AutoMLApp(App[int]):
 
     def on_mount(self) -> None:
         self.push_screen(StartScreen(self.path))
+        if threading.current_thread() is threading.main_thread():
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                loop.add_signal_handler(number, self.exit, 130)
 
     # --- actions
     def carry_out(self, act_id: str, argument: str = "") -> None:
@@ -99,10 +106,16 @@ class AutoMLApp(App[int]):
         self.theme = light if self.theme == dark else dark
 
     def do_new(self, argument: str = "") -> None:
-        if isinstance(self.screen, RunScreen) and not self.screen.session.closed and self.screen.session.process:
-            self.notify("A run works here. Stop it first (Esc), or leave with ctrl+q.", severity="warning")
-            return
-        self._to_start()
+        if not self._busy():
+            self._to_start()
+
+    def _busy(self) -> bool:
+        """One run at a time: two would share the cores and both be late."""
+        for screen in self.screen_stack:
+            if isinstance(screen, RunScreen) and not screen.session.closed and screen.session.process:
+                self.notify("A run works here. Stop it first (Esc), or leave with ctrl+q.", severity="warning")
+                return True
+        return False
 
     def do_quit(self, argument: str = "") -> None:
         self.exit(0)
@@ -119,6 +132,8 @@ class AutoMLApp(App[int]):
 
     def open_run(self, run_dir: Path) -> None:
         """Go on with an interrupted run; look at any other."""
+        if self._busy():
+            return
         try:
             data = Path(client.load_request(run_dir).data[0]).name
             session = client.resume(run_dir) if client.state(run_dir) == "interrupted" else client.attach(run_dir)
@@ -141,4 +156,6 @@ class AutoMLApp(App[int]):
 
 def run_app(path: str = "") -> int:
     """Open the app on this terminal; its exit code."""
-    return AutoMLApp(path).run() or 0
+    app = AutoMLApp(path)
+    code = app.run()
+    return code if code is not None else app.return_code or 0

@@ -93,7 +93,7 @@ async def test_an_example_is_written_and_opened(own_dirs: Path) -> None:
         options = app.screen.query_one(OptionList)
         await until(pilot, lambda: options.has_focus and options.highlighted == 0)
         await pilot.press("enter")
-        await until(pilot, lambda: (own_dirs / "breast_cancer.csv").exists())
+        await until(pilot, lambda: (own_dirs / "shop.csv").exists())
         await until(pilot, lambda: isinstance(app.screen, StartScreen) and app.screen.columns)
 
 

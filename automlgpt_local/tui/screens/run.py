@@ -331,8 +331,8 @@ class RunScreen(Screen[None]):
         timeline.flush(self.view)
 
     def on_unmount(self, event: ui.Unmount) -> None:
-        if not self.session.closed and self.session.process is not None:
-            self.session.send("stop")
+        if not self.session.closed:
+            self.session.let_go()
 
     @property
     def run_dir(self) -> Path:

@@ -275,7 +275,7 @@ class StartScreen(Screen[None]):
             table.add_column(Text(inert_line(name, 30)))
         for row in values["head"]:
             table.add_row(*(Text(inert_line(text, 30), no_wrap=True) for text in row[:200]))
-        self.query_one("#target", Select).set_options([(Content(inert_line(c, 60)), c) for c in self.columns])
+        self.query_one("#target", Select).set_options([(Text(inert_line(c, 60)), c) for c in self.columns])
         more = f" (the first 200 of {len(self.columns)} columns)" if len(self.columns) > 200 else ""
         self._tell(f"{values['rows']:,} rows, {len(self.columns)} columns{more}", "$secondary")
 
