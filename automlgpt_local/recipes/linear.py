@@ -18,11 +18,11 @@ RECIPE = {
     "fits": "few rows, many columns, additive effects; a steady voice in an ensemble",
     "kinds": ["binary", "multiclass", "regression"],
     "cost": 0.6,
-    "grid": {"bins": [0, 8, 16], "max_levels": [20, 60, 120]},
+    "grid": {"bins": [0, 8, 16, 32], "max_levels": [20, 60, 120]},
     "requires": [],
 }
 DEFAULTS = {
-    "bins": 8,
+    "bins": 16,
     "max_levels": 60,
     "text_size": 100,
     "max_cells": 400000000.0,
@@ -32,7 +32,7 @@ PENALTIES = [1.0, 10.0, 100.0, 1000.0, 0.1, 0.01]  # tried in this order until t
 
 def space(trial):
     return {
-        "bins": trial.suggest_categorical("bins", [0, 4, 8, 16]),
+        "bins": trial.suggest_categorical("bins", [0, 8, 16, 32]),
         "max_levels": trial.suggest_int("max_levels", 10, 200, log=True),
     }
 

@@ -40,7 +40,7 @@ def order(
     elif kind == "regression":
         entries = _values()
     else:
-        entries = _two_classes(category_share)
+        entries = _two_classes(n_rows, category_share)
     slow = {"neighbours"} if n_rows > 60_000 or n_columns > 500 else set()
     slow |= {"random_forest"} if n_rows > 200_000 else set()
     slow |= {"linear"} if metric == "log_loss" and n_classes > 300 else set()
@@ -71,25 +71,28 @@ def _few_rows(kind: str) -> Entries:
     ]
 
 
-def _two_classes(category_share: float) -> Entries:
-    """Small trees with many levels of noise to withstand, and large ones for those tables that have structure."""
-    boosted: Entries = [("catboost", {}), ("linear", {})]
+def _two_classes(n_rows: int, category_share: float) -> Entries:
+    """Small trees first, for most such targets are noisy; large ones after them, for tables with structure."""
+    catboost: Entries = [("catboost", {} if n_rows > 8_000 else {"depth": 4, "learning_rate": 0.04})]
+    linear: Entries = [("linear", {"bins": 16})]
     return [
         ("lightgbm", {"num_leaves": 8}),
-        *(boosted if category_share > 0.2 else boosted[::-1]),
+        *(catboost + linear if category_share > 0.2 and n_rows > 8_000 else linear + catboost),
         ("lightgbm_fine", {}),
         ("extra_trees", {"min_samples_leaf": 5}),
+        ("lightgbm_extra", {"num_leaves": 8}),
         ("neural", {}),
         ("xgboost", {"max_depth": 4, "min_child_weight": 10.0}),
-        ("lightgbm_extra", {}),
         ("random_forest", {"min_samples_leaf": 5}),
         ("neighbours", {}),
         ("catboost", {"depth": 8, "learning_rate": 0.04}),
         ("lightgbm", {"num_leaves": 63, "feature_fraction": 0.4, "learning_rate": 0.03}),
         ("extra_trees", {"min_samples_leaf": 15, "max_features": 0.75}),
-        ("catboost", {"depth": 4, "learning_rate": 0.04, "l2_leaf_reg": 6.0}),
+        ("catboost", {"depth": 4, "learning_rate": 0.03, "l2_leaf_reg": 10.0}),
+        ("lightgbm", {"num_leaves": 4, "learning_rate": 0.08}),
         ("extra_trees", {"min_samples_leaf": 1}),
         ("neural", {"width": 256, "dropout": 0.25, "rate": 0.0015}),
+        ("linear", {"bins": 32}),
         ("xgboost", {"max_depth": 8, "learning_rate": 0.03, "colsample_bytree": 0.4}),
     ]
 
@@ -120,17 +123,18 @@ def _values() -> Entries:
         ("lightgbm", {"num_leaves": 63}),
         ("catboost", {}),
         ("extra_trees", {"min_samples_leaf": 1}),
-        ("lightgbm_fine", {}),
+        ("linear", {"bins": 32}),
+        ("lightgbm_fine", {"num_leaves": 128, "min_data_in_leaf": 5}),
         ("neural", {}),
+        ("lightgbm_extra", {}),
         ("xgboost", {"max_depth": 8, "learning_rate": 0.03}),
-        ("lightgbm_extra", {"num_leaves": 96}),
         ("neighbours", {}),
-        ("linear", {}),
         ("random_forest", {"min_samples_leaf": 1}),
         ("catboost", {"depth": 8, "learning_rate": 0.05}),
-        ("neural", {"width": 256, "max_epochs": 60}),
+        ("extra_trees", {"min_samples_leaf": 1, "max_features": "sqrt"}),
+        ("neural", {"width": 256, "max_epochs": 60, "bins": 24}),
+        ("lightgbm", {"num_leaves": 8, "learning_rate": 0.04}),
         ("lightgbm", {"num_leaves": 127, "feature_fraction": 0.5, "learning_rate": 0.03, "min_data_in_leaf": 5}),
-        ("extra_trees", {"min_samples_leaf": 2, "max_features": 1.0}),
         ("catboost", {"depth": 4, "learning_rate": 0.08}),
     ]
 
