@@ -1,8 +1,12 @@
-"""bench_peer.py SYSTEM SPLIT SECONDS OUT: fit one peer, write OUT/pred.csv. Runs in the peer's own environment."""
+"""bench_peer.py SYSTEM SPLIT SECONDS OUT: fit one peer, write OUT/pred.csv. Runs in the peer's own environment.
+
+Feature names are made plain first: some peers refuse those of real tables, such as "Unnamed: 0".
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 import warnings
@@ -19,6 +23,8 @@ def main(system: str, split: Path, seconds: float, out: Path) -> None:
     task = json.loads((split / "task.json").read_text())
     train = pd.read_csv(split / "train.csv", low_memory=False)
     test = pd.read_csv(split / "test_x.csv", low_memory=False)
+    plain = {c: f"{re.sub('[^A-Za-z0-9]', '_', c)}_{i}" for i, c in enumerate(test.columns)}
+    train, test = train.rename(columns=plain), test.rename(columns=plain)
     log = task["metric"] == "rmsle"  # peers that lack the metric fit log1p of the target by RMSE
     if log:
         train[task["target"]] = np.log1p(train[task["target"]])

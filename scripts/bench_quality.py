@@ -34,7 +34,7 @@ CALIBRATION = """
 import time, numpy, lightgbm
 rng = numpy.random.default_rng(0); X = rng.normal(size=(20000, 20)); y = X[:, 0] + rng.normal(size=20000)
 lightgbm.LGBMRegressor(n_estimators=20, n_jobs=2, verbose=-1).fit(X, y)
-start = time.perf_counter(); lightgbm.LGBMRegressor(n_estimators=300, n_jobs=2, verbose=-1).fit(X, y)
+start = time.perf_counter(); lightgbm.LGBMRegressor(n_estimators=100, n_jobs=2, verbose=-1).fit(X, y)
 print(time.perf_counter() - start)
 """
 PROGRAM = [sys.executable, "-c", "from automlgpt_local.cli.main import main; main()"]
