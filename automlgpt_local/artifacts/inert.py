@@ -1,30 +1,24 @@
-"""Text that came from a table, a model or a sandbox, made harmless for a terminal, Markdown and HTML."""
+"""Text that came from a table, a model or a sandbox, made harmless for Markdown and HTML."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
 
-# Control characters (ESC and C1 among them), bidirectional overrides, zero-width and other invisible characters.
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn"}
+from automlgpt_local.sandbox.text import inert
+
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|!~$&])")
 _LINK = re.compile(r"(?i)\b(https?|ftp|www)(://|\.)")
 
 
 def plain(value: object, limit: int = 200) -> str:
     """One line of visible text, at most `limit` characters."""
-    text = str(value)[: limit * 4]
-    shown = "".join(
-        " " if c in "\n\r\t" else c for c in text if c in "\n\r\t" or unicodedata.category(c) not in _INVISIBLE
-    )
-    shown = " ".join(shown.split())
+    shown = " ".join(inert(str(value)[: limit * 4]).split())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def lines(value: object, limit: int = 2000) -> str:
     """Several lines of visible text, for a preformatted block."""
-    kept = [plain(line, limit) for line in str(value)[: limit * 4].splitlines()]
-    return "\n".join(kept)[:limit]
+    return inert(str(value)[: limit * 4])[:limit]
 
 
 def markdown(value: object, limit: int = 200) -> str:
