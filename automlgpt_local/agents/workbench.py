@@ -227,7 +227,9 @@ class Workbench:
         """Is `new` better than `old` by more than noise? Recorded; without an `old` the answer is yes."""
         event = Gated(new.attempt.number, None, 0.0, 0.0, True)
         if old is not None:
-            result = compare(new.fold_losses, old.fold_losses)
+            ours, theirs = new.loss_by_fold, old.loss_by_fold
+            both = sorted(ours.keys() & theirs.keys())
+            result = compare([ours[k] for k in both], [theirs[k] for k in both])
             noise = result.noise if math.isfinite(result.noise) else 0.0
             event = Gated(new.attempt.number, old.attempt.number, result.gain, noise, result.kept)
         if self.recorder.step(Gated, lambda: event, attempt=new.attempt.number).kept:

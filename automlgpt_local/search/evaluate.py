@@ -60,10 +60,18 @@ class Evaluation:
     threads: int
     fitted_params: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    folds: tuple[int, ...] = ()
 
     @property
     def ok(self) -> bool:
         return self.status == "ok"
+
+    @property
+    def loss_by_fold(self) -> dict[int, float]:
+        """Fold -> loss; after a single split, fifth of its validation rows -> loss."""
+        if len(self.folds) != len(self.fold_losses):
+            return dict(enumerate(self.fold_losses))
+        return dict(zip(self.folds, self.fold_losses))
 
 
 class Evaluator:
@@ -78,6 +86,9 @@ class Evaluator:
         self.ending_s: Callable[[], float] = lambda: 0.0  # what must be left for the ending; the blend knows
         cells = len(workspace.development) * max(1, workspace.features.shape[1]) * max(1, workspace.n_classes / 4)
         threads = workspace.task.threads
+        # Of a fork's seconds; predicting takes the rest, and with a tree per class it takes longer.
+        self._fit_share = 0.6 if workspace.n_classes > 2 else 0.85
+        self.folds = list(workspace.folds)  # those that every attempt is scored on
         self.parallel = threads if cells <= SIDE_BY_SIDE_CELLS and len(workspace.folds) > 1 else 1
         self.threads_per_fold = max(1, threads // self.parallel)
 
@@ -86,7 +97,7 @@ class Evaluator:
 
     def evaluate(self, attempt: Attempt, seconds: float, best: Evaluation | None = None) -> Evaluation:
         """Fit and score every fold, within about `seconds` in all. Recorded folds are not run again."""
-        folds = self.workspace.probes if attempt.probe else self.workspace.folds
+        folds = self.workspace.probes if attempt.probe else self.folds
         finished = {e.fold: e for e in self._recorder.take(FoldFinished, attempt=attempt.number)}
         if not self._recorder.replaying:
             pending = [f for f in folds if f.index not in finished]
@@ -94,15 +105,25 @@ class Evaluator:
                 finished[event.fold] = event
         events = [finished[f.index] for f in folds if f.index in finished]
         done = self._recorder.step(
-            AttemptFinished, lambda: self._finish(attempt, folds, events), attempt=attempt.number
+            AttemptFinished, lambda: self._finish(attempt, folds, events, best), attempt=attempt.number
         )
         losses = tuple(self.metric.loss(s) for s in done.fold_scores)
+        if done.status == "ok" and not attempt.probe and len(events) and self._scored(events) != len(self.folds):
+            self._leave_folds({e.fold for e in events if e.status == "ok"})
         seconds_each = [e.seconds for e in events if e.status == "ok"]
         return Evaluation(
             attempt, done.status, done.score, done.noise, losses, done.seconds,
             sum(seconds_each) / max(1, len(seconds_each)), self.threads_per_fold,
-            mean_params([e.fitted_params for e in events]), done.error,
+            mean_params([e.fitted_params for e in events if e.status == "ok"]), done.error,
+            tuple(e.fold for e in events if e.score is not None),
         )  # fmt: skip
+
+    def _scored(self, events: list[FoldFinished]) -> int:
+        return sum(e.status == "ok" for e in events)
+
+    def _leave_folds(self, kept: set[int]) -> None:
+        """From now on attempts are scored on these folds alone: the clock has no room for all of them."""
+        self.folds = [f for f in self.folds if f.index in kept]
 
     def rejected(self, attempt: Attempt) -> Evaluation:
         """The record of a module that the user did not allow to run."""
@@ -136,12 +157,13 @@ class Evaluator:
 
     def _hopeless(self, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
         """Is the attempt so far much worse than `best` on the same folds?"""
-        scores = {k: e.score for k, e in finished.items() if e.score is not None}
+        known = best.loss_by_fold if best is not None else {}
+        scores = {k: e.score for k, e in finished.items() if e.score is not None and k in known}
         if best is None or len(scores) < PRUNE_AFTER_FOLDS or best.noise is None:
             return False
         least = 1.0 if self.metric.higher_is_better else 0.0  # turns a negated score into an error above zero
         error = least + sum(self.metric.loss(s) for s in scores.values()) / len(scores)
-        best_error = least + sum(best.fold_losses[k] for k in scores) / len(scores)
+        best_error = least + sum(best.loss_by_fold[k] for k in scores) / len(scores)
         return error > HOPELESS_FACTOR * best_error + HOPELESS_NOISE * best.noise
 
     def _run_fold(self, attempt: Attempt, fold: Fold, seconds: float) -> Outcome:
@@ -154,7 +176,10 @@ class Evaluator:
             "module": "solution",
             "params": attempt.params,
             "ctx": self.workspace.context(
-                attempt.columns, seed=self.workspace.task.seed, threads=self.threads_per_fold, seconds=seconds * 0.85
+                attempt.columns,
+                seed=self.workspace.task.seed,
+                threads=self.threads_per_fold,
+                seconds=seconds * self._fit_share,
             ),
             "features": str(data / "development.feather"),
             "fold": str(fold.folder),
@@ -238,16 +263,20 @@ class Evaluator:
     def fold_file(self, number: int, fold: int) -> Path:
         return self.solution_path(number).parent / f"fold_{fold}.npz"
 
-    def _finish(self, attempt: Attempt, folds: list[Fold], events: list[FoldFinished]) -> AttemptFinished:
+    def _finish(
+        self, attempt: Attempt, folds: list[Fold], events: list[FoldFinished], best: Evaluation | None
+    ) -> AttemptFinished:
         import numpy as np
 
-        scores = [e.score for e in events if e.score is not None]
+        scored = [e for e in events if e.score is not None]
+        scores = [e.score for e in scored if e.score is not None]
         mean = float(np.mean(scores)) if scores else None
         if len(folds) == 1 and scores:
             scores = self._chunk_scores(attempt, folds[0])
         bad = [e for e in events if e.status != "ok"]
-        complete = sum(e.status == "ok" for e in events) == len(folds)
-        status = "ok" if complete else bad[0].status if bad else "pruned"
+        status = "ok" if len(scored) == len(folds) else bad[0].status if bad else "pruned"
+        if status == "timeout" and scored and not attempt.probe and self._beats(scored, best):
+            status = "ok"  # on fewer folds; the others are left from here on
         noise = float(np.std(scores, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else None
         finished = AttemptFinished(
             attempt.number, status, mean, noise, scores,
@@ -256,6 +285,14 @@ class Evaluator:
         result = self.solution_path(attempt.number).with_name("result.json")
         result.write_text(json.dumps(asdict(finished), indent=1) + "\n", encoding="utf-8")
         return finished
+
+    def _beats(self, scored: list[FoldFinished], best: Evaluation | None) -> bool:
+        """Is an attempt that was cut short better than the best one on the folds that it has?"""
+        if best is None:
+            return True
+        before = best.loss_by_fold
+        gains = [before[e.fold] - self.metric.loss(e.score) for e in scored if e.score is not None and e.fold in before]
+        return sum(gains) > 0
 
     def _chunk_scores(self, attempt: Attempt, fold: Fold) -> list[float]:
         """Scores on random fifths of a single validation part: with one fold they stand in for the folds' spread."""
@@ -275,19 +312,19 @@ class Evaluator:
         """Predictions of the validated development rows, in the order of `validated_rows`."""
         import numpy as np
 
-        parts = [np.load(self.fold_file(number, f.index))["valid"] for f in self.workspace.folds]
+        parts = [np.load(self.fold_file(number, f.index))["valid"] for f in self.folds]
         return np.concatenate(parts)
 
     def validated_rows(self) -> np.ndarray:
         import numpy as np
 
-        return np.concatenate([f.valid for f in self.workspace.folds])
+        return np.concatenate([f.valid for f in self.folds])
 
     def holdout(self, number: int) -> np.ndarray:
         """The fold models' mean prediction of the locked rows."""
         import numpy as np
 
-        parts = [np.load(self.fold_file(number, f.index))["holdout"] for f in self.workspace.folds]
+        parts = [np.load(self.fold_file(number, f.index))["holdout"] for f in self.folds]
         return np.mean(parts, axis=0)
 
 
