@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the commands themselves; with --check, exits with 1 when the file is not what they say."""
+"""Writes docs/cli.md and docs/tui.md from the commands and actions; --check: exit 1 when a file is not what they say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from automlgpt_local.cli.main import cli
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 HEAD = """# The command line
 
 Made by `python scripts/make_cli_docs.py` from the commands' own help; do not edit it by hand.
@@ -44,14 +44,47 @@ def pages(command: click.Command, path: str, parent: click.Context | None = None
     return parts
 
 
-def text() -> str:
-    return HEAD + "\n" + "\n".join(pages(cli, "automlgpt"))
+TUI_HEAD = """# The terminal app
+
+`automlgpt` without a command opens it. This page is made by `python scripts/make_cli_docs.py` from the app's registry
+of actions, the screens by `python scripts/make_screens.py`; do not edit it by hand.
+
+It draws events and sends commands: tables, models and fits live in other processes. When it ends, in whatever way, a
+run that works ends with it and can be resumed; the app offers it when it is opened again. `automlgpt run --detach`
+makes a run that needs nobody. `automlgpt --plain` asks the same questions without a full screen.
+
+Keys can be changed in the settings: `[keys]` with the action's name, such as `"run.pause" = "f12"`.
+Approvals (`--approve ask`): `a` once, `A` always in this run, `e` edit the code first, `r` or Esc reject, `R` reject all.
+
+| | |
+|---|---|
+| ![Start](screens/start-wide.svg) | ![A run](screens/run-wide.svg) |
+| ![Leaderboard](screens/leaderboard-wide.svg) | ![Attempts and their difference](screens/tree-wide.svg) |
+| ![Columns](screens/data-wide.svg) | ![Approval](screens/approval-wide.svg) |
+| ![At 80 x 24](screens/run-narrow.svg) | ![At 80 x 24](screens/start-narrow.svg) |
+
+"""
+
+
+def texts() -> dict[str, str]:
+    from automlgpt_local.tui.actions import ACTS
+    from automlgpt_local.tui.screens.help import help_text
+
+    names = "\n".join(f"- `{act.id}`: {act.title}" for act in ACTS)
+    return {
+        "cli.md": HEAD + "\n" + "\n".join(pages(cli, "automlgpt")),
+        "tui.md": TUI_HEAD
+        + help_text().replace("# How it works", "## How it works")
+        + f"\n\n## Names of actions\n\n{names}\n",
+    }
 
 
 def main() -> int:
     if "--check" in sys.argv[1:]:
-        return 0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text() else 1
-    PAGE.write_text(text(), encoding="utf-8")
+        same = all((DOCS / n).is_file() and (DOCS / n).read_text(encoding="utf-8") == t for n, t in texts().items())
+        return 0 if same else 1
+    for name, text in texts().items():
+        (DOCS / name).write_text(text, encoding="utf-8")
     return 0
 
 

@@ -30,6 +30,7 @@ class AutoMLApp(App[int]):
     ENABLE_COMMAND_PALETTE = True
     CSS = """
     Screen { background: $background; }
+    ModalScreen { background: $background 60%; }
     * {
         scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; scrollbar-background: $surface;
         scrollbar-background-hover: $surface; scrollbar-background-active: $surface; scrollbar-color: $panel-lighten-2;

@@ -13,7 +13,7 @@ from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.doctor import DoctorScreen
 from automlgpt_local.tui.screens.help import HelpScreen, help_text
 from automlgpt_local.tui.screens.models import ModelsScreen
-from automlgpt_local.tui.screens.run import RunScreen
+from automlgpt_local.tui.screens.run import RunScreen, Words
 from automlgpt_local.tui.screens.settings import SettingsScreen
 from automlgpt_local.tui.screens.start import StartScreen
 
@@ -105,3 +105,11 @@ async def test_a_narrow_terminal_switches_between_chat_and_panels() -> None:
         await pilot.resize_terminal(160, 48)
         await pilot.pause(0.2)
         assert screen.query_one("#panels").display and screen.query_one("#chat").display
+
+
+async def test_commands_and_columns_are_completed() -> None:
+    suggest = Words(lambda: ["tenure", "TotalCharges", "\x1b[1mbad"]).get_suggestion
+    assert await suggest("/lea") == "/leaderboard" and await suggest("/leaderboard") is None
+    assert await suggest("leave out @tot") == "leave out @TotalCharges"
+    assert await suggest("plain words") is None and await suggest("@nothing") is None
+    assert "\x1b" not in str(await suggest("@\x1b"))

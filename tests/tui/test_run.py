@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from textual.widgets import DataTable, Input, Markdown, TextArea, Tree
+from textual.widgets import DataTable, Input, Markdown, Tree
 from tui_support import NARROW, WIDE, running, until
 
 from automlgpt_local import client
@@ -41,7 +41,7 @@ async def test_a_whole_run_is_drawn(size: tuple[int, int]) -> None:
         assert str(screen.query_one(Board).get_cell_at((0, 0))) == "6"  # type: ignore[arg-type]
         await pilot.press("f6")
         await until(pilot, lambda: screen.query_one("#data-table", DataTable).row_count == 7)
-        assert "! leak?" in str(screen.query_one("#data-table", DataTable).get_row_at(0)[-1])
+        assert "! leak?" in str(screen.query_one("#data-table", DataTable).get_row_at(0)[5])
         await pilot.press("f3")
         await pilot.pause(0.1)
         labels = [str(n.label) for n in screen.query_one(Plan).root.children]
@@ -151,7 +151,7 @@ async def test_approvals(act: Callable[..., None], keys: str | list[str], answer
         app.show_session(client.start(Request(data=("data.csv",), approve="ask")), "data.csv")
         await until(pilot, await_screen)
         screen = next(s for s in app.screen_stack if isinstance(s, RunScreen))
-        assert "def build" in app.screen.query_one(TextArea).text
+        assert "def build" in str(app.screen.query_one("#read").render())
         await pilot.press(*keys)
 
         def given() -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.highlight import highlight
 from textual.screen import ModalScreen
-from textual.widgets import Button, Static, TextArea
+from textual.widgets import Button, ContentSwitcher, Static, TextArea
 
 from automlgpt_local.client.inert import inert, inert_line
 
@@ -35,7 +36,9 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
         padding: 0 1;
     }
     ApprovalScreen #question { height: auto; margin-bottom: 1; }
-    ApprovalScreen TextArea { height: 1fr; border: none; }
+    ApprovalScreen ContentSwitcher { height: 1fr; }
+    ApprovalScreen TextArea { height: 1fr; border: none; background: $boost; }
+    ApprovalScreen #read { width: auto; }
     ApprovalScreen #answers { height: auto; align-horizontal: left; }
     ApprovalScreen Button { margin-right: 1; min-width: 12; }
     """
@@ -46,21 +49,30 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="box"):
-            yield Static(
-                Content.assemble(
-                    (f"May attempt {self.attempt} run?  ", "bold $warning"),
-                    inert_line(self.attempt_title),
-                    "\n",
-                    ("a once   A always   e edit   r reject   R reject all   Esc reject", "$secondary"),
-                ),
-                id="question",
-            )
-            yield TextArea.code_editor(inert(self.code, 200_000), language=None, read_only=True, id="code")
+            yield Static(id="question")
+            with ContentSwitcher(initial="reading"):
+                with VerticalScroll(id="reading"):
+                    yield Static(highlight(inert(self.code, 200_000), language="python"), id="read")
+                yield TextArea.code_editor("", language=None, theme="css", id="code")
             with Horizontal(id="answers"):
                 yield Button("Allow (a)", id="once", variant="success")
                 yield Button("Always (A)", id="always")
                 yield Button("Edit (e)", id="edit")
                 yield Button("Reject (r)", id="reject", variant="error")
+
+    def on_mount(self) -> None:
+        self._ask()
+
+    def _ask(self) -> None:
+        self.query_one(ContentSwitcher).current = "reading"
+        self.query_one("#reading").focus()
+        question = Content.assemble(
+            (f"May attempt {self.attempt} run?  ", "bold $warning"),
+            inert_line(self.attempt_title),
+            "\n",
+            ("a once   A always   e edit   r reject   R reject all   Esc reject", "$secondary"),
+        )
+        self.query_one("#question", Static).update(question)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "edit":
@@ -73,24 +85,27 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
     def action_answer(self, answer: str) -> None:
         self.dismiss((answer, None))
 
+    @property
+    def editing(self) -> bool:
+        return self.query_one(ContentSwitcher).current == "code"
+
     def action_deny(self) -> None:
-        area = self.query_one("#code", TextArea)
-        if not area.read_only:
-            area.text = inert(self.code, 200_000)
-            area.read_only = True
-            self.query_one("#question", Static).focus()
+        if self.editing:
+            self._ask()
             return
         self.dismiss(("reject", None))
 
     def action_edit(self) -> None:
+        if self.editing:
+            return
+        self.query_one(ContentSwitcher).current = "code"
         area = self.query_one("#code", TextArea)
-        area.read_only = False
+        area.text = inert(self.code, 200_000)
         area.focus()
         self.query_one("#question", Static).update(
             Content.assemble(("Edit the code.  ", "bold $warning"), "Ctrl+S runs it, Esc takes the changes back.")
         )
 
     def action_run_edited(self) -> None:
-        area = self.query_one("#code", TextArea)
-        if not area.read_only:
-            self.dismiss(("edit", area.text))
+        if self.editing:
+            self.dismiss(("edit", self.query_one("#code", TextArea).text))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from textual import events as ui
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
+from textual.suggester import Suggester
 from textual.widgets import Footer, Input, TabbedContent, TabPane
 
 from automlgpt_local import events as ev
@@ -17,7 +19,7 @@ from automlgpt_local.client.inert import inert_line
 from automlgpt_local.client.words import line_of
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.settings import format_seconds, parse_seconds
-from automlgpt_local.tui.actions import bindings_of, parse_slash
+from automlgpt_local.tui.actions import BY_SLASH, bindings_of, parse_slash
 from automlgpt_local.tui.screens.approval import ApprovalScreen
 from automlgpt_local.tui.widgets.panels import (
     AttemptChosen,
@@ -39,6 +41,23 @@ FRAME_S = 0.1
 PER_FRAME = 300
 # After these a queued message goes out: the agents have come to the end of a thought.
 BOUNDARIES = (ev.Decided, ev.AttemptFinished, ev.StageStarted, ev.Finished)
+
+
+class Words(Suggester):
+    """Completes a slash command at the beginning, and the name of a column after an @."""
+
+    def __init__(self, columns: Callable[[], list[str]]) -> None:
+        super().__init__(use_cache=False, case_sensitive=False)
+        self._columns = columns
+
+    async def get_suggestion(self, value: str) -> str | None:
+        if value.startswith("/") and " " not in value:
+            return next((slash for slash in sorted(BY_SLASH) if slash.startswith(value) and slash != value), None)
+        before, at, begun = value.rpartition("@")
+        if not at:
+            return None
+        found = (name for name in self._columns() if name.lower().startswith(begun.lower()))
+        return next((f"{before}@{inert_line(name)}" for name in found), None)
 
 
 class RunScreen(Screen[None]):
@@ -93,8 +112,11 @@ class RunScreen(Screen[None]):
                 ):
                     with TabPane(name, id=name.lower()):
                         yield panel
-        yield Input(placeholder="Say something, or / for commands", id="say")
+        yield Input(placeholder="Say something, or / for commands", id="say", suggester=Words(self._columns))
         yield Footer(show_command_palette=False)
+
+    def _columns(self) -> list[str]:
+        return [str(c.get("name", "")) for c in self.view.profile.get("columns", [])]
 
     def on_mount(self) -> None:
         self.title = self.data

@@ -248,7 +248,7 @@ class Columns(Vertical):
     Columns #data-head { padding: 0 1; height: auto; max-height: 6; color: $text-muted; }
     Columns DataTable { height: 1fr; }
     """
-    LABELS = (("Column", 24), ("Kind", 12), ("Missing", 7), ("Unique", 8), ("Target", 7), ("Values", 30), ("Note", 40))
+    LABELS = (("Column", 24), ("Kind", 12), ("Missing", 7), ("Unique", 8), ("Target", 6), ("Note", 34), ("Note", 40))
 
     def __init__(self, *, widget_id: str) -> None:
         super().__init__(id=widget_id)
@@ -296,15 +296,12 @@ class Columns(Vertical):
         else:
             values = ", ".join(str(t[0] if isinstance(t, list | tuple) else t) for t in c.get("top", [])[:4])
         note = ("! leak? " + str(c.get("leak_reason", ""))) if c.get("leak") else ""
+        style = "$warning" if note else ""
         return [
-            cell(c.get("name", ""), 24),
-            cell(c.get("kind", "")),
-            cell(f"{float(c.get('missing') or 0):.0%}"),
-            cell(f"{c.get('unique', 0):,}"),
-            cell(f"{float(c.get('association') or 0):.2f}"),
-            cell(values, 30),
-            cell(note, 80, "$warning" if note else ""),
-        ]
+            cell(c.get("name", ""), 24, style), cell(c.get("kind", "")), cell(f"{float(c.get('missing') or 0):.0%}"),
+            cell(f"{c.get('unique', 0):,}"), cell(f"{float(c.get('association') or 0):.2f}"), cell(note, 80, style),
+            cell(values, 34),
+        ]  # fmt: skip
 
 
 class EventLogPanel(Log):

@@ -54,7 +54,7 @@ class StatusBar(Static):
         task = f"{view.task.get('target', '…')} · {view.task.get('kind', '…')} · {view.metric or '…'}"
         clock = format_seconds(used_s) + (f" of {format_seconds(limit_s)}" if limit_s else "")
         best = f"best {number(view.score)}" if view.score is not None else "no score yet"
-        speed = f"{self.tokens_per_s:.0f} tok/s" if live and not view.over else ""
+        speed = f"{self.tokens_per_s:.0f} tok/s" if live and not view.over and self.size.width >= 100 else ""
         shown = (data, task, view.model, state, clock, str(full), best, speed, str(len(view.attempts)), self.queued,
                  view.doing, str(self.size.width))  # fmt: skip
         if shown == self._shown:
