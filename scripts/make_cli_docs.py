@@ -1,4 +1,4 @@
-"""Writes docs/cli.md and docs/tui.md from the commands and actions; --check: exit 1 when a file is not what they say."""
+"""Writes docs/cli.md and docs/tui.md from commands and actions; --check: exit 1 when a file is not what they say."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ run that works ends with it and can be resumed; the app offers it when it is ope
 makes a run that needs nobody. `automlgpt --plain` asks the same questions without a full screen.
 
 Keys can be changed in the settings: `[keys]` with the action's name, such as `"run.pause" = "f12"`.
-Approvals (`--approve ask`): `a` once, `A` always in this run, `e` edit the code first, `r` or Esc reject, `R` reject all.
+Approvals (`--approve ask`): `a` once, `A` always in this run, `e` edit the code first, `r` or Esc reject, `R` all.
 
 | | |
 |---|---|
