@@ -87,7 +87,7 @@ class Evaluator:
         cells = len(workspace.development) * max(1, workspace.features.shape[1]) * max(1, workspace.n_classes / 4)
         threads = workspace.task.threads
         # Of a fork's seconds; predicting takes the rest, and with a tree per class it takes longer.
-        self._fit_share = 0.6 if workspace.n_classes > 2 else 0.85
+        self._fit_share = 0.85 if workspace.n_classes <= 2 else 0.6 if workspace.n_classes <= 10 else 0.4
         self.folds = list(workspace.folds)  # those that every attempt is scored on
         self.parallel = threads if cells <= SIDE_BY_SIDE_CELLS and len(workspace.folds) > 1 else 1
         self.threads_per_fold = max(1, threads // self.parallel)
