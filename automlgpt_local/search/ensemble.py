@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 # Rows that selection looks at: beyond these, another row changes the choice of members less than their noise does.
 ROWS = {"roc_auc": 15_000, "average_precision": 8_000}
 ROWS_OTHERWISE = 30_000
+FEW_ROWS = 375
 CELLS = 200_000  # of one member's predictions, for metrics that need all classes
 
 
@@ -73,8 +74,29 @@ def select(
         total, counts = total + found[chosen], counts + (np.arange(len(ids)) == chosen)
         if least < best - 1e-9 * abs(best if np.isfinite(best) else 1.0):
             best, best_counts = least, counts
-    weights = {i: int(c) / int(best_counts.sum()) for i, c in zip(ids, best_counts) if c}
+    shares = best_counts / best_counts.sum()
+    shares = _evened(shares, found, losses, max_members)
+    weights = {i: float(w) for i, w in zip(ids, shares) if w > 0}
     return Blend(weights, metric.score(y, mix(predictions, weights), weight))
+
+
+def _evened(shares: Any, found: list[Any], losses: Callable[[Any], float], max_members: int) -> Any:
+    """On few rows greedy weights follow noise: part of the weight goes evenly to the best members.
+
+    The part is FEW_ROWS / (FEW_ROWS + rows). It is kept while the blend stays better than each of its members.
+    """
+    import numpy as np
+
+    n_rows = len(found[0])
+    if n_rows > 8 * FEW_ROWS or (shares > 0).sum() < 2:
+        return shares
+    alone = np.array([losses(p) for p in found])
+    members = [*np.flatnonzero(shares), *(j for j in np.argsort(alone, kind="stable") if not shares[j])][:max_members]
+    even = np.zeros(len(shares))
+    even[members] = 1 / len(members)
+    part = FEW_ROWS / (FEW_ROWS + n_rows)
+    mixed = (1 - part) * shares + part * even
+    return mixed if losses(sum(w * p for w, p in zip(mixed, found))) < alone.min() else shares
 
 
 def _rows(y: np.ndarray, prediction: np.ndarray, metric: Metric) -> Any:

@@ -54,6 +54,15 @@ def test_equal_members_count_once_and_single_members_are_taken() -> None:
     assert select({5: found[1]}, y, METRICS["mae"]).weights == {5: 1.0}
 
 
+def test_few_rows_spread_part_of_the_weight() -> None:
+    y, found = _values(100)
+    few = select(found, y, METRICS["rmse"]).weights
+    y, found = _values(4000)
+    many = select(found, y, METRICS["rmse"]).weights
+    assert min(few.get(i, 0.0) for i in found) > 0.1
+    assert min(many.get(i, 0.0) for i in found) < 0.2
+
+
 def test_never_more_members_than_allowed() -> None:
     y, found = _values()
     assert len(select(found, y, METRICS["rmse"], max_members=2).weights) <= 2
