@@ -8,7 +8,6 @@ copied into exported pipelines: keep them self-contained.
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import json
 import random
 import sys
@@ -293,9 +292,3 @@ def _summary(estimator: Any, frame: Any, fit_s: float, predict_s: float, caught:
         "warnings": list(said)[:5],
         "n_features": int(frame.shape[1]),
     }
-
-
-def source_of_shared_helpers() -> str:
-    """The text of the helpers that exported pipelines contain."""
-    helpers = (extend_columns, prepare, fit_estimator, predict_aligned, fitted_params)
-    return "\n\n".join(inspect.getsource(helper) for helper in helpers)
