@@ -41,6 +41,15 @@ def write_report(run_dir: Path) -> list[Path]:
     return [_write(run_dir / name, texts[name]) for name in FILES]
 
 
+def warm_up() -> None:
+    """Import what a report needs: half of the time that it takes."""
+    import jinja2
+    import matplotlib.backends.backend_svg
+    import matplotlib.figure
+
+    assert jinja2 and matplotlib
+
+
 DESCRIBED = {
     "pipeline.py": "the whole model as code: reading, features, fitting",
     "pipeline/": "the whole model as code: one module per member, their weights, reading, fitting",

@@ -247,6 +247,7 @@ class Session:
         pool: list[Evaluation],
         stopped: Stopped,
     ) -> int:
+        from automlgpt_local.artifacts.report import warm_up
         from automlgpt_local.events import StageStarted
         from automlgpt_local.search.closing import Closing
 
@@ -260,6 +261,7 @@ class Session:
         recorder.note(StageStarted("holdout"))
         holdout = closing.score_holdout(chosen, rule)
         recorder.note(StageStarted("refit"))
+        threading.Thread(target=warm_up, daemon=True).start()  # while the forks fit
         test = self._test_rows(workspace)
         members = closing.refit(None if test is None else test.frame[list(workspace.features.columns)])
         if not members:
