@@ -121,11 +121,11 @@ def _conclude(session: Session, seen: RunView) -> None:
 
 
 def wave_off(session: Session, as_json: bool) -> int:
-    """Stay with a detached run until its task is understood, so that a mistake is told here; then leave it alone."""
+    """Stay with a detached run until its work begins, so that a mistake is told here; then leave it alone."""
     seen = RunView()
     for record in session:
         seen.apply(record)
-        if seen.task or seen.over:
+        if seen.stage:
             break
     if isinstance(session.outcome, Failed):
         exits.complain(session.outcome.message, session.outcome.hint)

@@ -18,12 +18,12 @@ from typing import Any
 
 from automlgpt_local.client import runs
 from automlgpt_local.errors import ResumeError, UsageError
-from automlgpt_local.events import Failed, Finished, Record, Token, decode, read_events
+from automlgpt_local.events import Event, Failed, Finished, Record, Token, decode, read_events
+from automlgpt_local.exits import INTERNAL, NOT_READY, USAGE
 from automlgpt_local.task import Request
 
 # -P: the current folder may hold a pandas.py of the user's.
 ENGINE_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.engine"]
-INTERNAL_EXIT = 70
 _END = None
 
 
@@ -99,6 +99,7 @@ class Session:
         process = self.process
         assert process is not None and process.stdout is not None
         ended = False
+        record: Record | None = None
         with suppress(ValueError, OSError):
             for line in process.stdout:
                 try:
@@ -113,7 +114,18 @@ class Session:
         code = process.wait()
         if not ended:
             self._queue.put(Record(0, "", 0.0, self._died(code)))
+        self._clear_stillborn(record.event if ended and record is not None else None)
         self._queue.put(_END)
+
+    def _clear_stillborn(self, last: Event | None) -> None:
+        """A request that was refused before its first attempt leaves no folder: the corrected one may want its name."""
+        if (
+            isinstance(last, Failed)
+            and last.exit_code in (USAGE, NOT_READY)
+            and not (self.run_dir / "attempts").exists()
+        ):
+            with suppress(OSError, ResumeError):
+                runs.remove_run(self.run_dir)
 
     def _died(self, code: int) -> Failed:
         """The engine ended without a last event: killed, or broken."""
@@ -123,7 +135,7 @@ class Session:
         text = f"The engine ended {by}. Its last words:\n{self.log_tail() or '(none)'}"
         if code == -signal.SIGKILL:
             text = "The engine was killed from outside (signal 9), most likely for want of memory."
-        return Failed("EngineDied", text, f"Go on with: {self.resume_hint()}", INTERNAL_EXIT)
+        return Failed("EngineDied", text, f"Go on with: {self.resume_hint()}", INTERNAL)
 
     def resume_hint(self) -> str:
         return f"automlgpt sessions resume {self.run_dir}"
@@ -151,6 +163,9 @@ class Session:
                 time.sleep(0.2 if alive else 0.02)
         if not ended and self._detached is not None:
             self._queue.put(Record(0, "", 0.0, self._died(self._detached.wait())))
+        elif ended and self._detached is not None:
+            self._detached.wait()
+            self._clear_stillborn(fresh[-1].event)
         self._queue.put(_END)
 
     # --- commands
@@ -227,7 +242,7 @@ class Session:
 
     @property
     def exit_code(self) -> int:
-        return self.outcome.exit_code if self.outcome else INTERNAL_EXIT
+        return self.outcome.exit_code if self.outcome else INTERNAL
 
 
 def _events(run_dir: Path) -> list[Record]:

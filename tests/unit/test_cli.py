@@ -114,6 +114,18 @@ def test_what_the_user_must_change_is_said_last_and_ends_with_2(
     assert len(paragraph.splitlines()) >= 2, "the remedy is missing"
 
 
+def test_a_refused_request_can_be_corrected_under_the_same_name(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, own_dirs: Path
+) -> None:
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", [*ENGINE, "--mode", "fail"])
+    for flags in ((), ("--json",), ("--detach",)):
+        assert call(capfd, "run", "data.csv", "--target", "nope", "--out", "here", *flags)[0] == 2
+        assert not (own_dirs / "here").exists()
+    assert json.loads(call(capfd, "sessions", "list", "--json")[1]) == []
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", ENGINE)
+    assert call(capfd, "run", "data.csv", "--target", "Churn", "--out", "here")[0] == 0
+
+
 def test_flags_make_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = {p.name: None for p in run.command.params}
     context = run.command.make_context("run", [
