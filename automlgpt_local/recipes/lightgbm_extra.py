@@ -36,7 +36,7 @@ DEFAULTS = {
     "max_bin": 255,
     "rounds": 4000,
     "small_trees": 300,
-    "copies": 1,
+    "copies": 3,
 }
 LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
 LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
@@ -210,39 +210,55 @@ class Stop:
 
 
 class Model(BaseEstimator):
-    """`params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count."""
+    """The mean of up to `copies` boosters, each with its own seed and its own held-out part of the rows.
+
+    After the first one further copies are trained while they take no more than half of the time.
+
+    `params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count.
+    """
 
     def __init__(self, params, ctx):
         self.params = params
         self.ctx = ctx
 
     def _fit(self, X, y, weight):
-        deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
+        started, seconds = time.monotonic(), self.ctx["seconds"] or np.inf
         p, fixed = self.params, self.params.get("n_trees")
-        whole = fixed is not None or len(y) < 800
-        learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
         self.encoder_ = Encoder(self.ctx)
-        features = self.encoder_.fit_transform(X[learn], y[learn])
-        bins = {"verbosity": -1, "max_bin": p["max_bin"], "feature_pre_filter": False}
-        settings = {"params": bins, "categorical_feature": self.encoder_.categorical()}
-        data = lightgbm.Dataset(features, y[learn], weight=None if weight is None else weight[learn], **settings)
-        if fixed is not None:
-            self.boosters_ = [lightgbm.train(self._settings(i), data, fixed) for i in range(p["copies"])]
-            self.trees_ = fixed
-            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
-            return
-        stop = Stop(deadline, p["learning_rate"])
-        if whole:
-            booster = lightgbm.train(self._settings(0), data, p["small_trees"], callbacks=[stop])
-        else:
-            held_features = self.encoder_.transform(X[held])
-            held_weight = None if weight is None else weight[held]
-            held_data = data.create_valid(held_features, y[held], weight=held_weight, params=bins)
-            rounds = max(20, min(p["rounds"], 40_000 // max(1, self.ctx["n_classes"])))
-            booster = lightgbm.train(self._settings(0), data, rounds, valid_sets=[held_data], callbacks=[stop])
-        self.boosters_ = [booster]
-        self.trees_ = max(1, stop.best_trees)
-        self.fitted_params_ = {"n_trees": refit_trees(self.trees_), "learning_rate": stop.learning_rate}
+        features = self.encoder_.fit_transform(X, y)  # target means are out of fold: rows held out below stay unseen
+        self.boosters_, self.trees_, rates = [], [], []
+        for copy in range(p["copies"]):
+            if fixed is None and copy and (time.monotonic() - started) * (copy + 1) / copy > 0.5 * seconds:
+                break
+            whole = fixed is not None or len(y) < 800
+            learn, held = (None, None) if whole else held_out(y, self.ctx["seed"] + copy)
+            data = self._data(features, y, weight, learn)
+            if fixed is not None:
+                self.boosters_.append(lightgbm.train(self._settings(copy), data, fixed))
+                self.trees_.append(fixed)
+                continue
+            stop = Stop(started + seconds, p["learning_rate"])
+            rounds = max(20, min(p["small_trees" if whole else "rounds"], 40_000 // max(1, self.ctx["n_classes"])))
+            valid = [] if whole else [self._data(features, y, weight, held, data)]
+            self.boosters_.append(lightgbm.train(self._settings(copy), data, rounds, valid, callbacks=[stop]))
+            self.trees_.append(max(1, stop.best_trees))
+            rates.append(stop.learning_rate)
+        trees = fixed if fixed is not None else refit_trees(np.mean(self.trees_))
+        rate = p["learning_rate"] if fixed is not None else round(float(np.mean(rates)), 6)
+        self.fitted_params_ = {"n_trees": trees, "learning_rate": rate, "copies": len(self.boosters_)}
+
+    def _data(self, features, y, weight, rows, reference=None):
+        """A binned data set of some rows (None: all); one to stop by is binned as its reference is."""
+        rows = slice(None) if rows is None else rows
+        settings = {"verbosity": -1, "max_bin": self.params["max_bin"], "feature_pre_filter": False}
+        return lightgbm.Dataset(
+            features[rows],
+            y[rows],
+            reference=reference,
+            weight=None if weight is None else weight[rows],
+            categorical_feature=self.encoder_.categorical(),
+            params=settings,
+        )
 
     def _settings(self, copy):
         p, ctx = self.params, self.ctx
@@ -265,9 +281,9 @@ class Model(BaseEstimator):
         return settings | {"objective": "multiclass", "num_class": len(self.classes_)}
 
     def _predict(self, X):
-        features = self.encoder_.transform(X)
-        trees, threads = self.trees_, self.ctx["n_threads"]
-        return np.mean([b.predict(features, num_iteration=trees, num_threads=threads) for b in self.boosters_], axis=0)
+        features, threads = self.encoder_.transform(X), self.ctx["n_threads"]
+        pairs = zip(self.boosters_, self.trees_)
+        return np.mean([b.predict(features, num_iteration=n, num_threads=threads) for b, n in pairs], axis=0)
 
 
 class Classifier(ClassifierMixin, Model):
