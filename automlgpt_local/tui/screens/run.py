@@ -167,11 +167,13 @@ class RunScreen(Screen[None]):
 
     def _on_end(self) -> None:
         outcome = self.session.outcome
-        if isinstance(outcome, ev.Failed) and not self.view.failed:
-            self.view.failed = outcome
+        timeline = self.query_one(Timeline)
+        if isinstance(outcome, ev.Failed):
+            back = "The form is still filled in: ctrl+n." if not self.view.attempts else "/continue goes on with it."
+            timeline.note(say(("Next", "bold"), back))
         self.query_one(Report).load(self.session.run_dir)
         if isinstance(outcome, ev.Finished):
-            self.query_one(Timeline).note(say(("Files", "bold"), str(self.session.run_dir)))
+            timeline.note(say(("Files", "bold"), str(self.session.run_dir)))
             self.show_panel("report", switch=False)
 
     def _draw_panel(self) -> None:
