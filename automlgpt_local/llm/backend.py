@@ -15,7 +15,7 @@ Dialect = Literal["compact", "full"]
 
 @dataclass(frozen=True)
 class Choice:
-    """A slot that takes exactly one of `options`. No option may be a prefix of another one."""
+    """A slot that takes one of `options`. Where one begins another, the text behind the slot tells them apart."""
 
     name: str
     options: tuple[str, ...]
