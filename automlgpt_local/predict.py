@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
 from automlgpt_local.errors import AutoMLGPTError, NoModelError, UsageError
-from automlgpt_local.exits import DONE, exit_code
+from automlgpt_local.exits import DONE, INTERNAL, exit_code
 
 WALL_S = 24 * 3600.0
 
@@ -88,6 +89,9 @@ def main(arguments: list[str]) -> int:
     except AutoMLGPTError as error:
         print(f"\n{' '.join(error.message.split())}\n{error.hint}", file=sys.stderr)
         return exit_code(error)
+    except Exception:
+        traceback.print_exc()
+        return INTERNAL
     return DONE
 
 

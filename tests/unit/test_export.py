@@ -276,3 +276,9 @@ def test_a_member_keeps_the_name_it_was_fitted_with(tmp_path: Path, rows: pd.Dat
     python(run_dir, ["predict.py", str(tmp_path / "train.csv"), "-o", str(tmp_path / "out.csv")])
     got = pd.read_csv(tmp_path / "out.csv")["prediction"].to_numpy()[data.rows]
     np.testing.assert_allclose(got, np.load(member.model.parent / "test.npy"), atol=1e-6)
+
+
+def test_a_defect_is_not_taken_for_a_missing_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{")
+    assert predict.main([str(tmp_path), str(tmp_path / "x.csv"), str(tmp_path / "out.csv")]) == 70
