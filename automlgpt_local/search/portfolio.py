@@ -76,16 +76,17 @@ def _two_classes(n_rows: int, category_share: float) -> Entries:
     catboost: Entries = [("catboost", {} if n_rows > 8_000 else {"depth": 4, "learning_rate": 0.04})]
     linear: Entries = [("linear", {"bins": 16})]
     return [
-        ("lightgbm", {"num_leaves": 8}),
+        ("lightgbm", {"num_leaves": 24 if n_rows > 8_000 else 8}),
         *(catboost + linear if category_share > 0.2 and n_rows > 8_000 else linear + catboost),
         ("lightgbm_fine", {}),
         ("extra_trees", {"min_samples_leaf": 5}),
-        ("lightgbm_extra", {"num_leaves": 8}),
+        ("lightgbm_extra", {} if n_rows > 8_000 else {"num_leaves": 8}),
         ("neural", {}),
         ("xgboost", {"max_depth": 4, "min_child_weight": 10.0}),
         ("random_forest", {"min_samples_leaf": 5}),
         ("neighbours", {}),
         ("catboost", {"depth": 8, "learning_rate": 0.04}),
+        ("lightgbm", {"num_leaves": 8 if n_rows > 8_000 else 24}),
         ("lightgbm", {"num_leaves": 63, "feature_fraction": 0.4, "learning_rate": 0.03}),
         ("extra_trees", {"min_samples_leaf": 15, "max_features": 0.75}),
         ("catboost", {"depth": 4, "learning_rate": 0.03, "l2_leaf_reg": 10.0}),
