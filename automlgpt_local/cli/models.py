@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
+from automlgpt_local import exits
 from automlgpt_local.cli.options import json_option, print_json, print_table
 
 
@@ -136,34 +135,24 @@ def remove(model: str, yes: bool) -> None:
     click.echo(f"deleted {catalog.remove(model)}", err=True)
 
 
-def _one_choice(backend: Any) -> Any:
-    from automlgpt_local.llm.backend import Choice
-
-    return backend.fill("reasoner", ["The answer to both is "], [Choice("answer", ("yes", "no"))], timeout_s=120.0)
-
-
 @command.command("check")
 @click.argument("model", default="nano")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Cores to use.")
 @json_option
-def check(model: str, as_json: bool) -> None:
-    """Load MODEL in its walled process and let it make one decision."""
-    from automlgpt_local.llm.open import open_backend
+def check(model: str, threads: int, as_json: bool) -> None:
+    """The conformance test of MODEL on this machine: loads, decides within bounds, repeats itself, keeps its cache."""
+    from automlgpt_local.llm import check as tests
 
-    started = time.monotonic()
-    backend = open_backend(model)
-    if backend is None:
-        click.echo("none: runs on recipes alone, nothing to load")
-        return
-    try:
-        filled, info = _one_choice(backend), backend.info
-    finally:
-        backend.close()
-    values = {"name": info.name, "dialect": info.dialect, "context_tokens": info.context_tokens,
-              "load_and_decide_s": round(time.monotonic() - started, 2), "ok": bool(filled.values)}  # fmt: skip
+    result = tests.check(model, threads)
     if as_json:
-        print_json(values)
+        print_json(result)
     else:
-        print_table(["WHAT", "VALUE"], [[k, str(v)] for k, v in values.items()])
+        words = {True: "ok", False: "FAILED", None: ""}
+        print_table(
+            ["TEST", "RESULT", "DETAIL"], [[f["name"], words[f["ok"]], f["detail"]] for f in result["findings"]]
+        )
+    if not result["ok"]:
+        raise SystemExit(exits.NOT_READY)
 
 
 @command.command("bench")
@@ -171,27 +160,10 @@ def check(model: str, as_json: bool) -> None:
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Cores to use.")
 @json_option
 def bench(model: str, threads: int, as_json: bool) -> None:
-    """Tokens per second of MODEL here: reading a prompt, and writing."""
-    from automlgpt_local.errors import ModelError
-    from automlgpt_local.llm.backend import Text
-    from automlgpt_local.llm.open import open_backend
+    """Tokens per second of MODEL here, reading and writing, and the share of the memory bandwidth that this reaches."""
+    from automlgpt_local.llm import check as tests
 
-    backend = open_backend(model, threads=threads)
-    if backend is None or model == "random":
-        raise ModelError(f"{model!r} computes no tokens.", "Name a model of `automlgpt models list`.")
-    try:
-        _one_choice(backend)
-        room = min(512, backend.info.context_tokens // 3)
-        prompt = ["The table has many columns. " * max(1, room // 8)]
-        read = backend.fill("reasoner", prompt, ["Go"], timeout_s=300.0)
-        write = backend.fill("reasoner", prompt, ["Go", Text("text", "\0", 64)], temperature=1.0, timeout_s=300.0)
-        values = {
-            "name": backend.info.name, "threads": threads,
-            "read_tokens_per_s": round(read.evaluated_tokens / max(read.seconds, 1e-9), 1),
-            "write_tokens_per_s": round(write.chosen_tokens / max(write.seconds, 1e-9), 1),
-        }  # fmt: skip
-    finally:
-        backend.close()
+    values = tests.bench(model, threads)
     if as_json:
         print_json(values)
     else:
