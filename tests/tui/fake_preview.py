@@ -27,6 +27,8 @@ def main() -> None:
     source = {"target": "flag" if request["target"] else "inferred"}
     task = {"target": target, "kind": "binary", "metric": "roc_auc", "warnings": [], "source": source}
     say("task", task=task)
+    columns = [{"name": name, "leak": name == "leaky", "leak_reason": "it follows the target"} for name in rows[0]]
+    say("profile", profile={"rows": len(rows) - 1, "duplicates": 0, "columns": columns})
 
 
 main()

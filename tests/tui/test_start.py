@@ -153,6 +153,15 @@ async def test_hostile_names_are_drawn_inert(own_dirs: Path) -> None:
         assert screen.view.task
 
 
+async def test_a_leak_is_told_before_the_run(own_dirs: Path) -> None:
+    (own_dirs / "leaky.csv").write_text("leaky,target\n" + "".join(f"{i % 2},{'NY'[i % 2]}\n" for i in range(60)))
+    app = AutoMLApp("leaky.csv")
+    async with app.run_test(size=WIDE) as pilot:
+        message = app.screen.query_one("#message")
+        await until(pilot, lambda: "leaky may know the answer: it follows the target" in str(message.render()))
+        assert not app.screen.query_one("#go", Button).disabled
+
+
 async def test_paths_are_completed(own_dirs: Path) -> None:
     (own_dirs / "folder").mkdir()
     (own_dirs / "notes.md").write_text("")

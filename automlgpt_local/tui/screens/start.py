@@ -114,6 +114,7 @@ class StartScreen(Screen[None]):
         self.suggested: dict[str, Any] = {}
         self._touched: set[str] = set()
         self._metric_shown = ""
+        self._said = ""
 
     def compose(self) -> ComposeResult:
         with Vertical(id="top"):
@@ -258,6 +259,11 @@ class StartScreen(Screen[None]):
             self._show_table(values)
         elif values["step"] == "task":
             self._show_task(values["task"])
+        elif values["step"] == "profile" and self.suggested:
+            leaks = [c for c in values["profile"].get("columns", []) if c.get("leak")]
+            lines = [f"! {c['name']} may know the answer: {c.get('leak_reason', '')}" for c in leaks[:3]]
+            if lines:
+                self._tell("\n".join([self._said, *lines]), "")
         elif values["step"] == "error" and self.columns and "target" not in self._touched:
             self._tell("Which column is to be predicted? Choose it, or say in words what you want.", "bold")
             self.query_one("#go", Button).disabled = True
@@ -291,7 +297,8 @@ class StartScreen(Screen[None]):
         how = {"flag": "as you said", "inferred": "as the data suggest"}.get(
             task.get("source", {}).get("target", ""), ""
         )
-        self._tell(f"{task['kind']}: predict {task['target']}, {how}\n{warnings}".strip(), "")
+        self._said = f"{task['kind']}: predict {task['target']}, {how}\n{warnings}".strip()
+        self._tell(self._said, "")
         self.query_one("#go", Button).disabled = False
         if self.focused is not None and self.focused.id in ("path", "files", "recent", None):
             self.query_one("#go", Button).focus()
