@@ -35,6 +35,7 @@ DEFAULTS = {
     "small_trees": 400,
     "copies": 1,
 }
+LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 45  # 750 trees at a rate of 0.06 are usually enough
 CATBOOST_PARAMETERS = ["learning_rate", "depth", "l2_leaf_reg", "random_strength", "bagging_temperature"]
 CATBOOST_PARAMETERS += ["one_hot_max_size", "border_count", "grow_policy"]
@@ -95,7 +96,7 @@ class Model(BaseEstimator):
         self.ctx = ctx
 
     def _fit(self, X, y, weight):
-        deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
+        started, seconds = time.monotonic(), self.ctx["seconds"] or np.inf
         p, fixed = self.params, self.params.get("n_trees")
         whole = fixed is not None or len(y) < 800
         learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
@@ -109,6 +110,7 @@ class Model(BaseEstimator):
             self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
         rounds = max(20, min(p["small_trees" if whole else "rounds"], 20_000 // max(1, self.ctx["n_classes"])))
+        deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
         rate = self._rate(data, deadline)
         settings, held_data = self._settings(rounds, 0) | {"learning_rate": rate}, None
         if not whole:

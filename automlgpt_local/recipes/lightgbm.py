@@ -41,6 +41,7 @@ DEFAULTS = {
 }
 LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
 LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
+LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 25  # 500 trees at a rate of 0.05 are usually enough
 OBJECTIVES = {"mae": "l1", "medae": "l1", "mape": "mape", "tweedie": "tweedie"}  # by metric; any other: squared error
 
@@ -227,6 +228,7 @@ class Model(BaseEstimator):
         p, fixed = self.params, self.params.get("n_trees")
         self.encoder_ = Encoder(self.ctx)
         features = self.encoder_.fit_transform(X, y)  # target means are out of fold: rows held out below stay unseen
+        deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
         self.boosters_, self.trees_, rates = [], [], []
         for copy in range(p["copies"]):
             if fixed is None and copy and (time.monotonic() - started) * (copy + 1) / copy > 0.5 * seconds:
@@ -238,7 +240,7 @@ class Model(BaseEstimator):
                 self.boosters_.append(lightgbm.train(self._settings(copy), data, fixed))
                 self.trees_.append(fixed)
                 continue
-            stop = Stop(started + seconds, p["learning_rate"])
+            stop = Stop(deadline, p["learning_rate"])
             rounds = max(20, min(p["small_trees" if whole else "rounds"], 40_000 // max(1, self.ctx["n_classes"])))
             valid = [] if whole else [self._data(features, y, weight, held, data)]
             self.boosters_.append(lightgbm.train(self._settings(copy), data, rounds, valid, callbacks=[stop]))

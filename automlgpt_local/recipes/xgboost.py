@@ -35,6 +35,7 @@ DEFAULTS = {
     "copies": 1,
 }
 XGBOOST_PARAMETERS = ["learning_rate", "max_depth", "min_child_weight", "colsample_bytree", "subsample", "reg_lambda"]
+LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 25  # 500 trees at a rate of 0.05 are usually enough
 OBJECTIVES = {"mae": "reg:absoluteerror", "medae": "reg:absoluteerror", "mape": "reg:absoluteerror"}  # by metric
 OBJECTIVES |= {"tweedie": "reg:tweedie"}
@@ -210,7 +211,7 @@ class Model(BaseEstimator):
         self.ctx = ctx
 
     def _fit(self, X, y, weight):
-        deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
+        started, seconds = time.monotonic(), self.ctx["seconds"] or np.inf
         p, fixed = self.params, self.params.get("n_trees")
         whole = fixed is not None or len(y) < 800
         learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
@@ -225,6 +226,7 @@ class Model(BaseEstimator):
             self.trees_ = fixed
             self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
             return
+        deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
         stop, evals = Stop(deadline, p["learning_rate"]), []
         rounds = max(20, min(p["small_trees" if whole else "rounds"], 30_000 // max(1, self.ctx["n_classes"])))
         if not whole:
