@@ -39,6 +39,8 @@ from automlgpt_local.tui.words import say
 
 FRAME_S = 0.1
 PER_FRAME = 300
+WRITING_S = 0.4
+WRITING_LINES = 60
 # After these a queued message goes out: the agents have come to the end of a thought.
 BOUNDARIES = (ev.Decided, ev.AttemptFinished, ev.StageStarted, ev.Finished)
 
@@ -93,6 +95,8 @@ class RunScreen(Screen[None]):
         self._tokens = 0
         self._tokens_at = time.monotonic()
         self._dirty = True
+        self._code_shown = ""
+        self._code_at = 0.0
 
     def compose(self) -> ComposeResult:
         yield StatusBar(widget_id="status")
@@ -196,15 +200,23 @@ class RunScreen(Screen[None]):
                 self.query_one(Report).load(self.session.run_dir)
 
     def _draw_code(self) -> None:
+        """The chosen attempt, or the newest; code that is being written is drawn anew a few times a second."""
         timeline, code = self.query_one(Timeline), self.query_one("#code-panel", Code)
         if timeline.written and self._shown_attempt is None:
-            code.show_code("being written", timeline.written)
+            if time.monotonic() - self._code_at >= WRITING_S:
+                self._code_at, self._code_shown = time.monotonic(), ""
+                tail = "\n".join(timeline.written.splitlines()[-WRITING_LINES:])
+                code.show_code("being written", tail)
             return
         chosen = self._shown_attempt or max(self.view.attempts, default=0)
-        if chosen:
-            attempt = self.view.attempts.get(chosen)
-            name = f"attempt {chosen}: {attempt.title if attempt else ''}   attempts/{chosen:04d}/solution.py"
-            code.show_code(name, read_solution(self.session.run_dir, chosen))
+        if not chosen:
+            return
+        attempt = self.view.attempts.get(chosen)
+        name = f"attempt {chosen}: {attempt.title if attempt else ''}   attempts/{chosen:04d}/solution.py"
+        if name != self._code_shown:
+            text = read_solution(self.session.run_dir, chosen)
+            self._code_shown = name if text else ""
+            code.show_code(name, text)
 
     # --- panels
     @property
