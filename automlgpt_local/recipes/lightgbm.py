@@ -183,7 +183,7 @@ def refit_trees(best_trees):
 class Stop:
     """LightGBM callback: ends the training when the held-out loss no longer falls, or when the time is up.
 
-    When the second ten trees tell that the time allows too few of them for the learning rate, it is raised.
+    When the first trees tell that the time allows too few of them for the learning rate, it is raised.
     """
 
     def __init__(self, deadline, learning_rate):
@@ -199,10 +199,10 @@ class Stop:
         now, trees = time.monotonic(), env.iteration + 1
         if not env.evaluation_result_list:  # too few rows to hold some out
             self.best_trees = trees
-        if trees == 10:
-            self.tenth = now
-        if trees == 20 and self.deadline < np.inf:
-            affordable = 10 * (self.deadline - self.tenth) / (now - self.tenth + 1e-6)
+        if trees == 3:
+            self.third = now
+        if trees == 8 and self.deadline < np.inf:
+            affordable = 5 * (self.deadline - self.third) / (now - self.third + 1e-6)
             slower = TREES_TIMES_RATE / self.learning_rate / max(1, affordable)
             if slower > 1.5:
                 self.learning_rate = max(self.learning_rate, min(0.3, self.learning_rate * slower))
@@ -228,7 +228,6 @@ class Model(BaseEstimator):
         p, fixed = self.params, self.params.get("n_trees")
         self.encoder_ = Encoder(self.ctx)
         features = self.encoder_.fit_transform(X, y)  # target means are out of fold: rows held out below stay unseen
-        deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
         self.boosters_, self.trees_, rates = [], [], []
         for copy in range(p["copies"]):
             if fixed is None and copy and (time.monotonic() - started) * (copy + 1) / copy > 0.5 * seconds:
@@ -240,9 +239,12 @@ class Model(BaseEstimator):
                 self.boosters_.append(lightgbm.train(self._settings(copy), data, fixed))
                 self.trees_.append(fixed)
                 continue
+            valid = [] if whole else [self._data(features, y, weight, held, data)]
+            for part in (data, *valid):
+                part.construct()
+            deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
             stop = Stop(deadline, p["learning_rate"])
             rounds = max(20, min(p["small_trees" if whole else "rounds"], 40_000 // max(1, self.ctx["n_classes"])))
-            valid = [] if whole else [self._data(features, y, weight, held, data)]
             self.boosters_.append(lightgbm.train(self._settings(copy), data, rounds, valid, callbacks=[stop]))
             self.trees_.append(max(1, stop.best_trees))
             rates.append(stop.learning_rate)

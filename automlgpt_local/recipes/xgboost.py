@@ -177,7 +177,7 @@ def refit_trees(best_trees):
 class Stop(xgboost.callback.TrainingCallback):
     """Ends the training when the held-out loss no longer falls, or when the time is up.
 
-    When the second ten trees tell that the time allows too few of them for the learning rate, it is raised.
+    When the first trees tell that the time allows too few of them for the learning rate, it is raised.
     """
 
     def __init__(self, deadline, learning_rate):
@@ -192,10 +192,10 @@ class Stop(xgboost.callback.TrainingCallback):
         if loss < self.best:
             self.best, self.best_trees = loss, epoch + 1
         now = time.monotonic()
-        if epoch + 1 == 10:
-            self.tenth = now
-        if epoch + 1 == 20 and self.deadline < np.inf:
-            affordable = 10 * (self.deadline - self.tenth) / (now - self.tenth + 1e-6)
+        if epoch + 1 == 3:
+            self.third = now
+        if epoch + 1 == 8 and self.deadline < np.inf:
+            affordable = 5 * (self.deadline - self.third) / (now - self.third + 1e-6)
             slower = TREES_TIMES_RATE / self.learning_rate / max(1, affordable)
             if slower > 1.5:
                 self.learning_rate = max(self.learning_rate, min(0.3, self.learning_rate * slower))
