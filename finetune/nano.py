@@ -28,6 +28,7 @@ from finetune.tokenizer import NanoTokenizer
 
 PART = 50
 MEASURED_WEIGHT = 2  # how often the columns and ideas of a measured table are asked about
+PUBLISHED_WEIGHT = 4  # boards for each table that stands in for larger ones
 MEASURED_SEED = 10_000  # tables that are measured have other seeds than those that only tell the truth
 
 
@@ -100,7 +101,8 @@ def _true_rows(numbers: range, seed: int) -> Iterator[Row]:
         yield from teachers.treatment_rows(case, rng)
         yield from teachers.idea_rows(case, rng)
         yield from teachers.tool_rows(case, rng) if i % 5 == 0 else ()
-        yield from published_rows(case, rng)
+        for _ in range(PUBLISHED_WEIGHT):
+            yield from published_rows(case, rng)
 
 
 def _measured_rows(work: Path, seed: int) -> Iterator[Row]:
