@@ -49,9 +49,7 @@ def main() -> int:
     try:
         table = load(request.data, target=request.target, sep=request.sep, sheet=request.sheet)
         head = table.frame.head(HEAD_ROWS)
-        cells = [
-            ["" if value != value else str(value)[:CELL_CHARACTERS] for value in row] for row in head.values.tolist()
-        ]
+        cells = [[_cell(value) for value in row] for row in head.to_numpy(dtype=object).tolist()]
         _say("table", rows=len(table.frame), columns=[str(c) for c in table.frame.columns], head=cells)
 
         from automlgpt_local.data.profile import profile
