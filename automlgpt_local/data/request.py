@@ -19,7 +19,7 @@ _FILLER = re.compile(
     re.IGNORECASE,
 )
 _AND = re.compile(r"\s*(?:,\s*(?:and|or)\b|,|;|&|\+|\band\b|\bor\b|\bnor\b|\bas well as\b)\s*", re.IGNORECASE)
-_QUOTED = re.compile(r"[\"“”'`‘’]([^\"“”'`‘’]+)[\"“”'`‘’]")
+_QUOTED = re.compile(r"[\"“”'`‘’]([^\"“”'`‘’]*[^\s\"“”'`‘’][^\"“”'`‘’]*)[\"“”'`‘’]")
 _CLAUSE_END = re.compile(
     r"[.;!?](?:\s|$)|,|\b(?:using|within|minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|ignor\w+)\b", re.I
 )
@@ -217,7 +217,7 @@ class _Reader:
         return list(dict.fromkeys(names))
 
     def _no_column(self, phrase: str) -> UsageError:
-        word = phrase.split()[0] if " " in phrase else phrase
+        word = (phrase.split() or [phrase])[0]
         having = [c for c in self.columns if word.lower() in tokens(c)]
         if len(having) > 1:
             return UsageError(f"The request's {word!r} could be {' or '.join(having[:5])}.", "Write the full name.")
@@ -228,7 +228,7 @@ class _Reader:
 
     def _is_slip(self, phrase: str) -> bool:
         """In a list of columns: a word that is nearly a column's name, or that is called a column."""
-        words = phrase.lower().split()
+        words = phrase.lower().split() or [""]
         called = len(words) > 1 and words[1] in ("column", "columns", "feature", "features")
         return called or bool(difflib.get_close_matches(words[0], [c.lower() for c in self.columns], 1, 0.8))
 

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from automlgpt_local.data.request import Asked, parse_ask
@@ -151,6 +151,8 @@ WORDS = [
 
 
 @settings(deadline=None, max_examples=80)
+@example(words=["predict", "'", '"price"'])
+@example(words=["ignore", "price", ",", '"', "'"])
 @given(st.lists(st.sampled_from(WORDS) | st.text(max_size=8), max_size=25))
 def test_any_words_give_an_answer_or_a_usage_error(words: list[str]) -> None:
     try:
