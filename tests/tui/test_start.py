@@ -12,7 +12,7 @@ from tui_support import NARROW, WIDE, running, until
 
 from automlgpt_local import client
 from automlgpt_local.client import children
-from automlgpt_local.errors import DataError
+from automlgpt_local.errors import UsageError
 from automlgpt_local.task import Request
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.examples import ExamplesScreen
@@ -122,7 +122,7 @@ def test_the_real_preview_says_the_same(own_dirs: Path, monkeypatch: pytest.Monk
     assert steps["table"]["head"][3] == ["3", "No"]
     assert (steps["task"]["task"]["target"], steps["task"]["task"]["kind"]) == ("target", "binary")
     assert [c["name"] for c in steps["profile"]["profile"]["columns"]] == ["a"]
-    with pytest.raises(DataError, match="no column 'x'"):
+    with pytest.raises(UsageError, match="no column 'x'"):
         list(children.preview(Request(data=("data.csv",), target="x")))
 
 
