@@ -28,8 +28,9 @@ MAX_REPAIRS = 2
 PROBE_RECIPE = "lightgbm"
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 30
+LEAST_RECIPES = 3  # complete ones, before a model's wish to stop the selection counts
 SAFE_SHARE = 0.35  # of the room, for one attempt
-PROBE_SHARE = 0.08
+PROBE_SHARE = 0.12
 MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this a probe is no cheap question
 
 
@@ -181,7 +182,11 @@ class Loop:
 
         def put(advisor: Advisor) -> Answer:
             fitting = self._in_time(untried)
-            return advisor.next_recipe(bench.situation(), fitting) if fitting else Answer({"next": "stop"}, "recipes")
+            if not fitting:
+                return Answer({"next": "stop"}, "recipes")
+            answer = advisor.next_recipe(bench.situation(), fitting)
+            too_early = answer.values["next"] == "stop" and len(self._tunable()) < LEAST_RECIPES
+            return replace(answer, values={"next": fitting[0]}) if too_early else answer
 
         return bench.decide("reasoner", "next_recipe", put)
 
@@ -288,9 +293,12 @@ class Loop:
 
     def _candidates(self) -> list[str]:
         """Recipes worth another try: the best ones, those of the ensemble first among equals."""
-        rows = self.bench.journal.board()
-        known = [row.recipe for row in rows if row.recipe in self.bench.recipes and row.recipe != "baseline"]
-        return known[:4]
+        return self._tunable()[:4] or self._untried()
+
+    def _tunable(self) -> list[str]:
+        """Recipes with a complete attempt, the best first."""
+        names = [row.recipe for row in self.bench.journal.board()]
+        return [name for name in names if name in self.bench.recipes and name != "baseline"]
 
     def _settled(self, patience: int) -> str:
         """The evidence that tuning gains nothing any more; empty while it may."""
@@ -324,7 +332,10 @@ class Loop:
     def _optuna_draft(self, recipe: str) -> Draft:
         bench = self.bench
         number = bench.journal.next_number
-        path = bench.evaluator.solution_path(bench.journal.of_recipe(recipe)[0].attempt.number)
+        tried = bench.journal.of_recipe(recipe)
+        if not tried:
+            return self._draft(recipe, self._title(recipe, {}), "recipes")
+        path = bench.evaluator.solution_path(tried[0].attempt.number)
         history = bench.journal.history(recipe)
         params = self.tuner.suggest(recipe, path, self.columns, history, number) or {}
         return self._draft(recipe, self._title(recipe, params), "recipes", params)

@@ -41,7 +41,7 @@ class Tuner:
         )
         study = optuna.create_study(sampler=sampler)
         for params, loss in history:
-            known = {k: v for k, v in params.items() if k in space and space[k]._contains(space[k].to_internal_repr(v))}
+            known = {k: v for k, v in params.items() if k in space and _within(space[k], v)}
             if known:
                 distributions = {k: space[k] for k in known}
                 study.add_trial(optuna.trial.create_trial(params=known, distributions=distributions, value=loss))
@@ -71,6 +71,14 @@ class Tuner:
             shutil.rmtree(work, ignore_errors=True)
         params = outcome.result.get("params")
         return plain_params(params) if outcome.status == "ok" and isinstance(params, dict) and params else None
+
+
+def _within(distribution: Any, value: Any) -> bool:
+    """Could Optuna have suggested this value? A recipe's grid may go beyond its search space."""
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False
 
 
 def _answer(trial: Any, question: dict[str, Any]) -> dict[str, Any]:
