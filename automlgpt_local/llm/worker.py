@@ -28,6 +28,17 @@ _PR_SET_PDEATHSIG = 1
 _ALL_LAYERS = 999
 
 
+def peak_rss_kib() -> int:
+    """Peak memory of this program. `ru_maxrss` would count what the parent had when it forked; VmHWM begins at exec."""
+    import resource
+
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):  # behind walls without /proc
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 class Inbox:
     """Reads frames in a thread of its own, so that a cancellation overtakes the request it cancels."""
 
@@ -186,10 +197,7 @@ class Worker:
         return dict(vars(filled))
 
     def _stats(self) -> dict[str, Any]:
-        import resource
-
-        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"evaluated_tokens": self._runtime.evaluated_tokens, "peak_mib": peak_kib / 1024}
+        return {"evaluated_tokens": self._runtime.evaluated_tokens, "peak_mib": peak_rss_kib() / 1024}
 
 
 def confine(*files: Path, gpu: bool) -> dict[str, str]:
