@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automlgpt_local.metrics import Metric
-from automlgpt_local.search.evaluate import Attempt, Evaluation
+from automlgpt_local.search.evaluate import Evaluation
 
 POOL = 24  # the ensemble is chosen among this many of the best
 
@@ -69,14 +69,3 @@ class Journal:
             )
             for rank, (name, e) in enumerate(best.items(), start=1)
         ]  # fmt: skip
-
-    def failures_in_a_row(self) -> int:
-        count = 0
-        for evaluation in reversed(self.evaluations):
-            if evaluation.status in ("ok", "pruned"):
-                break
-            count += 1
-        return count
-
-    def attempt(self, number: int) -> Attempt:
-        return next(e.attempt for e in self.evaluations if e.attempt.number == number)
