@@ -33,15 +33,23 @@ class SessionStarted(Event):
     run_id: str
     version: str
     model: str
-    model_sha256: str = ""
     prompts_sha256: str = ""
     limit_s: float = 0.0  # as asked for
-    sandbox: dict[str, Any] = field(default_factory=dict)  # as in SandboxStarted, where it is known so early
 
 
 @dataclass(frozen=True)
 class SandboxStarted(Event):
     layers: dict[str, str]  # layer -> "enforced ...", "missing ..." or "left out"
+
+
+@dataclass(frozen=True)
+class ModelStarted(Event):
+    """The agents' model is open. `sha256` of its file; empty where the file is large and its hash was never taken."""
+
+    name: str
+    sha256: str
+    dialect: str
+    context_tokens: int
 
 
 @dataclass(frozen=True)
@@ -275,7 +283,8 @@ class Token(Event):
 
 # Events that the outside world or the clock caused: a replay passes over them.
 AMBIENT: tuple[type[Event], ...] = (
-    ApprovalAsked, Budget, CodeRejected, Commanded, Failed, Resumed, SandboxStarted, SessionStarted, TookOver, Warned,
+    ApprovalAsked, Budget, CodeRejected, Commanded, Failed, ModelStarted, Resumed, SandboxStarted, SessionStarted,
+    TookOver, Warned,
 )  # fmt: skip
 
 

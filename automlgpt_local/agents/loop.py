@@ -28,7 +28,8 @@ MAX_REPAIRS = 2
 PROBE_RECIPE = "lightgbm"
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 30
-LEAST_RECIPES = 3  # complete ones, before a model's wish to stop the selection counts
+LEAST_RECIPES = 5  # complete ones, before a model's wish to stop the selection counts
+OFFERED = 3  # of the portfolio's next recipes: a model chooses among sound ones, so a bad choice costs little
 SAFE_SHARE = 0.35  # of the room, for one attempt
 PROBE_SHARE = 0.12
 MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this a probe is no cheap question
@@ -112,20 +113,27 @@ class Loop:
         )  # fmt: skip
 
     def _features(self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation) -> None:
-        """The Coding agent's features, in one module, gated as a whole."""
+        """The Coding agent's features, gated as a whole; where they gain nothing, all that were proposed."""
         bench = self.bench
         proposed = ideas.propose(bench.profile, treatments, MAX_IDEAS)
         if not proposed:
             return
         base = ideas.features_body(columns, treatments)
         decided = bench.decide("coder", "features", lambda a: self._checked_features(a, proposed, base))
+        advised = self._features_source(decided, columns, treatments, proposed)
+        by_rule = ideas.features_source(columns, treatments, proposed)
         before = self.features_source
-        self.features_source = self._features_source(decided, columns, treatments, proposed)
-        if self.features_source == before:
+        self.features_source = advised
+        if advised != before and self._gains("the Coder's features", decided.by, decided, kept):
             return
-        tried = self._probe("the Coder's features", decided.by, decided, kept)
-        if tried.attempt.number not in bench.journal.kept:
-            self.features_source = before
+        self.features_source = by_rule
+        if by_rule not in (before, advised) and self._gains("all proposed features", "recipes", None, kept):
+            return
+        self.features_source = before
+
+    def _gains(self, title: str, by: Author, decided: Decided | None, against: Evaluation) -> bool:
+        tried = self._probe(title, by, decided, against)
+        return tried.attempt.number in self.bench.journal.kept
 
     def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
         bench = self.bench
@@ -184,7 +192,7 @@ class Loop:
             fitting = self._in_time(untried)
             if not fitting:
                 return Answer({"next": "stop"}, "recipes")
-            answer = advisor.next_recipe(bench.situation(), fitting)
+            answer = advisor.next_recipe(bench.situation(), fitting[:OFFERED])
             too_early = answer.values["next"] == "stop" and len(self._tunable()) < LEAST_RECIPES
             return replace(answer, values={"next": fitting[0]}) if too_early else answer
 
@@ -200,12 +208,10 @@ class Loop:
         return [r for r in recipes if fixed_work or self.bench.fits(r)]
 
     def _try(self, recipe: str) -> Evaluation:
-        """One attempt of a recipe, with the Coder's hyper-parameters; the portfolio's when it chooses none."""
-        bench = self.bench
-        decided = bench.decide("coder", "params", lambda a: a.params(bench.situation(), bench.recipes[recipe]))
-        params = dict(decided.values) or self._variant(recipe) or {}
-        return bench.attempt(
-            lambda: self._draft(recipe, self._title(recipe, params), decided.by, params, decided), share=SAFE_SHARE
+        """The first attempt of a recipe, with the portfolio's hyper-parameters; the Coder's turn comes in tuning."""
+        params = self._variant(recipe) or {}
+        return self.bench.attempt(
+            lambda: self._draft(recipe, self._title(recipe, params), "recipes", params), share=SAFE_SHARE
         )
 
     def _title(self, recipe: str, params: dict[str, Any]) -> str:

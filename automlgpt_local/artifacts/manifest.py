@@ -9,7 +9,7 @@ from typing import Any
 
 from automlgpt_local import __version__
 from automlgpt_local.artifacts.report import versions
-from automlgpt_local.events import SessionStarted, SplitMade, read_events
+from automlgpt_local.events import ModelStarted, SessionStarted, SplitMade, read_events
 
 FILE = "manifest.json"
 VERSION = 1
@@ -22,6 +22,7 @@ def write_manifest(run_dir: Path) -> Path:
     events = [record.event for record in read_events(run_dir / "events.jsonl")]
     split = next((e for e in reversed(events) if isinstance(e, SplitMade)), None)
     session = next((e for e in events if isinstance(e, SessionStarted)), None)
+    model = next((e for e in reversed(events) if isinstance(e, ModelStarted)), None)
     task: dict[str, Any] = json.loads((run_dir / "task.json").read_text(encoding="utf-8"))
     values = {
         "version": VERSION,
@@ -30,7 +31,7 @@ def write_manifest(run_dir: Path) -> Path:
         "seed": task.get("seed"),
         "threads": task.get("threads"),
         "data": {"sha256": split.fingerprint if split else None},
-        "model": {"name": session.model, "sha256": session.model_sha256} if session else None,
+        "model": {"name": model.name, "sha256": model.sha256} if model else None,
         "files": {name: sha256(run_dir / name) for name in files(run_dir)},
     }
     path = run_dir / FILE

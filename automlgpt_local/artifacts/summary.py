@@ -62,12 +62,12 @@ def summarize(run_dir: Path) -> dict[str, Any]:
         "made_by": {
             "version": session.version if session else "",
             "model": session.model if session else "",
-            "model_sha256": session.model_sha256 if session else "",
+            "model_sha256": _field(_last(happened, ev.ModelStarted), "sha256", ""),
             "prompts_sha256": session.prompts_sha256 if session else "",
             "seed": task.get("seed"),
             "threads": task.get("threads"),
         },
-        "sandbox": _field(_last(happened, ev.SandboxStarted), "layers", session.sandbox if session else {}),
+        "sandbox": _field(_last(happened, ev.SandboxStarted), "layers", {}),
         "unsafe": request.get("sandbox") is False,
         "higher_is_better": METRICS[task["metric"]].higher_is_better if task.get("metric") in METRICS else None,
     }

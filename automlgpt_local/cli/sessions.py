@@ -1,4 +1,4 @@
-"""`automlgpt sessions`: list, show, resume and remove runs."""
+"""`automlgpt sessions`: list, show, resume, stop and remove runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from automlgpt_local.cli.options import Duration, json_option, print_json, print_table
 
 
-@click.group("sessions", short_help="List, show, resume and remove runs.")
+@click.group("sessions", short_help="List, show, resume, stop and remove runs.")
 def command() -> None:
     """Runs of this machine, wherever their folders are."""
 
@@ -99,6 +99,16 @@ def resume(run: str, time_limit: float | None, as_json: bool, detach: bool) -> N
     session = client.resume(run, time_limit, client.process_started_at(), detach)
     code = wave_off(session, as_json) if detach else watch(session, as_json)
     click.get_current_context().exit(code)
+
+
+@command.command("stop")
+@click.argument("run")
+def stop(run: str) -> None:
+    """End the search of RUN, which another process works on; its best model so far is fitted and exported."""
+    from automlgpt_local import client
+
+    client.stop_run(client.find_run(run))
+    click.echo("It finishes its best model and ends. To watch: automlgpt sessions show --follow " + run, err=True)
 
 
 @command.command("rm")

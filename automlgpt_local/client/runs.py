@@ -7,6 +7,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -208,10 +209,19 @@ def find_run(name: str | Path) -> Path:
     raise UsageError(f"There is no run {str(name)!r}.", "`automlgpt sessions list` shows the runs that exist.")
 
 
+def stop_run(run_dir: Path) -> None:
+    """Ask the engine that works in this folder to end with its best model. Raises UsageError when none does."""
+    if not is_locked(run_dir):
+        raise UsageError(f"No engine works in {run_dir}.", "`automlgpt sessions list` shows the state of each run.")
+    os.kill(int((run_dir / "lock").read_text(encoding="utf-8")), signal.SIGTERM)
+
+
 def remove_run(run_dir: Path) -> None:
     """Delete a run folder and forget it. Raises ResumeError while an engine works in it."""
     if is_locked(run_dir):
-        raise ResumeError(f"{run_dir} is in use by a running engine.", "Stop that run first.")
+        raise ResumeError(
+            f"{run_dir} is in use by a running engine.", f"End it first: automlgpt sessions stop {run_dir.name}"
+        )
     shutil.rmtree(run_dir)
     try:
         _entry(run_dir).unlink()

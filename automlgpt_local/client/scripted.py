@@ -143,9 +143,9 @@ def script(request: Request, run_id: str = "scripted", folds: int = 5) -> Iterat
     """The events of a plausible run, tokens included; the caller writes `attempts/` and waits between them."""
     target, metric, limit_s = request.target or "Churn", request.metric or "roc_auc", request.time_limit_s
     layers = {"landlock": "enforced", "seccomp": "enforced", "namespaces": "missing"}
-    yield ev.SessionStarted(
-        run_id, __version__, request.model, "9f2c" * 16, "77aa" * 16, sandbox=layers, limit_s=limit_s
-    )
+    yield ev.SessionStarted(run_id, __version__, request.model, "77aa" * 16, limit_s)
+    yield ev.SandboxStarted(layers)
+    yield ev.ModelStarted(request.model, "9f2c" * 16, "compact", 2048)
     yield ev.TaskResolved({
         "version": 1, "target": target, "kind": request.kind or "binary", "metric": metric, "time_limit_s": limit_s,
         "ignore": [], "positive": "Yes", "model": request.model, "seed": request.seed, "threads": 2, "holdout": 0.1,

@@ -107,8 +107,11 @@ class RunView:
         return self.attempts.setdefault(number, Attempt(number, f"attempt {number}"))
 
     def _session_started(self, e: ev.SessionStarted) -> None:
-        self.run_id, self.model, self.sandbox, self.doing = e.run_id, e.model, e.sandbox, "reading the data"
+        self.run_id, self.model, self.doing = e.run_id, e.model, "reading the data"
         self.limit_s = e.limit_s
+
+    def _sandbox_started(self, e: ev.SandboxStarted) -> None:
+        self.sandbox = e.layers
 
     def _resumed(self, e: ev.Resumed) -> None:
         self.stopped = self.finished = self.failed = self.approval = None

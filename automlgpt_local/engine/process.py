@@ -28,6 +28,8 @@ from automlgpt_local.search.control import Control
 from automlgpt_local.search.recorder import Recorder, StopSearchError
 from automlgpt_local.task import Request
 
+LOCK_PATIENCE_S = 1.0
+
 
 def main(argv: Sequence[str]) -> int:
     options = _options(argv)
@@ -40,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
     clock = Clock(_limit_s(log, request), options.started_at, log.used_s)
     recorder = Recorder(log, clock, _emit)
     control = Control(recorder, asks=request.approve == "ask")
+    signal.signal(signal.SIGTERM, lambda *_: control.put({"command": "stop"}))  # keeps the best model, as Ctrl+C does
     session = Session(run_dir, request, recorder, control, _emit_token)
     try:
         if log.records:
@@ -78,11 +81,21 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def _lock(run_dir: Path) -> IO[str]:
-    file = open(run_dir / "lock", "w")  # noqa: SIM115 - open as long as the process lives
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        raise ResumeError(f"{run_dir} is in use by a running engine.", "Wait for its end, or stop it.") from error
+    """Held as long as the process lives; the file says whose it is. Those who only look hold it for a moment."""
+    file = open(run_dir / "lock", "a+")  # noqa: SIM115
+    patient_until = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if time.monotonic() > patient_until:
+                hint = "Wait for its end, or stop it with `automlgpt sessions stop`."
+                raise ResumeError(f"{run_dir} is in use by a running engine.", hint) from error
+            time.sleep(0.02)
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
     return file
 
 

@@ -17,6 +17,7 @@ from automlgpt_local.events import (
     Agent,
     Exported,
     Finished,
+    ModelStarted,
     Profiled,
     SandboxStarted,
     SessionStarted,
@@ -65,7 +66,7 @@ class Session:
     def started(self, run_id: str) -> SessionStarted:
         from automlgpt_local.agents.chat_agents import prompts_sha256
 
-        return SessionStarted(run_id, __version__, self.request.model, "", prompts_sha256(), self.request.time_limit_s)
+        return SessionStarted(run_id, __version__, self.request.model, prompts_sha256(), self.request.time_limit_s)
 
     def close(self) -> None:
         """End the child processes."""
@@ -184,6 +185,9 @@ class Session:
 
         sandbox, backend = self._children()
         self.recorder.ambient(SandboxStarted(sandbox.layers))
+        if backend is not None:
+            told = backend.info
+            self.recorder.ambient(ModelStarted(told.name, told.sha256, told.dialect, told.context_tokens))
         self._prepared_s = time.monotonic() - self._begun_at
         threading.Thread(target=_import_plotting, daemon=True).start()
         evaluator = Evaluator(workspace, sandbox, self.recorder, self.control, task.memory_mib)

@@ -57,7 +57,6 @@ class Evaluation:
     fold_losses: tuple[float, ...]
     seconds: float
     fit_s: float
-    threads: int
     fitted_params: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     folds: tuple[int, ...] = ()
@@ -113,7 +112,7 @@ class Evaluator:
         seconds_each = [e.seconds for e in events if e.status == "ok"]
         return Evaluation(
             attempt, done.status, done.score, done.noise, losses, done.seconds,
-            sum(seconds_each) / max(1, len(seconds_each)), self.threads_per_fold,
+            sum(seconds_each) / max(1, len(seconds_each)),
             mean_params([e.fitted_params for e in events if e.status == "ok"]), done.error,
             tuple(e.fold for e in events if e.score is not None),
         )  # fmt: skip
@@ -128,7 +127,7 @@ class Evaluator:
     def rejected(self, attempt: Attempt) -> Evaluation:
         """The record of a module that the user did not allow to run."""
         self._recorder.note(AttemptFinished(attempt.number, "rejected", None, None, [], 0.0, "not allowed by the user"))
-        return Evaluation(attempt, "rejected", None, None, (), 0.0, 0.0, self.threads_per_fold)
+        return Evaluation(attempt, "rejected", None, None, (), 0.0, 0.0)
 
     def _run_folds(
         self, attempt: Attempt, pending: list[Fold], seconds: float, finished: dict[int, FoldFinished],

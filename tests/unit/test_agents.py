@@ -87,7 +87,7 @@ class Evaluator:
         score = float(np.mean(scores)) if scores else None
         error = "" if scores else "Traceback ...\nNameError: name 'typo' is not defined"
         self.recorder.note(AttemptFinished(attempt.number, status, score, 0.01, scores, 0.4, error))
-        return Evaluation(attempt, status, score, 0.01, tuple(scores), 0.4, 0.1, 1, {}, error)
+        return Evaluation(attempt, status, score, 0.01, tuple(scores), 0.4, 0.1, {}, error)
 
 
 class Blender:
@@ -151,7 +151,7 @@ def test_random_decisions_are_valid_and_repeatable(tmp_path: Path, iris: Profile
         assert isinstance(search.run(), Stopped)
         runs.append([(d.decision, d.values) for d in events(recorder, Decided)])
     assert runs[0] == runs[1]
-    assert len(runs[0]) > 5
+    assert len(runs[0]) >= 5
 
 
 def situation(iris: Profile) -> Situation:
