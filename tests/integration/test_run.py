@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
-from automlgpt_local.client import Session, start
+from automlgpt_local.client import Session, start, stop_run
+from automlgpt_local.errors import UsageError
 from automlgpt_local.events import (
     CodeWritten,
     Decided,
@@ -133,6 +134,19 @@ def test_stopping_keeps_the_best_model(folder: Path, tmp_path: Path) -> None:
     assert session.exit_code == 130
     assert of(records, Stopped)[0].reason == "user"
     assert (tmp_path / "run" / "predict.py").exists()
+
+
+def test_a_run_of_another_process_is_stopped_by_its_folder(folder: Path, tmp_path: Path) -> None:
+    session = start(ask(folder, model="none", time_limit_s=300.0), out=tmp_path / "run", detach=True)
+    records = []
+    for record in session:
+        records.append(record)
+        if isinstance(record.event, CodeWritten) and record.event.attempt == 2:
+            stop_run(tmp_path / "run")
+    assert of(records, Stopped)[0].reason == "user"
+    assert isinstance(records[-1].event, Finished)
+    with pytest.raises(UsageError, match="No engine works"):
+        stop_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
