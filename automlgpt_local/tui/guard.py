@@ -25,7 +25,7 @@ def guarded(run: Callable[[], int]) -> int:
     before = termios.tcgetattr(sys.stdin.fileno())
     child = os.fork()
     if child == 0:
-        _die_with_parent()
+        die_with_parent()
         code = 70
         try:
             code = run()
@@ -59,7 +59,7 @@ def _wait(child: int) -> int:
         os.kill(child, signal.SIGCONT)
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     if sys.platform == "linux":
         import ctypes
 
