@@ -34,6 +34,7 @@ class Request:
     time: str | None = None
     weight: str | None = None
     positive: str | None = None
+    exact_target: bool = False
     sep: str | None = None
     sheet: str | None = None
     leaks: Literal["ask", "drop", "keep"] = "ask"
@@ -55,7 +56,8 @@ class Request:
 class TaskSpec:
     """`task.json`: what will be predicted, how it is scored, and where each answer came from.
 
-    `only` and `never` name recipe families. `holdout` is the share of rows locked away until the run ends.
+    `exact_target`: only an empty cell of the target is missing, "NA" or "None" is a class. `only` and `never` name
+    recipe families. `holdout` is the share of rows locked away until the run ends.
     """
 
     target: str
@@ -67,6 +69,7 @@ class TaskSpec:
     time: str | None = None
     weight: str | None = None
     positive: str | None = None
+    exact_target: bool = False
     only: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     ensemble: bool = True

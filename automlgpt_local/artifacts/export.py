@@ -37,6 +37,7 @@ OPTIONAL = {
 # Names at the top of a module that the copied helpers use; a solution that takes one of them gets ours renamed.
 OURS = frozenset({
     "TARGET", "KIND", "CLASSES", "COLUMNS", "TARGET_TYPE", "WEIGHT", "ID", "DECISION", "READ", "MISSING", "DECIMAL",
+    "SPELLINGS",
     "read_table", "read_file", "read_training", "read_ids", "as_number", "as_text", "conform", "extend_columns",
     "prepare", "fit_estimator", "predict_aligned", "seed_everything", "fit", "predict", "adjust", "predictions_frame",
     "train", "predict_files", "main",
@@ -137,6 +138,7 @@ def _settings(
         "read": read,
         "reader": "read_excel" if schema.format == "excel" else "read_csv",
         "missing": missing,
+        "spellings": schema.spellings,
         "unnamed_first": bool(schema.names),
     }
 

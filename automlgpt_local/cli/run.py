@@ -33,6 +33,7 @@ from automlgpt_local.cli.options import Duration, Memory, Names
 @click.option("--time", "time_column", metavar="COL", help="Train on the past, validate on the future.")
 @click.option("--weight", metavar="COL", help="Weights of the rows.")
 @click.option("--positive", metavar="LABEL", help="The class that the score is about.")
+@click.option("--exact-target", is_flag=True, help='Only an empty cell of the target is missing; "NA" is a class.')
 @click.option("--sep", metavar="S", help="The separator of the CSV. Left out: found by looking.")
 @click.option("--sheet", metavar="S", help="The sheet of a workbook.")
 @click.option("--leaks", type=click.Choice(["ask", "drop", "keep"]), default="ask", show_default=True,
@@ -85,7 +86,8 @@ def make_request(data: tuple[str, ...], **flags: Any) -> Any:
         approve="ask" if (flags["approve"] or chosen.approve) == "ask" else "auto",
         seed=flags["seed"],
         threads=flags["threads"] or chosen.threads, memory_mib=memory_mib, ignore=flags["ignore"], group=flags["group"],
-        time=flags["time_column"], weight=flags["weight"], positive=flags["positive"], sep=flags["sep"],
+        time=flags["time_column"], weight=flags["weight"], positive=flags["positive"],
+        exact_target=flags["exact_target"], sep=flags["sep"],
         sheet=flags["sheet"], leaks=flags["leaks"], strict=flags["strict"], ensemble=not flags["no_ensemble"],
         sandbox=not flags["unsafe_no_sandbox"],
     )  # fmt: skip

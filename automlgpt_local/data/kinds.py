@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from automlgpt_local.data.dates import date_format
+from automlgpt_local.data.names import is_id_name
 
 ColumnKind = Literal["number", "category", "text", "date", "numeric_text", "id", "constant"]
 
-CAMEL_ID = re.compile(r"[a-z](?:ID|Id)$")
-SNAKE_ID = re.compile(r"(?:^|[_\s.-])(?:id|uuid|guid|key|index|idx|rownum|row_name|serial)$|^unnamed: 0", re.IGNORECASE)
 NUMERIC_TEXT = re.compile(
     r"\s*[<>~=≈]*\s*[-+(]?\s*[$€£¥₹]?\s*[-+]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:[eE][-+]?\d+)?"
     r"\s*\+?\s*(?:[%°$€£¥₹]|[a-zA-Zµ]{1,12}\.?(?:\s*/\s*[a-zA-Z]{1,8}|²|³|2|3)?)?\s*[+)]?\s*"
@@ -36,17 +35,13 @@ def number_kind(name: str, values: np.ndarray, unique: int, missing: float) -> C
     if len(values) < MIN_ID_ROWS or (values % 1 != 0).any():
         return "number"
     share = unique / len(values)
-    if _is_id_name(name) and share > 0.5:
+    if is_id_name(name) and share > 0.5:
         return "id"
     if share == 1.0 and missing == 0 and _counts_up(values):
         return "id"
     if values.min() >= 19000101 and values.max() <= 21001231 and _are_day_numbers(values):
         return "date"
     return "number"
-
-
-def _is_id_name(name: str) -> bool:
-    return bool(SNAKE_ID.search(name.strip()) or CAMEL_ID.search(name.strip()))
 
 
 def _counts_up(values: np.ndarray) -> bool:
@@ -81,7 +76,7 @@ def text_kind(name: str, counts: pd.Series, rows: int) -> tuple[ColumnKind, str]
     numeric = np.array([NUMERIC_TEXT.fullmatch(v) is not None for v in values])
     words = float(np.average([len(v.split()) for v in values], weights=weights))
     share = unique / rows
-    if rows >= MIN_ID_ROWS and words <= 1.5 and share > 0.5 and _is_id_name(name):
+    if rows >= MIN_ID_ROWS and words <= 1.5 and share > 0.5 and is_id_name(name):
         return "id", ""
     if len(values) >= 3 and weights[numeric].sum() >= 0.8 * weights.sum() and _units_are_few(values):
         return "numeric_text", ""

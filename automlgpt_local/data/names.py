@@ -9,6 +9,16 @@ from collections.abc import Sequence
 from automlgpt_local.errors import UsageError
 from automlgpt_local.metrics import ALIASES, METRICS
 
+_CAMEL_ID = re.compile(r"[a-z](?:ID|Id)$")
+_SNAKE_ID = re.compile(
+    r"(?:^|[_\s.-])(?:id|uuid|guid|key|index|idx|rownum|row_name|serial)$|^unnamed: 0", re.IGNORECASE
+)
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a column is called like an id: patient_id, customerID, row index."""
+    return bool(_SNAKE_ID.search(name.strip()) or _CAMEL_ID.search(name.strip()))
+
 
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from automlgpt_local.data import phrases
-from automlgpt_local.data.names import find_column, near_names, tokens
+from automlgpt_local.data.names import find_column, is_id_name, near_names, tokens
 from automlgpt_local.errors import UsageError
 from automlgpt_local.task import Kind
 
@@ -65,6 +65,12 @@ _POSITIVE = re.compile(
     rf"|(?P<c>{_LABEL})\s+is\s+the\s+positive\s+(?:class|label)\b",
     re.IGNORECASE,
 )
+_NA_IS_A_CLASS = re.compile(
+    r"[\"'`“”]?(?:N/?A|None|null|NaN)[\"'`“”]?\s+(?:is|counts\s+as|stands\s+for)\s+(?:a|one|its\s+own|another)\s+"
+    r"(?:\w+\s+){0,2}?(?:class|label|category|value|region|group|country)\b",
+    re.IGNORECASE,
+)
+_NEW = re.compile(r"\b(?:new|unseen|other|unknown|future)\s+(?=\w)", re.IGNORECASE)
 _NOT_COLUMNS = re.compile(
     r"\s*(?:missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
     r"|everything|it\b)",
@@ -85,6 +91,7 @@ class Asked:
     time: str | None = None
     weight: str | None = None
     positive: str | None = None
+    exact_target: bool | None = None
     only: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     ensemble: bool | None = None
@@ -99,7 +106,7 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     text = " ".join(text.split())
     reader = _Reader(text, columns)
     asked.target = reader.target(asked)
-    asked.group = reader.one(_GROUP, "group")
+    asked.group = reader.one(_GROUP, "group") or reader.newcomers(asked)
     asked.time = reader.one(_TIME, "time")
     asked.weight = reader.one(_WEIGHT, "weight") or reader.as_weight()
     asked.ignore = tuple(c for c in reader.ignored(asked) if c != asked.target)
@@ -108,6 +115,7 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     found = _POSITIVE.search(text)
     if found:
         asked.positive = (found["a"] or found["b"] or found["c"]).strip("\"'`").rstrip(".,")
+    asked.exact_target = True if _NA_IS_A_CLASS.search(text) else None
     rest = reader.blanked()
     metrics = phrases.metrics(rest)
     if metrics:
@@ -164,16 +172,43 @@ class _Reader:
             raise self._no_column(unknown)
         return None
 
+    def newcomers(self, asked: Asked) -> str | None:
+        """ "for new patients": the id of a patient, where a column has it, is the group."""
+        for match in _NEW.finditer(self.text):
+            word = re.match(r"\w+", self.text[match.end() :])
+            names = {word[0].lower(), word[0].lower().rstrip("s")} if word else set()
+            having = [c for c in self.columns if is_id_name(c) and names & set(tokens(c))]
+            if len(having) == 1 and having[0] != asked.target:
+                asked.warnings.append(
+                    f"{match[0].strip()!r} {word[0] if word else ''}: rows of one {having[0]!r} stay together."
+                )
+                return having[0]
+        return None
+
     def only_mention(self, asked: Asked) -> str | None:
         """ "Who will churn?": the only column that a text mentions, where it asks for no other."""
         roles = {asked.group, asked.time, asked.weight, *asked.ignore}
         words = [w[0].strip(".") for w in re.finditer(r"[\w.-]{4,}", self.blanked())]
         named = {c for w in words if (c := find_column(w, self.columns)) and c not in roles and not phrases.is_term(w)}
+        named |= self._verbatim() - roles
         if len(named) != 1:
             return None
         name = named.pop()
         asked.warnings.append(f"{name!r}, the only column that the request mentions, was taken as the target.")
         return name
+
+    def _verbatim(self) -> set[str]:
+        """Columns whose names of several words, or in a script without blanks, stand in the text; longest first."""
+        rest, found = self.blanked().casefold(), set()
+        for column in sorted(self.columns, key=len, reverse=True):
+            name = column.strip().casefold()
+            if len(name) < 2 or (name.isascii() and " " not in name):
+                continue
+            edges = [r"(?<!\w)" if name[0].isascii() else "", r"(?!\w)" if name[-1].isascii() else ""]
+            if re.search(f"{edges[0]}{re.escape(name)}{edges[1]}", rest):
+                rest = rest.replace(name, "·" * len(name))
+                found.add(column)
+        return found
 
     def one(self, trigger: re.Pattern[str], role: str) -> str | None:
         for match in trigger.finditer(self.text):

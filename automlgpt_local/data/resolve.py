@@ -14,7 +14,7 @@ from automlgpt_local.data.names import metric_name, near_names, resolve_column
 from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.data.schema import as_number
 from automlgpt_local.data.splits import holdout_share, require_groups
-from automlgpt_local.data.target import POSITIVE_WORDS, class_labels, guess_kind, target_text, time_order
+from automlgpt_local.data.target import TargetText, class_labels, guess_kind, plain_positive, target_text, time_order
 from automlgpt_local.errors import DataError, UsageError
 from automlgpt_local.metrics import DEFAULT_METRIC, METRICS
 from automlgpt_local.task import Kind, Request, Source, TaskSpec
@@ -56,12 +56,15 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     for message in asked.warnings:
         notes.doubt(message, "")
     target = _target(request, asked, table, notes)
-    exact_class = request.positive if request.positive is not None else asked.positive
-    values, _ = target_text(table, target, exact_class)
+    positive = request.positive if request.positive is not None else asked.positive
+    exact = bool(_said("exact_target", request.exact_target or None, asked.exact_target, False, notes))
+    found = target_text(table, target, positive, exact=exact)
+    values = found.values
     metric = _metric_asked(request, asked, notes)
     numbers = as_number(values, table.schema.decimal)
     kind = _kind(request, asked, values, numbers, metric, notes)
-    values = _checked_rows(numbers if kind == "regression" else values, values, kind, target, notes)
+    words = _read_labels(table, target, found, notes) if kind != "regression" else ""
+    values = _checked_rows(numbers if kind == "regression" else values, values, kind, target, words, notes)
     metric = _metric(metric, kind, values, notes)
     group = _column("group", request.group, asked.group, columns, target, notes)
     time = _column("time", request.time, asked.time, columns, target, notes)
@@ -69,7 +72,11 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     if weight is not None:
         _check_weight(table, weight)
     if group is not None:
-        require_groups(int(table.frame[group].nunique(dropna=False)), group)
+        n_groups = int(table.frame[group].nunique(dropna=False))
+        require_groups(n_groups, group)
+        if n_groups == len(table.frame):
+            notes.warn(f"Each row has its own {group!r}: there is nothing to keep together.")
+            group = None
     if time is not None and np.isnan(time_order(table.frame[time])).mean() > 0.1:
         raise DataError(f"The time column {time!r} holds neither dates nor numbers.", "Name another with --time.")
     ignore = _ignored(request, asked, columns, target, notes)
@@ -85,6 +92,7 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         time=time,
         weight=weight,
         positive=_positive(request, asked, kind, metric, values, notes),
+        exact_target=exact,
         only=_said("only", (), asked.only, (), notes),
         never=_said("never", (), asked.never, (), notes),
         ensemble=_said("ensemble", None if request.ensemble else False, asked.ensemble, True, notes),
@@ -140,8 +148,9 @@ def _target(request: Request, asked: Asked, table: Table, notes: _Notes) -> str:
         else:
             notes.warn(f"The target was not named; {by_name[0]!r} was taken for its name.")
         return by_name[0]
-    shown = ", ".join(columns[:30]) + (", …" if len(columns) > 30 else "")
-    raise UsageError("It is not clear which column is to be predicted.", f"Name it with --target. The columns: {shown}")
+    shown = ", ".join(pool[:30]) + (", …" if len(pool) > 30 else "")
+    which = f"Those that the other files speak for: {shown}" if from_files else f"The columns: {shown}"
+    raise UsageError("It is not clear which column is to be predicted.", f"Name it with --target. {which}")
 
 
 def _target_from_files(request: Request, columns: list[str]) -> list[str]:
@@ -211,14 +220,38 @@ def _kind(
     if metric is not None and guess.kind not in METRICS[metric].kinds:
         if METRICS[metric].kinds == ("regression",) and numbers.notna().sum() == values.notna().sum():
             return "regression"
-        if "multiclass" in METRICS[metric].kinds and n_unique <= MOST_CLASSES:
+        whole = not (numbers.dropna() % 1 != 0).any()
+        if "multiclass" in METRICS[metric].kinds and n_unique <= MOST_CLASSES and whole:
             return "multiclass"
     elif guess.doubt and metric is None:
         notes.doubt(f"About the target {values.name!r}: {guess.doubt}.", "Say which with --kind.")
     return guess.kind
 
 
-def _checked_rows(values: pd.Series, text: pd.Series, kind: Kind, target: str, notes: _Notes) -> pd.Series:
+def _read_labels(table: Table, target: str, found: TargetText, notes: _Notes) -> str:
+    """Say which spellings became one label, and which words of the file were taken for "missing" (returned)."""
+    if found.spellings:
+        pairs = [f"{written!r} as {label!r}" for written, label in found.spellings.items()]
+        notes.doubt(
+            f"Labels of {target!r} that differ in case or blanks alone were read as one: {', '.join(pairs[:5])}.",
+            "Where they mean different things, rename them in the file." if notes.strict else "",
+        )
+    if found.exact or table.schema.format == "parquet" or not found.values.isna().any():
+        return ""
+    literal = table.with_target(target, "text", exact=True).frame[target]
+    words = literal[found.values.isna()].dropna().value_counts()
+    words = words[[str(w).strip() != "" for w in words.index]]
+    if not len(words):
+        return ""
+    message = (
+        f"{int(words.sum())} cells of {target!r} say {str(words.index[0])!r} and were taken as missing. "
+        "If that is a class of its own: --exact-target."
+    )
+    notes.warn(message)
+    return message
+
+
+def _checked_rows(values: pd.Series, text: pd.Series, kind: Kind, target: str, words: str, notes: _Notes) -> pd.Series:
     """The targets that are there. values: text for classes, numbers for regression; text: as the file has them."""
     unread = values.isna() & text.notna()
     if unread.sum() > 0.1 * text.notna().sum():
@@ -239,7 +272,7 @@ def _checked_rows(values: pd.Series, text: pd.Series, kind: Kind, target: str, n
     if n_unique < 2:
         raise DataError(
             f"The target {target!r} has the same value in every row ({str(kept.iloc[0])[:40]!r}).",
-            "Name another target.",
+            words or "Name another target.",
         )
     if kind != "regression":
         if n_unique > MOST_CLASSES or n_unique > 0.5 * len(kept):
@@ -247,10 +280,6 @@ def _checked_rows(values: pd.Series, text: pd.Series, kind: Kind, target: str, n
                 f"The target {target!r} has {n_unique} different values in {len(kept)} rows: too many for classes.",
                 "Is it an id or free text? Name another target, or use --kind regression for an amount.",
             )
-        alike = pd.Series(kept.unique()).astype("str").str.strip().str.lower()
-        if alike.duplicated().any():
-            twin = alike[alike.duplicated()].iloc[0]
-            notes.doubt(f"Labels of {target!r} differ in case or blanks alone (such as {twin!r}).", "They stay apart.")
         rare = kept.value_counts()
         rare = rare[rare < 5]
         if len(rare):
@@ -335,6 +364,6 @@ def _positive(request: Request, asked: Asked, kind: Kind, metric: str, values: p
         return same[0]
     notes.source["positive"] = "inferred"
     counts = metric in ("f1", "precision", "recall", "average_precision")
-    if counts and not any(label.strip().lower() in POSITIVE_WORDS for label in labels):
+    if counts and plain_positive(labels) is None:
         notes.doubt(f"{labels[-1]!r} was taken as the positive label.", "Say which with --positive.")
     return labels[-1]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -24,7 +24,8 @@ DEFAULT_MISSING = (
 @dataclass(frozen=True)
 class Schema:
     """`columns`: name -> type, in the order of the file, the target among them. `exact_target`: only an empty
-    cell of the target is missing, so that "NA" or "None" is a class."""
+    cell of the target is missing, so that "NA" or "None" is a class. `spellings`: how else the target's labels are
+    written in the file -> the label."""
 
     format: Literal["csv", "parquet", "excel"]
     columns: dict[str, ColumnType]
@@ -36,6 +37,7 @@ class Schema:
     skip: int = 0  # lines above the header
     sheet: str | None = None
     exact_target: bool = False
+    spellings: dict[str, str] = field(default_factory=dict)
     required: tuple[str, ...] | None = None  # what new rows must bring; None: every column but the target
 
     def to_json(self) -> dict[str, Any]:

@@ -13,7 +13,19 @@ from automlgpt_local.data.schema import DEFAULT_MISSING, Schema, as_number
 from automlgpt_local.task import Kind, TaskSpec
 
 MOST_INTEGER_CLASSES = 15
-POSITIVE_WORDS = ("yes", "true", "1", "1.0", "y", "t", "positive", "pos")
+MOST_CODES = 200  # that begin with a zero
+MOST_SPELLINGS = 1000  # different values of a target that may be labels
+SHORTEST_FOLDED = 3  # letters of a label from which on "Yes" and "YES" are one; "Co" and "CO" may not be
+_YES = frozenset(
+    {"yes", "true", "y", "t", "positive", "pos", "ja", "j", "oui", "si", "sí", "sì", "sim", "tak", "evet", "да", "так",
+     "ναι", "是", "有", "はい", "예", "네", "نعم", "כן", "हाँ", "malignant"}
+)  # fmt: skip
+_NO = frozenset(
+    {"no", "false", "negative", "neg", "none", "nein", "nee", "nej", "non", "não", "nao", "nie", "hayır", "нет", "ні",
+     "όχι", "否", "不", "无", "無", "いいえ", "아니요", "아니오", "لا", "לא", "नहीं", "0", "0.0",
+     "never", "absent", "normal", "healthy", "benign", "control"}
+)  # fmt: skip
+_ONES, _ZEROS = ("1", "1.0", "+1"), ("0", "0.0", "-1", "-1.0")
 
 
 @dataclass(frozen=True)
@@ -44,8 +56,13 @@ def feature_names(task: TaskSpec, columns: Sequence[str]) -> list[str]:
 def make_dataset(table: Table, task: TaskSpec) -> Dataset:
     """The rows with a target, their features, and the target as codes or floats."""
     classification = task.kind != "regression"
-    exact = classification and target_text(table, task.target, task.positive)[1]
-    table = table.with_target(task.target, "text" if classification else "number", exact=exact)
+    if classification:
+        found = target_text(table, task.target, task.positive, exact=task.exact_target)
+        table = table.with_target(task.target, "text", exact=found.exact)
+        schema = replace(table.schema, spellings=found.spellings)
+        table = replace(table, frame=table.frame.assign(**{task.target: found.values}), schema=schema)
+    else:
+        table = table.with_target(task.target, "number")
     target = table.frame[task.target]
     rows = np.flatnonzero(target.notna().to_numpy())
     frame = table.frame.iloc[rows].reset_index(drop=True)
@@ -68,14 +85,47 @@ def make_dataset(table: Table, task: TaskSpec) -> Dataset:
     return Dataset(features, y, classes, rows, schema, weight, group, time)
 
 
-def target_text(table: Table, target: str, positive: str | None = None) -> tuple[pd.Series, bool]:
-    """The target as the text of the file, and whether "NA" and the like are classes: a positive label says so."""
-    values = table.exact(target)
+@dataclass(frozen=True)
+class TargetText:
+    """values: (n_rows,) the target as text, missing NaN. exact: "NA" and the like are classes. spellings: what the
+    file writes -> the label that it stands for."""
+
+    values: pd.Series
+    exact: bool
+    spellings: dict[str, str]
+
+
+def target_text(table: Table, target: str, positive: str | None = None, *, exact: bool = False) -> TargetText:
+    """The target as the text of the file. "NA" is a class when it is said to be, or when it is the positive label."""
+    values = table.exact(target) if not exact else table.with_target(target, "text", exact=True).frame[target]
     if positive is not None and positive in DEFAULT_MISSING and positive not in set(values.dropna().unique()):
         literal = table.with_target(target, "text", exact=True).frame[target]
         if positive in set(literal.dropna().unique()):
-            return literal, True
-    return values, False
+            values, exact = literal, True
+    found = spellings(values)
+    return TargetText(values.replace(found) if found else values, exact, found)
+
+
+def spellings(values: pd.Series) -> dict[str, str]:
+    """Labels that differ from another in blanks or case alone, and that one: {"yes ": "Yes"}. It is the most frequent
+    of them that has no blank too many.
+
+    Case counts in short labels. Many different values are no labels: none of them is touched.
+    """
+    counts = values.value_counts()
+    if not 2 <= len(counts) <= MOST_SPELLINGS:
+        return {}
+    first: dict[str, str] = {}
+    found: dict[str, str] = {}
+    tidy = {label: " ".join(label.split()) for label in map(str, counts.index)}
+    for label in sorted(tidy, key=lambda text: (text != tidy[text], -int(counts[text]), text)):
+        plain = tidy[label]
+        folded = plain.casefold()
+        key = folded if len(folded) >= SHORTEST_FOLDED or folded in _YES | _NO else plain
+        known = first.setdefault(key, label)
+        if known != label:
+            found[label] = known
+    return found
 
 
 def encode(target: pd.Series, classes: Sequence[str]) -> np.ndarray:
@@ -100,14 +150,25 @@ def _label_order(label: str) -> tuple[int, float, str]:
         return (1, 0.0, label)
 
 
+def plain_positive(labels: Sequence[str]) -> str | None:
+    """Of two labels the one that says yes, or whose other says no; None where neither is plain."""
+    said = {label: label.strip().casefold() for label in labels}
+    yes = [
+        label for label in labels
+        if said[label] in _YES or (said[label] in _ONES and any(other in _ZEROS for other in said.values()))
+    ]  # fmt: skip
+    if len(yes) == 1:
+        return yes[0]
+    others = [label for label in labels if said[label] not in _NO]
+    return others[0] if len(others) == 1 and len(labels) == 2 else None
+
+
 def default_positive(target: pd.Series) -> str:
     """Of two labels the one that says yes, else the rarer, else the later in order."""
     counts = target.dropna().value_counts()
     labels = sorted((str(v) for v in counts.index), key=_label_order)
-    saying_yes = [label for label in labels if label.strip().lower() in POSITIVE_WORDS]
-    if len(saying_yes) == 1:
-        return saying_yes[0]
-    return min(reversed(labels), key=lambda label: int(counts[label]))
+    plain = plain_positive(labels)
+    return plain if plain is not None else min(reversed(labels), key=lambda label: int(counts[label]))
 
 
 def time_order(values: pd.Series) -> np.ndarray:
@@ -142,6 +203,8 @@ def guess_kind(values: pd.Series, numbers: pd.Series) -> Guess:
         return Guess("multiclass")
     if (numbers.dropna() % 1 != 0).any():
         return Guess("regression")
+    if n_unique <= MOST_CODES and values[present].astype("str").str.fullmatch(r"0\d+").any():
+        return Guess("multiclass", "its numbers have leading zeros, so they were taken as codes of classes")
     if n_unique <= MOST_INTEGER_CLASSES and present.sum() >= 5 * n_unique:
         doubt = f"it has {n_unique} different whole numbers, taken as classes; amounts are --kind regression"
         return Guess("multiclass", doubt)

@@ -207,6 +207,13 @@ def test_a_class_called_na(tmp_path: Path, rows: pd.DataFrame) -> None:
     assert set(out["prediction"]) == {"1", "NA"}
 
 
+def test_spellings_of_a_label_are_one_class(tmp_path: Path, rows: pd.DataFrame) -> None:
+    written = np.where(rows["amount"] > 100, np.where(rows["age"] > 50, "Yes", " YES"), "no")
+    task = TaskSpec("size", "binary", "roc_auc", 60, ignore=("price", "weight", "id"))
+    out = round_trip(tmp_path, rows.assign(size=written), task, [BOOSTED])
+    assert list(out) == ["prediction", "proba_no", "proba_Yes"]
+
+
 def test_single_regression_with_weights(tmp_path: Path, rows: pd.DataFrame) -> None:
     task = TaskSpec("price", "regression", "rmse", 60, ignore=("size", "id"), weight="weight")
     out = round_trip(tmp_path, rows, task, [BOOSTED])
