@@ -25,6 +25,7 @@ from automlgpt_local.artifacts import predictions
 from automlgpt_local.artifacts.inert import plain
 from automlgpt_local.data import schema as schema_module
 from automlgpt_local.data.schema import DEFAULT_MISSING, Schema
+from automlgpt_local.decision import adjust
 from automlgpt_local.task import TaskSpec
 
 MODEL_FILE = "model/model.json"
@@ -81,7 +82,7 @@ def export(
 ) -> list[Path]:
     """Write the code, the requirements and model/ into `run_dir`. Returns the paths of all files written.
 
-    features: the columns that solutions were given, in their order. decision: as `predictions.adjust` takes it; None
+    features: the columns that solutions were given, in their order. decision: as `decision.adjust` takes it; None
     for the most probable label.
     """
     settings = _settings(task, schema, features, classes, id_column, decision)
@@ -234,7 +235,7 @@ def _copied() -> dict[str, str]:
         harness.extend_columns, harness.prepare, harness.fit_estimator, harness.predict_aligned,
         harness.seed_everything,
     )  # fmt: skip
-    answering = (predictions.adjust, predictions.predictions_frame)
+    answering = (adjust, predictions.predictions_frame)
     return {
         "reading_source": _sources(reading),
         "fitting_source": _sources(fitting),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from automlgpt_local.artifacts.inert import plain
-from automlgpt_local.artifacts.predictions import adjust
+from automlgpt_local.decision import adjust
 
 FILE = "report.npz"
 MAX_ROWS = 20_000
@@ -27,7 +27,7 @@ _KEPT, _DROPPED, _FAINT = "#3b82c4", "#9aa4ae", "#8a929a"
 class Evidence:
     """y: (n_rows,) class codes or floats. prediction: (n_rows, n_classes) probabilities, or (n_rows,) floats.
 
-    decision: how probabilities become a label, as `predictions.adjust` takes it.
+    decision: how probabilities become a label, as `decision.adjust` takes it.
     """
 
     y: Any

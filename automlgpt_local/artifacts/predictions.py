@@ -1,6 +1,6 @@
 """predictions.csv: the id where one is known, the prediction in the target's own labels, each class's probability.
 
-`adjust` and `predictions_frame` stand alone: the exporter copies their source.
+`predictions_frame` stands alone beside `decision.adjust`: the exporter copies the source of both.
 """
 
 from __future__ import annotations
@@ -12,21 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-
-def adjust(probability: np.ndarray, decision: dict[str, Any] | None) -> np.ndarray:
-    """Probabilities (n_rows, n_classes) after a decision: their argmax is the decided class."""
-    if not decision:
-        return probability
-    if "multipliers" in decision:
-        probability = probability * np.asarray(decision["multipliers"])
-    elif "temperature" in decision:
-        probability = np.clip(probability, 1e-15, None) ** (1 / decision["temperature"])
-    elif "cuts" in decision:
-        expected = probability @ np.arange(probability.shape[1])
-        probability = probability + np.eye(probability.shape[1])[np.searchsorted(decision["cuts"], expected)]
-    else:
-        raise ValueError(f"unknown decision: {sorted(decision)}")
-    return probability / probability.sum(axis=1, keepdims=True)
+from automlgpt_local.decision import adjust
 
 
 def predictions_frame(

@@ -56,7 +56,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Machine-read
 def print_json(values: Any) -> None:
     import json
 
-    click.echo(json.dumps(values, ensure_ascii=False, indent=1))
+    click.echo(json.dumps(values, ensure_ascii=False, indent=1, default=str))
 
 
 def print_table(header: list[str], rows: list[list[str]]) -> None:

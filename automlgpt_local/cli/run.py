@@ -55,6 +55,7 @@ def command(data: tuple[str, ...], out: str | None, as_json: bool, detach: bool,
 
     started_at = client.process_started_at()
     request = make_request(data, **flags)
+    check_model(request.model)
     if dry_run:
         _dry_run(request, out)
         return
@@ -63,6 +64,16 @@ def command(data: tuple[str, ...], out: str | None, as_json: bool, detach: bool,
     session = client.start(request, out, detach=detach, started_at=started_at)
     code = wave_off(session, as_json) if detach else watch(session, as_json)
     click.get_current_context().exit(code)
+
+
+def check_model(model: str) -> None:
+    """Raise ModelError for a model that is not here, before anything heavy starts."""
+    if model in ("none", "random") or model.startswith(("http://", "https://")):
+        return
+    from automlgpt_local.llm.catalog import resolve
+    from automlgpt_local.llm.open import split_adapters
+
+    resolve(split_adapters(model)[0])
 
 
 def make_request(data: tuple[str, ...], **flags: Any) -> Any:

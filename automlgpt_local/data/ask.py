@@ -1,12 +1,8 @@
-"""`python -m automlgpt_local.data.ask RUN_DIR|DATA "question" [--json]`: an answer on stdout, counted from the data.
-
-Errors go to stderr as a last paragraph of two lines, what happened and what to do; exit code 2.
-"""
+"""A question about a table, or about the table and the task of a run: `automlgpt ask`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 from automlgpt_local.data.describe import Answer, answer
@@ -39,24 +35,3 @@ def _of_run(run_dir: Path) -> tuple[Table, TaskSpec | None]:
 def _read_json(path: Path) -> dict[str, object]:
     values: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
     return values
-
-
-def main(arguments: list[str]) -> int:
-    as_json = "--json" in arguments
-    rest = [a for a in arguments if a != "--json"]
-    try:
-        if len(rest) != 2:
-            raise UsageError("Two arguments are needed.", 'RUN_DIR|DATA "question"')
-        found = ask(Path(rest[0]), rest[1])
-    except UsageError as error:
-        print(f"\n{' '.join(error.message.split())}\n{error.hint}", file=sys.stderr)
-        return 2
-    if as_json:
-        print(json.dumps({"answer": found.text, "values": found.values, "understood": found.understood}, default=str))
-    else:
-        print(found.text)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

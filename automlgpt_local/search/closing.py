@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automlgpt_local.decision import adjust
 from automlgpt_local.events import EnsembleChosen, HoldoutScored, Refitted
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.search.blend import Blender
 from automlgpt_local.search.control import Control
-from automlgpt_local.search.decision import adjust, decision
+from automlgpt_local.search.decision import decision
 from automlgpt_local.search.evaluate import Evaluation, Evaluator, plain_params
 from automlgpt_local.search.recorder import Recorder
 

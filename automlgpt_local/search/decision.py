@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from automlgpt_local.decision import adjust
 from automlgpt_local.search.confusion import THRESHOLD_METRICS, score_of_labels, scores_by_threshold, smoothed
 
 if TYPE_CHECKING:
@@ -18,22 +19,6 @@ if TYPE_CHECKING:
 # Precision and recall alone are best served by predicting next to nothing, or everything: no decision for them.
 TUNED = (*THRESHOLD_METRICS, "qwk", "log_loss")
 CELLS = 400_000  # of predictions that are looked at
-
-
-def adjust(prediction: Any, decision: dict[str, Any]) -> Any:
-    """Probabilities (n_rows, n_classes) whose argmax is the decided class. Stands alone: export copies it."""
-    import numpy as np
-
-    if "multipliers" in decision:
-        prediction = prediction * np.asarray(decision["multipliers"])
-    elif "temperature" in decision:
-        prediction = np.clip(prediction, 1e-15, None) ** (1 / decision["temperature"])
-    elif "cuts" in decision:
-        expected = prediction @ np.arange(prediction.shape[1])
-        prediction = prediction + np.eye(prediction.shape[1])[np.searchsorted(decision["cuts"], expected)]
-    else:
-        return prediction
-    return prediction / prediction.sum(axis=1, keepdims=True)
 
 
 def decision(y: np.ndarray, blended: np.ndarray, metric: Metric, weight: np.ndarray | None = None) -> dict[str, Any]:

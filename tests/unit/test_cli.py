@@ -126,6 +126,17 @@ def test_a_refused_request_can_be_corrected_under_the_same_name(
     assert call(capfd, "run", "data.csv", "--target", "Churn", "--out", "here")[0] == 0
 
 
+@pytest.mark.parametrize("flags", [(), ("--dry-run",), ("--detach",)])
+def test_an_unknown_model_is_told_before_anything_starts(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, own_dirs: Path, flags: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", ["/no/such/program"])
+    code, out, err = call(capfd, "run", "data.csv", "--target", "Churn", "--model", "gpt5", "--out", "here", *flags)
+    assert (code, out) == (3, "")
+    assert "No model is called 'gpt5'" in err and "automlgpt models list" in err
+    assert not (own_dirs / "here").exists()
+
+
 def test_flags_make_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     flags = {p.name: None for p in run.command.params}
     context = run.command.make_context("run", [

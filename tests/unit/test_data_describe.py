@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automlgpt_local.data.ask import main
+from automlgpt_local.cli.main import _run as command
 from automlgpt_local.data.describe import Answer, answer
 from automlgpt_local.data.load import Table, load
 from automlgpt_local.data.resolve import resolve
@@ -94,20 +94,21 @@ def test_what_is_not_understood_says_what_can_be_asked(shop: tuple[Table, TaskSp
 def test_asking_a_file_or_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = tmp_path / "data.csv"
     pd.DataFrame({"x": range(30), "y": ["no", "yes", "no"] * 10}).to_csv(data, index=False)
-    assert main([str(data), "how many rows?"]) == 0
+    assert command(["ask", str(data), "how many rows?"]) == 0
     assert capsys.readouterr().out == "30 rows.\n"
     run_dir = tmp_path / "run"
     run_dir.mkdir()
     request = Request((str(data),), target="y")
     (run_dir / "request.json").write_text(json.dumps(request.to_json()))
     (run_dir / "task.json").write_text(json.dumps(resolve(request, load(data)).to_json()))
-    assert main([str(run_dir), "is the target balanced?", "--json"]) == 0
+    assert command(["ask", str(run_dir), "is the target balanced?", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["values"] == {"unique": 2, "values": {"no": 20, "yes": 10}}
     data.unlink()
-    assert main([str(run_dir), "how many rows?"]) == 2
+    assert command(["ask", str(run_dir), "how many rows?"]) == 2
     assert "no longer" in capsys.readouterr().err
-    assert main([str(data)]) == 2
-    assert main([str(data), " "]) == 2
+    assert command(["ask", str(data), "how many rows?"]) == 2
+    assert "There is no file" in capsys.readouterr().err
+    assert command(["ask", str(tmp_path), " "]) == 2
 
 
 WORDS = [

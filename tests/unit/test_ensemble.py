@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from automlgpt_local.decision import adjust
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.search.confusion import THRESHOLD_METRICS, score_of_labels, scores_by_threshold
-from automlgpt_local.search.decision import adjust, decision
+from automlgpt_local.search.decision import decision
 from automlgpt_local.search.ensemble import _auc, mix, select
 
 

@@ -15,7 +15,7 @@ from automlgpt_local import events as ev
 from automlgpt_local.artifacts import inert
 from automlgpt_local.artifacts.manifest import changed, write_manifest
 from automlgpt_local.artifacts.plots import MAX_ROWS, Evidence
-from automlgpt_local.artifacts.predictions import adjust, predictions_frame
+from automlgpt_local.artifacts.predictions import predictions_frame
 from automlgpt_local.artifacts.report import number, write_report
 from automlgpt_local.task import Request, TaskSpec
 
@@ -212,14 +212,6 @@ def test_text_of_others_is_made_plain() -> None:
 def test_numbers_for_people() -> None:
     said = [number(v) for v in (None, 0.123456, 12, 1234567.8, float("nan"), "text", 1e-7)]
     assert said == ["–", "0.1235", "12", "1,234,568", "–", "text", "1e-07"]
-
-
-def test_decisions_agree_with_those_of_the_search() -> None:
-    from automlgpt_local.search import decision
-
-    p = np.random.default_rng(1).dirichlet(np.ones(4), 50)
-    for rule in ({}, {"multipliers": [0.1, 0.2, 0.3, 0.4]}, {"temperature": 1.4}, {"cuts": [0.5, 1.2, 2.2]}):
-        np.testing.assert_allclose(adjust(p, rule), decision.adjust(p, rule))
 
 
 def test_only_a_temperature_changes_the_probabilities_shown() -> None:
