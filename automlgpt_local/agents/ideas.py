@@ -152,13 +152,17 @@ def treatment_code(columns: Sequence[Any], treatments: Mapping[str, str]) -> str
 
 
 def _treatment_lines(columns: Sequence[Any], treatments: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """(lines that make text numeric, lines that change or drop); ideas stand between the two and see plain numbers."""
+    """(lines that make text numeric and codes for "missing" missing, lines that change or drop); ideas stand between
+    the two and see plain numbers."""
     parsing: list[str] = []
     changing: list[str] = []
     dropped: list[str] = []
     taken = {str(column.name) for column in columns}
     for column in columns:
         name, choice = column.name, treatments.get(column.name, "")
+        codes = [v for v in getattr(column, "sentinels", ()) if isinstance(v, int | float)]
+        if codes and choice in ("keep", "log"):
+            parsing.append(f"df[{name!r}] = df[{name!r}].mask(df[{name!r}].isin({codes!r}))")
         if choice == "parse":
             parsing.append(f"df[{name!r}] = _numbers(df[{name!r}])")
         elif choice == "log":

@@ -29,7 +29,8 @@ PROBE_RECIPE = "lightgbm"
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 30
 LEAST_RECIPES = 5  # complete ones, before a model's wish to stop the selection counts
-OFFERED = 3  # of the portfolio's next recipes: a model chooses among sound ones, so a bad choice costs little
+# Of the portfolio's next recipes: a model chooses among sound ones, and what it passed over once comes next.
+OFFERED = 3
 SAFE_SHARE = 0.35  # of the room, for one attempt
 PROBE_SHARE = 0.12
 MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this a probe is no cheap question
@@ -40,6 +41,7 @@ class Loop:
         self.bench, self.tuner = bench, tuner
         self.portfolio = [entry for entry in portfolio if entry.recipe in bench.recipes]
         self.columns: dict[str, list[str]] = {}
+        self._passed_over: set[str] = set()
         self.features_source = ""
 
     def run(self) -> Stopped:
@@ -177,6 +179,7 @@ class Loop:
                 return
             decided = self._next_recipe(untried)
             choice = str(decided.values["next"])
+            self._passed_over |= set(untried[: untried.index(choice)]) if choice in untried else set()
             if choice == "own":
                 self._own_solution()
             elif choice in bench.recipes:
@@ -190,8 +193,8 @@ class Loop:
 
         def put(advisor: Advisor) -> Answer:
             fitting = self._in_time(untried)
-            if not fitting:
-                return Answer({"next": "stop"}, "recipes")
+            if not fitting or fitting[0] in self._passed_over:
+                return Answer({"next": fitting[0] if fitting else "stop"}, "recipes")
             answer = advisor.next_recipe(bench.situation(), fitting[:OFFERED])
             too_early = answer.values["next"] == "stop" and len(self._tunable()) < LEAST_RECIPES
             return replace(answer, values={"next": fitting[0]}) if too_early else answer

@@ -40,7 +40,6 @@ from automlgpt_local.task import TaskSpec
 # Of the time limit: more than this the model may not think, and then the recipes decide.
 MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
-STOPS_EARLY = ("lightgbm", "catboost", "xgboost")  # families whose fits obey ctx["seconds"] tree by tree
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
 
@@ -112,12 +111,18 @@ class Workbench:
         for other in ("lightgbm", *fitted):
             measured = [e.seconds for e in self.journal.of_recipe(other) if e.ok]
             if measured and other in self.recipes and recipe in self.recipes:
-                return measured[-1] / parallel * self.recipes[recipe].cost / max(0.05, self.recipes[other].cost)
+                n_classes = self.evaluator.workspace.n_classes
+                ratio = self.recipes[recipe].cost_for(n_classes) / max(0.05, self.recipes[other].cost_for(n_classes))
+                return measured[-1] / parallel * ratio
         return 1.0
 
     def fits(self, recipe: str) -> bool:
-        """Has the clock room for an attempt? Boosting gives a usable model when it is cut short, others do not."""
-        needed = 0.2 if self.recipes[recipe].family in STOPS_EARLY else 0.8
+        """Has the clock room for an attempt? A first one of boosting gives a usable model even when it is cut short.
+
+        Hyper-parameters that had less time than those before them would not be compared with them.
+        """
+        first = not self.journal.of_recipe(recipe)
+        needed = 0.2 if first and self.recipes[recipe].boosted else 0.8 if first else 1.0
         return self.cost_s(recipe) * needed < self.room_s()
 
     def seconds_for(self, recipe: str, share: float) -> float:

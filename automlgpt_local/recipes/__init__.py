@@ -16,7 +16,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Recipe:
-    """`cost`: seconds of one fit relative to the recipe `lightgbm`. `grid`: values worth trying, by hyper-parameter."""
+    """`cost`: seconds of one fit on a single output, relative to the recipe `lightgbm`.
+
+    `grid`: values worth trying, by hyper-parameter.
+    """
 
     name: str
     family: str
@@ -27,6 +30,15 @@ class Recipe:
     grid: dict[str, tuple[Any, ...]]
     requires: tuple[str, ...]
     source: str
+
+    @property
+    def boosted(self) -> bool:
+        """Tree by tree: a fit obeys ctx["seconds"] at any length, and pays for each class anew."""
+        return self.family in ("lightgbm", "catboost", "xgboost")
+
+    def cost_for(self, n_classes: int) -> float:
+        """Seconds of one fit, relative to a single-output fit of the recipe `lightgbm`."""
+        return self.cost * (n_classes if self.boosted and n_classes > 2 else 1)
 
 
 def parse(name: str, source: str) -> Recipe:

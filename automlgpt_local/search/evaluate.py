@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.events import AttemptFinished, FoldFinished
 from automlgpt_local.metrics import Metric
+from automlgpt_local.recipes import load as all_recipes
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.sandbox.runner import Sandbox
 from automlgpt_local.search.control import Control
@@ -85,8 +86,7 @@ class Evaluator:
         self.ending_s: Callable[[], float] = lambda: 0.0  # what must be left for the ending; the blend knows
         cells = len(workspace.development) * max(1, workspace.features.shape[1]) * max(1, workspace.n_classes / 4)
         threads = workspace.task.threads
-        # Of a fork's seconds; predicting takes the rest, and with a tree per class it takes longer.
-        self._fit_share = 0.85 if workspace.n_classes <= 2 else 0.6 if workspace.n_classes <= 10 else 0.4
+        self._fit_shares: dict[str, float] = {}  # recipe -> share of a fork's seconds that its last fit took
         self.folds = list(workspace.folds)  # those that every attempt is scored on
         self.parallel = threads if cells <= SIDE_BY_SIDE_CELLS and len(workspace.folds) > 1 else 1
         self.threads_per_fold = max(1, threads // self.parallel)
@@ -165,6 +165,15 @@ class Evaluator:
         best_error = least + sum(best.loss_by_fold[k] for k in scores) / len(scores)
         return error > HOPELESS_FACTOR * best_error + HOPELESS_NOISE * best.noise
 
+    def _fit_share(self, recipe: str) -> float:
+        """Share of a fork's seconds that may go into the fit; with a tree per class, predicting takes long."""
+        n_classes, known = self.workspace.n_classes, all_recipes().get(recipe)
+        if n_classes <= 2 or (known is not None and not known.boosted):
+            assumed = 0.85
+        else:
+            assumed = 0.6 if n_classes <= 10 else 0.4
+        return self._fit_shares.get(recipe, assumed)
+
     def _run_fold(self, attempt: Attempt, fold: Fold, seconds: float) -> Outcome:
         data = self.workspace.data_dir
         holdout = data / "holdout.feather"
@@ -178,7 +187,7 @@ class Evaluator:
                 attempt.columns,
                 seed=self.workspace.task.seed,
                 threads=self.threads_per_fold,
-                seconds=seconds * self._fit_share,
+                seconds=seconds * self._fit_share(attempt.recipe),
             ),
             "features": str(data / "development.feather"),
             "fold": str(fold.folder),
@@ -222,7 +231,9 @@ class Evaluator:
                 self._save(attempt, fold, valid, holdout)
             except ValueError as problem:
                 status, error, score = "bad_result", str(problem), None
-        fitted = outcome.result.get("fitted_params")
+        fitted, fit_s = outcome.result.get("fitted_params"), outcome.result.get("fit_s")
+        if status == "ok" and isinstance(fit_s, float) and outcome.seconds > 1.0:
+            self._fit_shares[attempt.recipe] = min(0.9, max(0.2, fit_s / outcome.seconds))
         return FoldFinished(
             attempt.number, fold.index, status, score, round(outcome.seconds, 3), round(outcome.peak_mib, 1),
             plain_params(fitted), error[-2000:],
