@@ -24,6 +24,11 @@ MISSING_WORDS = frozenset(
         "tbd", "#n/a", "", "(null)", "(blank)", "no data", "#value!", "#ref!", "#div/0!",
     }
 )  # fmt: skip
+_AMOUNT = r"[\s$€£¥₹]*[-+(]?[\s$€£¥₹]*(?:\d{1,3}(?:{t}\d{3})+|\d+)(?:{d}\d+)?[\s$€£¥₹%]*[)-]?\s*"
+AMOUNTS = {
+    d: re.compile(_AMOUNT.replace("{t}", re.escape(t)).replace("{d}", re.escape(d)))
+    for d, t in ((".", ","), (",", "."))
+}
 MAX_DISTINCT_CHECKED = 2000
 MIN_ID_ROWS = 20
 
@@ -85,6 +90,20 @@ def text_kind(name: str, counts: pd.Series, rows: int) -> tuple[ColumnKind, str]
     if rows >= MIN_ID_ROWS and words <= 1.5 and share >= 0.99:
         return "id", ""
     return "category", ""
+
+
+def are_amounts(values: pd.Series, decimal: str) -> bool:
+    """Whether text holds nothing but numbers as `as_number` reads them: "1.234,50 €" beside a decimal comma.
+
+    Beside a decimal point such text stays text (it is parsed by code that can be read), but for accountants' negative
+    numbers: "(12.50)" and "12.50-".
+    """
+    known, found = values.dropna(), list[str]()
+    for part in (known.iloc[:100], known):  # most text is told by its first rows
+        found = [v for v in map(str.strip, map(str, part.unique())) if v.lower() not in MISSING_WORDS]
+        if not all(AMOUNTS[decimal].fullmatch(v) for v in found):
+            return False
+    return bool(found) and (decimal == "," or any(v.endswith((")", "-")) for v in found))
 
 
 def _units_are_few(values: list[str]) -> bool:

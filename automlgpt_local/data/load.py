@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from automlgpt_local.data.kinds import are_amounts
 from automlgpt_local.data.schema import ColumnType, Schema, as_number, as_text, conform
 from automlgpt_local.data.sniff import CONVERT, SAMPLE_BYTES, FileFormat, open_bytes, single_byte_encoding, sniff
 from automlgpt_local.errors import DataError
@@ -92,7 +93,7 @@ def load(
     frames = [_infer(path, fmt, target, options) for path, fmt in zip(files, formats)]
     formats = [replace(fmt, encoding=frame.attrs.pop("encoding", fmt.encoding)) for fmt, frame in zip(formats, frames)]
     _same_columns(files, frames)
-    columns = _types(frames, target)
+    columns = _types(frames, target, first)
     for i, (path, fmt) in enumerate(zip(files, formats)):
         wrong = [n for n, kind in columns.items() if kind == "text" and _type_of(frames[i][n]) == "number"]
         if wrong and fmt.format != "parquet":
@@ -175,11 +176,16 @@ def _type_of(values: pd.Series) -> ColumnType:
     return "text"
 
 
-def _types(frames: list[pd.DataFrame], target: str | None) -> dict[str, ColumnType]:
+def _types(frames: list[pd.DataFrame], target: str | None, fmt: FileFormat) -> dict[str, ColumnType]:
+    def is_number(values: pd.Series) -> bool:
+        if _type_of(values) == "number":
+            return True
+        return fmt.format == "csv" and values.dtype != bool and are_amounts(values, fmt.decimal)
+
     columns: dict[str, ColumnType] = {}
     for name in frames[0].columns:
-        numeric = all(_type_of(frame[name]) == "number" for frame in frames)
-        columns[name] = "number" if numeric and name != target else "text"
+        numeric = name != target and all(is_number(frame[name]) for frame in frames)
+        columns[name] = "number" if numeric else "text"
     return columns
 
 

@@ -97,9 +97,10 @@ def as_number(values: pd.Series, decimal: str = ".") -> pd.Series:
     as_written = decimal == "." or pd.api.types.is_numeric_dtype(values)
     numbers = pd.to_numeric(values if as_written else values.where(values.isna()), errors="coerce").astype("float64")
     unread = numbers.isna() & values.notna()
-    if unread.any():  # "$1,234.50", "35 %", decimal commas
+    if unread.any():  # "$1,234.50", "35 %", decimal commas, "(12.50)" and "12.50-" below zero
         thousands = "," if decimal == "." else "."
         text = values[unread].astype("str").str.replace(rf"[\s$€£¥₹%{thousands}]", "", regex=True)
+        text = text.str.replace(r"^\((.*)\)$|^(.*\d)-$", r"-\1\2", regex=True)
         again = pd.to_numeric(text.str.replace(decimal, ".", regex=False), errors="coerce")
         numbers[unread] = again.astype("float64")
     return numbers.where(numbers.abs() < 3e38)

@@ -30,6 +30,7 @@ class Column:
     leak: bool = False
     top: tuple = ()
     date_format: str = ""
+    sentinels: tuple[float, ...] = ()
 
 
 def number(name, **more):
@@ -233,6 +234,16 @@ def test_every_idea_runs_and_is_row_wise():
     pieces = pd.concat([run(source, frame.iloc[[i]]) for i in range(len(frame))])
     pd.testing.assert_frame_equal(whole, pieces, check_dtype=False)
     assert list(frame.columns) == ["min_temp", "max_temp", "total_sales", "part", "x", "when", "note", "ref"]
+
+
+def test_codes_for_missing_become_missing():
+    columns = [number("pdays", sentinels=[-1.0]), number("age"), number("code", sentinels=[999.0])]
+    source = ideas.features_source(columns, {"pdays": "log", "age": "keep", "code": "category"})
+    frame = pd.DataFrame({"pdays": [-1.0, 0.0, 3.0], "age": [-1.0, 2.0, 3.0], "code": [1.0, 999.0, 999.0]})
+    got = run(source, frame)
+    assert got["pdays"].isna().tolist() == [True, False, False]
+    assert got["age"].tolist() == [-1.0, 2.0, 3.0]
+    assert got["code"].tolist() == ["1", "999", "999"]
 
 
 def test_known_pairs_come_first_and_limits_hold():

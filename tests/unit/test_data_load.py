@@ -90,6 +90,28 @@ def test_decimal_comma(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
 
 
+def test_amounts_beside_a_decimal_comma(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "umsatz;quote;konto;datum;ip;y\n" + "".join(
+        f"{u};{q};{k};0{1 + i % 9}.02.2020;10.0.0.{i};{i},5\n" for i, (u, q, k) in enumerate(
+            [("1.234,50 €", "12,5 %", "(1.200,00)"), ("-", "7 %", "3,00"), ("999,99 €", "", "12,50-")] * 9)
+    ))  # fmt: skip
+    table = load(path)
+    assert table.schema.columns == {
+        "umsatz": "number", "quote": "number", "konto": "number", "datum": "text", "ip": "text", "y": "number",
+    }  # fmt: skip
+    assert table.frame["umsatz"][:3].fillna(-1).tolist() == [1234.5, -1, 999.99]
+    assert table.frame["konto"][:3].tolist() == [-1200.0, 3.0, -12.5]
+    assert table.frame["quote"][:3].fillna(-1).tolist() == [12.5, 7.0, -1]
+    pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
+
+
+def test_accountants_negative_numbers(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", 'a,b\n"(1,200.50)",$4.00\n3.00,$5.00\n12-,$6.00\n')
+    table = load(path)
+    assert table.schema.columns == {"a": "number", "b": "text"}
+    assert table.frame["a"].tolist() == [-1200.5, 3.0, -12.0]
+
+
 def test_thousands_between_commas_are_text(tmp_path: Path) -> None:
     table = load(write(tmp_path / "a.csv", 'a,b\n"1,234",1.5\n"2,000",2.5\n'))
     assert table.frame["a"].tolist() == ["1,234", "2,000"]
