@@ -60,13 +60,32 @@ class Call:
 
 
 @dataclass(frozen=True)
+class TokenScore:
+    """One token of an answer with the natural logarithm of its probability; `top`: the likeliest tokens with theirs.
+
+    The probabilities are the model's own, before temperature, penalties and grammar.
+    """
+
+    text: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
 class Reply:
-    """A turn of a chat model, taken apart. `code` is the last fenced block; `finish` is stop, length or timeout."""
+    """A turn of a chat model, taken apart. `code` is the last fenced block; `finish` is stop, length or timeout.
+
+    `probabilities`: of each option that was chosen by fill-in, by the name of its property. `scores`: of every token,
+    where they were asked for. `trimmed`: what was left out of the prompt so that it fits; empty when nothing was.
+    """
 
     text: str
     thought: str = ""
     code: str | None = None
     calls: tuple[Call, ...] = ()
+    probabilities: dict[str, float] = field(default_factory=dict)
+    scores: tuple[TokenScore, ...] = ()
+    trimmed: str = ""
     finish: Literal["stop", "length", "timeout"] = "stop"
     prompt_tokens: int = 0
     evaluated_tokens: int = 0

@@ -10,10 +10,10 @@ from automlgpt_local.errors import BackendError
 from automlgpt_local.llm.decode import Generated, ThoughtBudget, generate
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
 from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag, thought_tags
+from automlgpt_local.llm.trim import trim
 
 HARMONY_START = "<|start|>assistant"
 HARMONY_FINAL = "<|channel|>final<|message|>"
-_CONTROL = 1 << 3  # LLAMA_TOKEN_ATTR_CONTROL
 _KEPT_PREFIXES = 4
 _MIN_ANSWER_TOKENS = 16
 
@@ -29,16 +29,8 @@ class ChatLoop:
         """Fields of a Reply before it is taken apart, as `reply.parse_reply` reads them."""
         runtime = self._runtime
         agent, before = request["agent"], runtime.evaluated_tokens
-        prompt = self.render(request["messages"], **request.get("variables", {}))
-        if request.get("schema") is not None and prompt.endswith(HARMONY_START):
-            prompt += HARMONY_FINAL  # a schema rules the answer itself, so the channel is given
-        tokens = self._tokens(agent, prompt)
+        prompt, tokens, trimmed = self._prompt(request)
         room = runtime.context_tokens - len(tokens)
-        if room < _MIN_ANSWER_TOKENS:
-            raise BackendError(
-                f"the prompt of {len(tokens)} tokens leaves no room in a context of {runtime.context_tokens}",
-                "Shorten the conversation, or give the model a larger context.",
-            )
         close_tag = open_tag(prompt)
         sequence = runtime.sequence(agent)
         sequence.start(tokens)
@@ -50,10 +42,40 @@ class ChatLoop:
             "text": written.text,
             "finish": written.finish,
             "thinking": bool(close_tag),
+            "trimmed": trimmed,
+            "probabilities": written.probabilities,
+            "scores": [[score.text, score.logprob, score.top] for score in written.scores],
             "prompt_tokens": len(tokens),
             "evaluated_tokens": runtime.evaluated_tokens - before,
             "output_tokens": len(written.tokens),
         }
+
+    def _prompt(self, request: dict[str, Any]) -> tuple[str, list[int], str]:
+        """(prompt, its tokens, what was left out of it). Raises BackendError when even the shortest form is too long.
+
+        A quarter of the context at most is kept free for the answer.
+        """
+        agent, context = request["agent"], self._runtime.context_tokens
+        wanted = max(_MIN_ANSWER_TOKENS, min(request["max_tokens"], context // 4))
+
+        def prompt_of(messages: Sequence[Turn]) -> str:
+            prompt = self.render(messages, **request.get("variables", {}))
+            if request.get("schema") is not None and prompt.endswith(HARMONY_START):
+                prompt += HARMONY_FINAL  # a schema rules the answer itself, so the channel is given
+            return prompt
+
+        def fits(messages: Sequence[Turn]) -> bool:
+            return len(self._tokens(agent, prompt_of(messages))) + wanted <= context
+
+        messages, trimmed = trim(request["messages"], fits)
+        prompt = prompt_of(messages)
+        tokens = self._tokens(agent, prompt)
+        if len(tokens) + _MIN_ANSWER_TOKENS > context:
+            raise BackendError(
+                f"the prompt of {len(tokens)} tokens leaves no room in a context of {context}",
+                "Shorten the conversation, or give the model a larger context.",
+            )
+        return prompt, tokens, trimmed
 
     def _write(
         self,
@@ -68,7 +90,9 @@ class ChatLoop:
         from automlgpt_local.llm.grammar import Grammar
 
         runtime, schema = self._runtime, request.get("schema")
-        if schema is not None and not close_tag and not request.get("by_grammar"):
+        markers = [marker for marker in (close_tag, request.get("schema_after", "")) if marker]
+        logprobs = request.get("logprobs")
+        if schema is not None and not markers and logprobs is None and not request.get("by_grammar"):
             parts = jsonfill.plan(schema)
             if parts is not None and jsonfill.is_possible(runtime, parts):
                 return jsonfill.write(runtime, sequence, parts, options, max_tokens=max_tokens, on_text=send)
@@ -81,8 +105,9 @@ class ChatLoop:
                 max_tokens=max_tokens,
                 stops=tuple(request.get("stops", ())),
                 grammar=grammar,
-                grammar_after=close_tag,
+                grammar_after=markers,
                 thought=self._thought_budget(request["max_tokens"], opened=bool(close_tag)),
+                logprobs=logprobs,
                 on_text=send,
                 ignore_end=bool(request.get("ignore_end")),
             )
@@ -110,23 +135,14 @@ class ChatLoop:
         own = runtime.metadata("tokenizer.chat_template")
         source = choose_template(own, lambda text: len(runtime.tokenize(text)) == 1)
 
-        def text_of(token: int) -> str:
-            return str(runtime.piece(token).decode("utf-8", "replace")) if token >= 0 else ""
-
-        api = runtime.api
-        bos, eos = text_of(api.llama_vocab_bos(runtime.vocab)), text_of(api.llama_vocab_eos(runtime.vocab))
+        bos, eos = runtime.bos_and_eos()
         return ChatTemplate(source, bos=bos, eos=eos)
 
     def _inert(self, content: str) -> str:
         """Text that spells a control token of this model gets a space into it, so it stays text."""
         if self._control is None:
-            api, vocab = self._runtime.api, self._runtime.vocab
-            names = [
-                self._runtime.piece(token).decode("utf-8", "replace")
-                for token in range(self._runtime.n_vocab)
-                if api.llama_vocab_get_attr(vocab, token) & _CONTROL
-            ]
-            longest_first = sorted((name for name in names if len(name) > 2), key=len, reverse=True)
+            names = [name for name in self._runtime.control_texts() if len(name) > 2]
+            longest_first = sorted(names, key=len, reverse=True)
             self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         return self._control.sub(lambda match: f"{match[0][0]} {match[0][1:]}", content)
 

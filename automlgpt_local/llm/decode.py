@@ -1,17 +1,23 @@
-"""The token loop of a chat turn: sampling, grammar, stop strings, whole UTF-8 characters, a token budget."""
+"""The token loop of a chat turn: sampling, grammar, stop strings, whole UTF-8 characters, a token budget, logprobs."""
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
 
+from automlgpt_local.llm.backend import TokenScore
 from automlgpt_local.llm.fillin import Tokens, Vocabulary
-from automlgpt_local.llm.sampling import Sampler
+from automlgpt_local.llm.sampling import Sampler, best_few, log_softmax
 from automlgpt_local.llm.sequence import CancelledError
+
+TELL_INTERVAL_S = 0.02  # text is handed on this often at most: each piece wakes a process up
+
+Finish = Literal["stop", "length", "cancelled"]
 
 
 class TokenGrammar(Protocol):
@@ -33,7 +39,9 @@ class ThoughtBudget:
 class Generated:
     text: str
     tokens: list[int]
-    finish: Literal["stop", "length", "cancelled"]
+    finish: Finish
+    scores: list[TokenScore] = field(default_factory=list)
+    probabilities: dict[str, float] = field(default_factory=dict)  # of the options that a fill-in chose, by slot
 
 
 def generate(
@@ -42,47 +50,69 @@ def generate(
     sampler: Sampler,
     *,
     max_tokens: int,
-    stops: tuple[str, ...] = (),
+    stops: Sequence[str] = (),
     grammar: TokenGrammar | None = None,
-    grammar_after: str = "",
+    grammar_after: Sequence[str] = (),
     on_text: Callable[[str], None] = lambda text: None,
     thought: ThoughtBudget | None = None,
+    logprobs: int | None = None,
     ignore_end: bool = False,
 ) -> Generated:
     """Write until the model ends its turn, a stop string appears (it is left out), or `max_tokens`.
 
-    With `grammar_after` the grammar rules only what follows that marker. `ignore_end` is for measuring speed.
+    The grammar rules what follows the markers of `grammar_after`, which appear one after the other; with none it rules
+    all. `logprobs`: how many of the likeliest tokens are told for each one. `ignore_end` is for measuring speed.
     """
     stream = TextStream(stops, on_text)
     tokens: list[int] = []
-    finish: Literal["stop", "length", "cancelled"] = "length"
-    ruled = grammar is not None and not grammar_after
+    scores: list[TokenScore] = []
+    markers = Markers(grammar_after) if grammar is not None and grammar_after else None
+    ruling = grammar if markers is None else None
+    next_logits, sample, ends, piece = sequence.logits, sampler.sample, vocabulary.ends, vocabulary.piece
+    finish: Finish = "length"
     try:
         while len(tokens) < max_tokens:
-            token = sampler.sample(sequence.logits(), grammar.allowed if grammar and ruled else None)
-            if vocabulary.ends(token) and not ignore_end:
+            logits = next_logits()
+            token = sample(logits, ruling.allowed if ruling else None)
+            if ends(token) and not ignore_end:
                 finish = "stop"
                 break
-            if grammar and ruled:
-                grammar.accept(token)
-            tokens.append(token)
-            sequence.feed([token])
-            if stream.add(vocabulary.piece(token)):
+            if logprobs is not None:
+                scores.append(score(vocabulary, logits, token, logprobs))
+            if ruling:
+                ruling.accept(token)
+            written: tuple[int, ...] = (token,)
+            data = piece(token)
+            if markers and markers.passed(data):
+                ruling, written, data = grammar, *_cut(vocabulary, written, data, markers.surplus)
+                markers = None
+            sequence.feed(written)
+            tokens += written
+            if stream.add(data):
                 finish = "stop"
                 break
-            if thought is not None and len(tokens) >= thought.max_tokens:
+            if thought and len(tokens) >= thought.max_tokens:
                 if _is_thinking(stream.text, thought):
-                    ending = list(vocabulary.tokenize(f"\n{thought.end}\n\n"))
-                    tokens += ending
+                    ending = vocabulary.tokenize(f"\n{thought.end}\n\n")
                     sequence.feed(ending)
-                    stream.add(b"".join(map(vocabulary.piece, ending)))
+                    tokens += ending
+                    stream.add(b"".join(map(piece, ending)))
+                    if markers and markers.passed(f"\n{thought.end}\n\n".encode()):
+                        ruling, markers = grammar, None
                 thought = None
-            if grammar and not ruled:
-                ruled = grammar_after in stream.tail(len(grammar_after) + 64)
     except CancelledError:
         finish = "cancelled"
     stream.finish()
-    return Generated(stream.text, tokens, finish)
+    return Generated(stream.text, tokens, finish, scores)
+
+
+def _cut(vocabulary: Vocabulary, tokens: tuple[int, ...], data: bytes, surplus: int) -> tuple[tuple[int, ...], bytes]:
+    """The token that ended a marker, without the bytes behind it: those are the grammar's to choose."""
+    if not surplus:
+        return tokens, data
+    kept = data[:-surplus]
+    anew = vocabulary.tokenize(kept.decode("utf-8", "replace"), parse_special=False)
+    return anew, b"".join(map(vocabulary.piece, anew))
 
 
 def _is_thinking(text: str, thought: ThoughtBudget) -> bool:
@@ -90,62 +120,86 @@ def _is_thinking(text: str, thought: ThoughtBudget) -> bool:
     return begun and thought.end not in text
 
 
-class TextStream:
-    """Bytes in, whole characters out; holds back what may be the beginning of a stop string."""
+def score(vocabulary: Vocabulary, logits: np.ndarray, token: int, top: int) -> TokenScore:
+    """Natural logarithms of the model's own probabilities, before temperature, penalties and grammar."""
+    logprobs = log_softmax(logits)
 
-    def __init__(self, stops: tuple[str, ...], on_text: Callable[[str], None]) -> None:
-        self._stops = tuple(stop for stop in stops if stop)
+    def text_of(token: int) -> str:
+        return vocabulary.piece(token).decode("utf-8", "replace")
+
+    best = best_few(logprobs, top) if top else np.array([], int)
+    ordered = sorted(best.tolist(), key=lambda other: -logprobs[other])
+    return TokenScore(
+        text_of(token), float(logprobs[token]), tuple((text_of(other), float(logprobs[other])) for other in ordered)
+    )
+
+
+class Markers:
+    """Watches what is written for some texts, one after the other."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._wanted = [text.encode() for text in texts]
+        self._tail = b""
+        self.surplus = 0  # bytes written behind the last marker, once it was passed
+
+    def passed(self, data: bytes) -> bool:
+        """True once the last marker is complete."""
+        self._tail += data
+        while self._wanted:
+            at = self._tail.find(self._wanted[0])
+            if at < 0:
+                self._tail = self._tail[-len(self._wanted[0]) :]
+                return False
+            self._tail = self._tail[at + len(self._wanted.pop(0)) :]
+        self.surplus = len(self._tail)
+        return True
+
+
+class TextStream:
+    """Bytes in, whole characters out, now and then; holds back what may be the beginning of a stop string."""
+
+    def __init__(self, stops: Sequence[str], on_text: Callable[[str], None]) -> None:
+        self._stops = [stop.encode() for stop in stops if stop]
         self._longest_stop = max(map(len, self._stops), default=0)
         self._on_text = on_text
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._parts: list[str] = []
-        self._held = ""
-        self.stopped = False
+        self._written = bytearray()
+        self._told = 0  # bytes that were handed on
+        self._told_at = 0.0
+        self._now = time.monotonic
 
     @property
     def text(self) -> str:
-        return "".join(self._parts) + self._held
-
-    def tail(self, length: int) -> str:
-        """The last `length` characters, or a few more."""
-        parts, size = [self._held], len(self._held)
-        for part in reversed(self._parts):
-            if size >= length:
-                break
-            parts.append(part)
-            size += len(part)
-        return "".join(reversed(parts))
+        return self._written.decode("utf-8", "replace")
 
     def add(self, data: bytes) -> bool:
         """True when a stop string is complete; it and all after it are dropped."""
-        if not self._stops:
-            if text := self._decoder.decode(data):
-                self._parts.append(text)
-                self._on_text(text)
-            return False
-        self._held += self._decoder.decode(data)
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
-        if found:
-            self._held = self._held[: min(found)]
-            self.stopped = True
-            self._emit(len(self._held))
+        self._written += data
+        if self._stops and self._cut_at_stop(len(data)):
             return True
-        self._emit(len(self._held) - self._may_begin_a_stop())
+        if self._now() - self._told_at >= TELL_INTERVAL_S:
+            self._tell(len(self._written) - self._may_begin_a_stop())
         return False
 
     def finish(self) -> None:
-        if not self.stopped:
-            self._held += self._decoder.decode(b"", final=True)
-        self._emit(len(self._held))
+        self._tell(len(self._written), final=True)
+
+    def _cut_at_stop(self, added: int) -> bool:
+        start = max(self._told, len(self._written) - added - self._longest_stop)
+        found = [at for stop in self._stops if (at := self._written.find(stop, start)) >= 0]
+        if found:
+            del self._written[min(found) :]
+        return bool(found)
 
     def _may_begin_a_stop(self) -> int:
-        for length in range(min(len(self._held), self._longest_stop), 0, -1):
-            if any(stop.startswith(self._held[-length:]) for stop in self._stops):
+        """Bytes at the end that are the beginning of a stop string."""
+        for length in range(min(len(self._written) - self._told, self._longest_stop), 0, -1):
+            end = bytes(self._written[-length:])
+            if any(stop.startswith(end) for stop in self._stops):
                 return length
         return 0
 
-    def _emit(self, length: int) -> None:
-        if length > 0:
-            self._parts.append(self._held[:length])
-            self._on_text(self._held[:length])
-            self._held = self._held[length:]
+    def _tell(self, end: int, *, final: bool = False) -> None:
+        if text := self._decoder.decode(bytes(self._written[self._told : end]), final):
+            self._on_text(text)
+        self._told, self._told_at = end, self._now()

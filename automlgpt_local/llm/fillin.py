@@ -14,9 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from automlgpt_local.errors import BackendError
 from automlgpt_local.llm.backend import Choice, Filled, Template, Text
-from automlgpt_local.llm.sampling import COLDEST, Sampler, SamplingOptions, draw, softmax
+from automlgpt_local.llm.sampling import COLDEST, NoNumbersError, Sampler, SamplingOptions, draw, softmax
 
 
 class Tokens(Protocol):
@@ -46,7 +45,7 @@ class Filler:
         self._seed = seed
         self.tokens: list[int] = []  # all that this fill appended
         self._values: dict[str, str] = {}
-        self._probabilities: dict[str, float] = {}
+        self.probabilities: dict[str, float] = {}
         self._text: list[str] = []
         self._forced = self._chosen = 0
 
@@ -62,7 +61,7 @@ class Filler:
                 self._write(part)
         return Filled(
             values=self._values,
-            probabilities=self._probabilities,
+            probabilities=self.probabilities,
             text="".join(self._text),
             forced_tokens=self._forced,
             chosen_tokens=self._chosen,
@@ -92,7 +91,7 @@ class Filler:
             if len(children) == 1:
                 self._force(children)
             else:
-                token, share = self._branch(slot, children)
+                token, share = self._branch(children)
                 probability *= share
                 paths = {option: path for option, path in paths.items() if path[depth] == token}
                 if (token,) != end or len(next(iter(paths.values()))) > depth + 1:
@@ -102,14 +101,14 @@ class Filler:
         ((option, path),) = paths.items()
         self._force(path[depth : len(self._vocabulary.tokenize(option))])
         self._values[slot.name] = option
-        self._probabilities[slot.name] = probability
+        self.probabilities[slot.name] = probability
         self._text.append(option)
         return option
 
-    def _branch(self, slot: Choice, children: list[int]) -> tuple[int, float]:
+    def _branch(self, children: list[int]) -> tuple[int, float]:
         values = self._sequence.logits()[children]
         if not np.isfinite(values).all():
-            raise BackendError(f"the model returned no numbers for the choice {slot.name}")
+            raise NoNumbersError
         shares = softmax(values)
         at = (
             int(shares.argmax())

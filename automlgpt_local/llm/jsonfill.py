@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automlgpt_local.llm.backend import Choice
-from automlgpt_local.llm.decode import Generated
+from automlgpt_local.llm.decode import Generated, TextStream
 from automlgpt_local.llm.fillin import Filler, option_paths
 from automlgpt_local.llm.grammar import Grammar
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
@@ -119,17 +119,18 @@ def write(
     strings = sum(isinstance(part, JsonString) for part in parts)
     fixed = sum(len(runtime.tokenize(part)) for part in parts if isinstance(part, str))
     room = max(8, (max_tokens - fixed) // max(1, strings))  # tokens for each string
-    texts: list[str] = []
+    stream = TextStream((), on_text)
     for part, after in zip(parts, [*parts[1:], ""]):
         if isinstance(part, str):
             filler.force(part)
-            texts.append(part)
+            text = part
         elif isinstance(part, Choice):
-            texts.append(filler.choose(part, after if isinstance(after, str) else ""))
+            text = filler.choose(part, after if isinstance(after, str) else "")
         else:
-            texts.append(_string(runtime, sequence, filler, part, sampler, room))
-        on_text(texts[-1])
-    return Generated("".join(texts), filler.tokens, "stop")
+            text = _string(runtime, sequence, filler, part, sampler, room)
+        stream.add(text.encode())
+    stream.finish()
+    return Generated(stream.text, filler.tokens, "stop", probabilities=filler.probabilities)
 
 
 def _string(runtime: Any, sequence: Any, filler: Filler, slot: JsonString, sampler: Sampler, max_tokens: int) -> str:

@@ -102,13 +102,19 @@ class LocalBackend:
     def chat(
         self, agent: str, messages: Sequence[Message], *, schema: dict[str, Any] | None = None,
         max_tokens: int = 2048, temperature: float = 0.2, seed: int = 0, timeout_s: float = 300.0,
-        on_text: Callable[[str], None] | None = None,
+        on_text: Callable[[str], None] | None = None, stops: Sequence[str] = (), logprobs: int | None = None,
+        schema_after: str = "", sampling: dict[str, float] | None = None,
     ) -> Reply:  # fmt: skip
+        """`logprobs`: how many of the likeliest tokens are told with each one, in `Reply.scores`. `schema_after`: a
+        text (an opening fence, say) before which the answer is free. `sampling`: top_k, top_p, min_p,
+        repetition_penalty.
+        """
         started = time.monotonic()
         answer = self._ask(
             {
                 "op": "chat", "agent": agent, "messages": [vars(message) for message in messages], "schema": schema,
                 "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "variables": self._variables,
+                "stops": list(stops), "logprobs": logprobs, "schema_after": schema_after, **(sampling or {}),
             },
             timeout_s,
             on_text,

@@ -10,7 +10,7 @@ import json
 import re
 from typing import Any
 
-from automlgpt_local.llm.backend import Call, Reply
+from automlgpt_local.llm.backend import Call, Reply, TokenScore
 from automlgpt_local.llm.schema import problems
 from automlgpt_local.llm.toolcalls import find_calls
 
@@ -40,6 +40,11 @@ def parse_reply(answer: dict[str, Any], schema: dict[str, Any] | None, *, second
         thought=thought,
         code=None if schema is not None else find_code(text),
         calls=tuple(calls),
+        probabilities={path.lstrip("/"): share for path, share in answer.get("probabilities", {}).items()},
+        scores=tuple(
+            TokenScore(text, logprob, tuple(map(tuple, top))) for text, logprob, top in answer.get("scores", ())
+        ),
+        trimmed=answer.get("trimmed", ""),
         finish="timeout" if answer["finish"] == "timeout" else "length" if answer["finish"] == "length" else "stop",
         prompt_tokens=answer.get("prompt_tokens", 0),
         evaluated_tokens=answer.get("evaluated_tokens", 0),

@@ -1,4 +1,4 @@
-"""One model and one context in this process: loading, tokens, batches. Each agent has a `sequence.Sequence` of it."""
+"""One model and one context in this process: loading, batches. Each agent has a `sequence.Sequence` of it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from automlgpt_local.errors import BackendError, ModelError
 from automlgpt_local.llm import native
 from automlgpt_local.llm.sequence import CancelledError, OutOfCacheError, Sequence
+from automlgpt_local.llm.vocabulary import ModelVocabulary
 
 N_BATCH = 512
-MAX_CACHED_PIECES = 20_000
 _SLEEP_SLICE_S = 0.02
 
 
-class Runtime:
+class Runtime(ModelVocabulary):
     """Raises ModelError when the file cannot be loaded or used."""
 
     def __init__(
@@ -34,15 +34,14 @@ class Runtime:
         n_gpu_layers: int = 0,
         slow_tokens_per_s: float | None = None,
     ) -> None:
-        self.api = native.load()
-        self.log = native.LogTail(self.api)
-        self.abort = native.AbortFlag(self.api)
-        self.api.llama_backend_init()
+        self.api = api = native.load()
+        self.log = native.LogTail(api)
+        self.abort = native.AbortFlag(api)
+        api.llama_backend_init()
         self.evaluated_tokens = 0
         self.slow_tokens_per_s = slow_tokens_per_s
         self._model = self._load_model(path, n_gpu_layers)
-        self.vocab = self.api.llama_model_get_vocab(self._model)
-        self.n_vocab = int(self.api.llama_vocab_n_tokens(self.vocab))
+        super().__init__(api, self._model)
         self.n_ctx_train = int(self.api.llama_model_n_ctx_train(self._model))
         if self.n_vocab <= 0 or not self.api.llama_model_has_decoder(self._model):
             raise ModelError(f"{path.name} is no model that writes text.", "Choose a chat or instruct model.")
@@ -54,12 +53,9 @@ class Runtime:
         self._adapters = {agent: loaded[file] for agent, file in (adapters or {}).items()}
         self._active_adapter: Any = None
         self._sequences: OrderedDict[str, Sequence] = OrderedDict()
-        self._pieces: dict[int, bytes] = {}
-        self._ends: dict[int, bool] = {}
         self._logits: dict[int, np.ndarray] = {}
         self._decode = self.api.llama_decode
         self._logits_address = native.logits_address(self.api)
-        self._token_cache: OrderedDict[tuple[str, bool], tuple[int, ...]] = OrderedDict()
         self._make_batch()
 
     # --- loading
@@ -162,55 +158,6 @@ class Runtime:
             ),
         }
 
-    # --- tokens
-    def tokenize(self, text: str, *, parse_special: bool = True) -> tuple[int, ...]:
-        """Tokens of one piece of text, read on its own, without BOS."""
-        key = (text, parse_special)
-        known = self._token_cache.get(key)
-        if known is None:
-            known = self._tokenize(text.encode("utf-8", "replace"), parse_special)
-            self.remember(text, known, parse_special=parse_special)
-        else:
-            self._token_cache.move_to_end(key)
-        return known
-
-    def remember(self, text: str, tokens: tuple[int, ...], *, parse_special: bool = True) -> None:
-        """From now on `text` stands for exactly these tokens: those that were evaluated when it was written."""
-        self._token_cache[(text, parse_special)] = tokens
-        while len(self._token_cache) > MAX_CACHED_PIECES:
-            self._token_cache.popitem(last=False)
-
-    def _tokenize(self, data: bytes, parse_special: bool) -> tuple[int, ...]:
-        size = len(data) + 8
-        buffer = (ctypes.c_int32 * size)()
-        count = self.api.llama_tokenize(self.vocab, data, len(data), buffer, size, False, parse_special)
-        if count < 0:
-            raise BackendError("the text could not be split into tokens")
-        return tuple(buffer[:count])
-
-    def bos_tokens(self) -> tuple[int, ...]:
-        """What this model wants before the first token of a text: BOS, or nothing."""
-        bos = int(self.api.llama_vocab_bos(self.vocab))
-        return (bos,) if bos >= 0 and self.api.llama_vocab_get_add_bos(self.vocab) else ()
-
-    def piece(self, token: int) -> bytes:
-        known = self._pieces.get(token)
-        if known is None:
-            buffer = ctypes.create_string_buffer(256)
-            size = self.api.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, True)
-            if size < 0:
-                buffer = ctypes.create_string_buffer(-size)
-                size = self.api.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, True)
-            known = self._pieces[token] = buffer.raw[: max(0, size)]
-        return known
-
-    def ends(self, token: int) -> bool:
-        """Does this token end the model's turn?"""
-        known = self._ends.get(token)
-        if known is None:
-            known = self._ends[token] = bool(self.api.llama_vocab_is_eog(self.vocab, token))
-        return known
-
     # --- sequences
     def sequence(self, agent: str) -> Sequence:
         """The agent's part of the KV cache; the one unused for longest is given away when there are too many."""
@@ -263,17 +210,18 @@ class Runtime:
             if status != 0:
                 raise BackendError(f"llama.cpp failed to evaluate a batch (status {status}): {self.log.errors(1)}")
 
-    def decode_next(self, number: int, token: int, position: int, adapter: Any) -> bool:
-        """`decode` for a single token, as cheap as Python allows. False: nothing happened, ask `decode`."""
+    def decode_next(self, number: int, token: int, position: int, adapter: Any) -> np.ndarray | None:
+        """`decode` and `read_logits` for a single token, as cheap as Python allows. None: nothing happened."""
         if adapter is not self._active_adapter or self.slow_tokens_per_s:
-            return False
+            return None
         self._next_token[0] = token
         self._next_position[0] = position
         if self._decode(self._context, self._next_batches[number]):
             self.remove(number, position)
-            return False
+            return None
         self.evaluated_tokens += 1
-        return True
+        known = self._logits.get(self._logits_address(self._context, -1))
+        return self.read_logits() if known is None else known
 
     def _use_adapter(self, adapter: Any) -> None:
         if adapter is self._active_adapter:

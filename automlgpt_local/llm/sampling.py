@@ -6,6 +6,7 @@ comparison over the vocabulary, so nothing is sorted but the few that matter.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,18 +33,26 @@ class SamplingOptions:
 Mask = Callable[[np.ndarray], np.ndarray]  # token ids -> which of them a grammar allows
 
 
+class NoNumbersError(BackendError):
+    """The model computed NaN or infinity."""
+
+    def __init__(self) -> None:
+        super().__init__("the model returned no numbers (NaN)", "The file may be damaged: `automlgpt models verify`.")
+
+
 class Sampler:
     def __init__(self, options: SamplingOptions) -> None:
         self.options = options
         self._rng = np.random.default_rng(options.seed)
         self._recent: list[int] = []
+        self._floor = -math.log(options.min_p) if options.min_p > 0 else _FLOOR
         self._plain = options.temperature < COLDEST and options.repetition_penalty == 1.0
         self.refused = 0
 
     def sample(self, logits: np.ndarray, mask: Mask | None = None) -> int:
         """The next token. With `mask` the first draw is tested, and drawn again among the allowed if it is refused."""
         if self._plain and mask is None:
-            return int(logits.argmax())
+            return best(logits)
         logits = self._penalised(logits)
         token = self._draw(logits)
         if mask is not None and not mask(np.array([token], np.int32))[0]:
@@ -64,15 +73,15 @@ class Sampler:
         return logits
 
     def _draw(self, logits: np.ndarray) -> int:
+        token = best(logits)
         if self.options.temperature < COLDEST:
-            return int(logits.argmax())
-        floor = -np.log(self.options.min_p) if self.options.min_p > 0 else _FLOOR
-        ids = np.flatnonzero(logits >= logits.max() - floor)
-        return int(ids[self._pick(logits[ids])])
+            return token
+        ids = np.flatnonzero(logits >= logits.item(token) - self._floor)
+        return token if len(ids) == 1 else int(ids[self._pick(logits[ids])])
 
     def _draw_allowed(self, logits: np.ndarray, mask: Mask) -> int:
         for count in (*_STEPS, len(logits)):
-            ids = _best(logits, count)
+            ids = best_few(logits, count)
             allowed = ids[mask(ids.astype(np.int32))]
             if len(allowed):
                 values = logits[allowed]
@@ -98,6 +107,20 @@ class Sampler:
         return int(order[draw(weights, self._rng)])
 
 
+def best(logits: np.ndarray) -> int:
+    """The likeliest token. Raises NoNumbersError: numpy takes a NaN for the largest, so one look at that tells."""
+    token = int(logits.argmax())
+    if not math.isfinite(logits.item(token)):
+        raise NoNumbersError
+    return token
+
+
+def log_softmax(values: np.ndarray) -> np.ndarray:
+    shifted = values - values.max()
+    logarithms: np.ndarray = shifted - math.log(float(np.exp(shifted).sum(dtype=np.float64)))
+    return logarithms
+
+
 def softmax(values: np.ndarray) -> np.ndarray:
     values = values.astype(np.float64)
     powers = np.exp(values - values.max())
@@ -111,8 +134,9 @@ def draw(probabilities: np.ndarray, rng: np.random.Generator) -> int:
     return min(at, len(probabilities) - 1)
 
 
-def _best(logits: np.ndarray, count: int) -> np.ndarray:
+def best_few(logits: np.ndarray, count: int) -> np.ndarray:
+    """The `count` likeliest tokens, in no order."""
     if count >= len(logits):
         return np.arange(len(logits))
-    best: np.ndarray = np.argpartition(logits, len(logits) - count)[-count:]
-    return best
+    tokens: np.ndarray = np.argpartition(logits, len(logits) - count)[len(logits) - count :]
+    return tokens

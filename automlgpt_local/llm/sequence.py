@@ -6,7 +6,6 @@ shares with that list, takes more of it from a neighbour with the same adapter, 
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,25 +65,15 @@ class Sequence:
             self._cut(len(self.evaluated) - (count - from_pending))
 
     def logits(self) -> np.ndarray:
-        """Logits of the token that follows, shape (n_vocab,). Raises BackendError when they are no numbers."""
-        if not self._evaluate_next():
-            self._evaluate_all()
-        logits = self.runtime.read_logits()
-        if not math.isfinite(logits.max()):
-            self.clear()
-            raise BackendError(
-                "the model returned no numbers (NaN)", "The file may be damaged: `automlgpt models verify`."
-            )
-        return logits
-
-    def _evaluate_next(self) -> bool:
-        """The common case of a token loop: one new token, and place for it."""
-        if len(self.pending) != 1 or len(self.evaluated) >= self.runtime.context_tokens:
-            return False
-        if not self.runtime.decode_next(self.number, self.pending[0], len(self.evaluated), self.adapter):
-            return False
-        self.evaluated.append(self.pending.pop())
-        return True
+        """Logits of the token that follows, shape (n_vocab,): a view that the next evaluation overwrites."""
+        pending, evaluated = self.pending, self.evaluated
+        if len(pending) == 1 and len(evaluated) < self.runtime.context_tokens:  # the common case of a token loop
+            logits = self.runtime.decode_next(self.number, pending[0], len(evaluated), self.adapter)
+            if logits is not None:
+                evaluated.append(pending.pop())
+                return logits
+        self._evaluate_all()
+        return self.runtime.read_logits()
 
     def _evaluate_all(self) -> None:
         if not self.pending and self.evaluated:

@@ -14,16 +14,15 @@ import select
 import signal
 import sys
 import threading
-import time
 import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from automlgpt_local.errors import AutoMLGPTError, BackendError, ModelError
+from automlgpt_local.llm.sampling import NoNumbersError
 from automlgpt_local.llm.wire import WireError, read_frame, write_frame
 
 _PARENT_CHECK_S = 2.0
-_TEXT_INTERVAL_S = 0.02
 _PR_SET_PDEATHSIG = 1
 _ALL_LAYERS = 999
 
@@ -93,27 +92,6 @@ class Inbox:
             os._exit(0)
 
 
-class TextFrames:
-    """Text on its way to the parent, a frame every few milliseconds: each one wakes a process up."""
-
-    def __init__(self, out: BinaryIO, request: int) -> None:
-        self._out = out
-        self._request = request
-        self._parts: list[str] = []
-        self._sent_at = 0.0
-
-    def add(self, text: str) -> None:
-        self._parts.append(text)
-        if time.monotonic() - self._sent_at >= _TEXT_INTERVAL_S:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._parts:
-            write_frame(self._out, {"id": self._request, "text": "".join(self._parts)})
-            self._parts.clear()
-            self._sent_at = time.monotonic()
-
-
 class Worker:
     def __init__(self, inbox: Inbox, out: BinaryIO) -> None:
         self._inbox = inbox
@@ -129,6 +107,8 @@ class Worker:
             try:
                 answer = {"id": number, "ok": self._answer(request)}
             except Exception as error:
+                if isinstance(error, NoNumbersError):  # what they left in the cache would poison the next turn
+                    self._runtime.sequence(request["agent"]).clear()
                 if not isinstance(error, AutoMLGPTError):
                     traceback.print_exc()
                 answer = {"id": number, "error": error_to_json(error)}
@@ -149,9 +129,10 @@ class Worker:
             case "fill":
                 return self._fill(request)
             case "chat":
-                stream = TextFrames(self._out, request["id"])
-                reply: dict[str, Any] = self._chat.turn(request, stream.add)
-                stream.flush()
+                number = request["id"]
+                reply: dict[str, Any] = self._chat.turn(
+                    request, lambda text: write_frame(self._out, {"id": number, "text": text})
+                )
                 return reply
             case "render":
                 return {"text": self._chat.render(request["messages"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +188,35 @@ def write_adapter(path: Path, *, seed: int = 1, width: int = 64, layers: int = 2
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+class CharacterModel:
+    """One token per character; `score(text so far) -> {character: logit}`."""
+
+    def __init__(self, score: Callable[[str], dict[str, float]]) -> None:
+        self._score = score
+        self.text = ""
+        self.evaluated_tokens = 0
+        self.readings: list[str] = []
+
+    def tokenize(self, text: str, *, parse_special: bool = True) -> tuple[int, ...]:
+        return tuple(map(ord, text))
+
+    def piece(self, token: int) -> bytes:
+        return chr(token).encode()
+
+    def ends(self, token: int) -> bool:
+        return token == 0
+
+    def feed(self, tokens: tuple[int, ...] | list[int]) -> None:
+        self.text += "".join(map(chr, tokens))
+
+    def drop(self, count: int) -> None:
+        self.text = self.text[:-count]
+
+    def logits(self) -> np.ndarray:
+        self.readings.append(self.text)
+        logits = np.full(128, -20.0, np.float32)
+        for character, value in self._score(self.text).items():
+            logits[ord(character)] = value
+        return logits

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from llm_fixtures import write_model
@@ -15,9 +17,10 @@ from llm_fixtures import write_model
 from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.llm.backend import Choice, Message, Text
 from automlgpt_local.llm.local import SLOW_VARIABLE, LocalBackend
+from automlgpt_local.llm.schema import problems
 
 TREATMENT = Choice("c1", ("log", "none", "drop"))
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"kind": {"enum": ["log", "none"]}, "n": {"type": "integer", "minimum": 3, "maximum": 250}},
     "required": ["kind", "n"],
@@ -99,12 +102,50 @@ def test_control_tokens_in_a_message_stay_text(backend: LocalBackend) -> None:
     assert prompt.count("<|im_start|>") == 2
 
 
-def test_a_prompt_that_does_not_fit_is_refused(backend: LocalBackend) -> None:
+def test_a_prompt_that_does_not_fit_is_trimmed_and_told(backend: LocalBackend) -> None:
+    talk = [Message("system", "Decide."), Message("user", "abcdefgh " * 1000 + "the end")]
+    reply = backend.chat("coder", talk, max_tokens=100)
+    assert "left out" in reply.trimmed
+    assert reply.prompt_tokens + 100 <= backend.info.context_tokens
+    assert not backend.chat("coder", [Message("user", "short")], max_tokens=10).trimmed
     with pytest.raises(BackendError, match="no room"):
-        backend.chat("coder", [Message("user", "abcdefgh " * 1000)])
+        backend.chat("coder", [Message("user", "abc " * 90)] * 2 + [Message("system", "abc " * 90)] * 9)
     with pytest.raises(BackendError, match="do not fit"):
         backend.fill("coder", ["abcdefgh " * 1000], ["x", TREATMENT])
     assert backend.fill("coder", ["a"], ["x", TREATMENT]).values["c1"] in TREATMENT.options
+
+
+def test_scores_stops_and_sampling_of_a_turn(backend: LocalBackend) -> None:
+    talk = [Message("user", "hi")]
+    reply = backend.chat("coder", talk, max_tokens=12, temperature=1.0, logprobs=3)
+    assert len(reply.scores) == reply.output_tokens > 0
+    for score in reply.scores:
+        assert score.logprob <= score.top[0][1] <= 0 and len(score.top) == 3
+        assert sum(math.exp(logprob) for _, logprob in score.top) <= 1.001
+    best = backend.chat("coder", talk, max_tokens=12, temperature=1.0, sampling={"top_k": 1}, logprobs=1)
+    assert all(score.logprob == score.top[0][1] for score in best.scores)
+    free = backend.chat("coder", talk, max_tokens=40, temperature=1.0, seed=3)
+    stop = free.text[5]
+    assert (
+        backend.chat("coder", talk, max_tokens=40, temperature=1.0, seed=3, stops=[stop]).text
+        == (free.text[: free.text.index(stop)])
+    )
+
+
+def test_choices_of_a_schema_keep_their_probabilities(backend: LocalBackend) -> None:
+    schema = {"type": "object", "properties": {"kind": SCHEMA["properties"]["kind"]}, "required": ["kind"]}
+    reply = backend.chat("coder", [Message("user", "hi")], schema=schema)
+    assert set(reply.probabilities) == {"kind"} and 0.5 <= reply.probabilities["kind"] <= 1
+
+
+def test_a_grammar_may_start_after_a_fence(tmp_path: Path) -> None:
+    """First its reasoning, which the budget ends, then what it likes up to the marker, then the schema."""
+    template = "{{ messages[0].content }}{{ '</think>' if false }}<think>\n"
+    with LocalBackend(write_model(tmp_path / "thinker.gguf", chat_template=template)) as backend:
+        reply = backend.chat(
+            "coder", [Message("user", "hi")], schema=SCHEMA, schema_after="\n", temperature=1.5, max_tokens=160, seed=2
+        )
+        assert reply.thought and problems(reply.calls[0].arguments, SCHEMA) == []
 
 
 def test_long_prompts_are_split_into_batches(backend: LocalBackend) -> None:
