@@ -84,7 +84,10 @@ class StageStarted(Event):
 
 @dataclass(frozen=True)
 class Decided(Event):
-    """One decision of an agent. `probabilities`: slot -> probability that the model gave its choice."""
+    """One decision of an agent. `probabilities`: slot -> probability that the model gave its choice.
+
+    `about`: what the slots stand for, in order (columns, feature ideas), or the options that a single slot offered.
+    """
 
     agent: Agent
     stage: str
@@ -97,6 +100,13 @@ class Decided(Event):
     evaluated_tokens: int = 0
     probabilities: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    about: list[str] = field(default_factory=list)
+
+    def named(self) -> dict[str, Any]:
+        """The values under the names of what they are about, where each slot has one."""
+        if len(self.about) != len(self.values) or len(self.values) < 2:
+            return self.values
+        return dict(zip(self.about, self.values.values()))
 
 
 @dataclass(frozen=True)

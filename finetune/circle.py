@@ -61,8 +61,8 @@ def record_session(case: Case, backend: Backend, path: Path) -> None:
     """A session's events: the backend's decisions, overruled by the house rule where it has an opinion."""
     log, task = EventLog(path), _task(case)
 
-    def decide(agent: str, stage: str, decision: str, values: dict[str, Any]) -> None:
-        log.append(Decided(agent, stage, decision, values, "model"), 1.0)  # type: ignore[arg-type]
+    def decide(agent: str, stage: str, decision: str, values: dict[str, Any], about: Sequence[str] = ()) -> None:
+        log.append(Decided(agent, stage, decision, values, "model", about=list(about)), 1.0)  # type: ignore[arg-type]
 
     def ask(agent: str, template: Any) -> dict[str, str]:
         return backend.fill(agent, [compact.opening(agent, task, case.profile)], template).values
@@ -84,7 +84,7 @@ def record_session(case: Case, backend: Backend, path: Path) -> None:
     proposed = ideas.propose(case.profile, advised, 12)
     if proposed:
         decide("coder", "process", "features", ask("coder", compact.features(proposed)))
-    decide("reasoner", "select", "next_recipe", {"next": "linear"})
+    decide("reasoner", "select", "next_recipe", {"next": "linear"}, ("linear", "lightgbm", "extra_trees"))
     grid = recipes.load(installed_only=False)["linear"].grid
     replay_board = [("lightgbm", "best", "g0", "t0")]
     decide("coder", "select", "params", ask("coder", compact.params("linear", grid, replay_board)))

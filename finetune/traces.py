@@ -98,12 +98,9 @@ class Replay:
             proposed = ideas.propose(self.profile, self.treatments, 12)
             return "features", "coder", compact.features(proposed), values
         if event.decision == "next_recipe":
-            tried = {e.attempt.recipe for e in self.journal.evaluations if not e.attempt.probe}
-            left = [r for r in compact.RECIPES if r not in tried or r == values["next"]]
-            return "next_recipe", "reasoner", compact.next_recipe(self.board(), left), values
+            return "next_recipe", "reasoner", compact.next_recipe(self.board(), event.about), values
         if event.decision == "next_tune":
-            known = [row.recipe for row in self.journal.board() if row.recipe in compact.RECIPES][:4]
-            return "next_tune", "reasoner", compact.next_tune(self.board(), known), {"next": values["next"]}
+            return "next_tune", "reasoner", compact.next_tune(self.board(), event.about), {"next": values["next"]}
         if event.decision == "params" and values and recipe in compact.RECIPES:
             grid = recipes.load(installed_only=False)[recipe].grid
             return "params", "coder", compact.params(recipe, grid, self.board()), values

@@ -30,6 +30,7 @@ class Answer:
     evaluated_tokens: int = 0
     probabilities: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    about: tuple[str, ...] = ()  # as in events.Decided
 
 
 @dataclass(frozen=True)

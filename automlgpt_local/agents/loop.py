@@ -110,7 +110,8 @@ class Loop:
     def _decide_treatments(self, batch: Sequence[ColumnProfile], first: int) -> Decided:
         bench = self.bench
         return bench.decide(
-            "reasoner", "treatments", lambda a: a.treatments(bench.situation(), batch, first),
+            "reasoner", "treatments",
+            lambda a: replace(a.treatments(bench.situation(), batch, first), about=tuple(c.name for c in batch)),
             lambda values: _check_treatments(values, batch),
         )  # fmt: skip
 
@@ -139,7 +140,7 @@ class Loop:
 
     def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
         bench = self.bench
-        answer: Answer = advisor.features(bench.situation(), proposed, base)
+        answer = replace(advisor.features(bench.situation(), proposed, base), about=tuple(i.key for i in proposed))
         if "source" in answer.values:
             found = problems(f"{answer.values['source']}\n\ndef build(params, ctx):\n    return None\n", self._names())
             if found:
@@ -195,7 +196,8 @@ class Loop:
             fitting = self._in_time(untried)
             if not fitting or fitting[0] in self._passed_over:
                 return Answer({"next": fitting[0] if fitting else "stop"}, "recipes")
-            answer = advisor.next_recipe(bench.situation(), fitting[:OFFERED])
+            offered = tuple(fitting[:OFFERED])
+            answer = replace(advisor.next_recipe(bench.situation(), offered), about=offered)
             too_early = answer.values["next"] == "stop" and len(self._tunable()) < LEAST_RECIPES
             return replace(answer, values={"next": fitting[0]}) if too_early else answer
 
@@ -294,7 +296,7 @@ class Loop:
         if not fitting:
             used = self.bench.clock.used_s()
             raise StopSearchError("time", f"{used:.0f} s used; another attempt and the refit would not end in time")
-        answer = advisor.next_tune(self.bench.situation(), fitting)
+        answer = replace(advisor.next_tune(self.bench.situation(), fitting), about=tuple(fitting))
         if answer.values["next"] != "stop":
             return answer
         calm = self._settled(PATIENCE // 2)

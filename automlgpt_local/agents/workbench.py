@@ -179,7 +179,7 @@ class Workbench:
             answer = self.ask(put, check)
             return Decided(
                 agent, self.stage, decision, answer.values, answer.by, answer.thought, answer.forced_tokens,
-                answer.chosen_tokens, answer.evaluated_tokens, answer.probabilities, answer.seconds,
+                answer.chosen_tokens, answer.evaluated_tokens, answer.probabilities, answer.seconds, list(answer.about),
             )  # fmt: skip
 
         return self.recorder.step(Decided, make, decision=decision)

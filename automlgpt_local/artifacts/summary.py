@@ -56,6 +56,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
         "ensemble": _dict(ensemble),
         "members": [a for a in attempts if a["weight"] > 0],
         "holdout": _dict(_last(happened, ev.HoldoutScored)),
+        "importance": _read_json(run_dir / "importance.json"),
         "refits": [asdict(e) for e in happened if isinstance(e, ev.Refitted)],
         "budget": _dict(_last(happened, ev.Budget)),
         "files": _files(run_dir),
@@ -128,7 +129,7 @@ def _agents(happened: list[ev.Event]) -> dict[str, Any]:
             "seconds": round(sum(e.seconds for e in own if isinstance(e, ev.Decided)), 3),
         }
     return {
-        "decisions": [asdict(d) for d in decisions],
+        "decisions": [{**asdict(d), "values": d.named()} for d in decisions],
         "by_agent": by_agent,
         "took_over": [asdict(e) for e in happened if isinstance(e, ev.TookOver)],
         "rejected": [asdict(e) for e in happened if isinstance(e, ev.CodeRejected)],

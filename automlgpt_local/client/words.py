@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 from automlgpt_local import events as ev
+from automlgpt_local.client.inert import inert_line
 from automlgpt_local.client.view import RunView
 
 
@@ -22,7 +23,7 @@ DECISIONS = {
 def decision_of(e: ev.Decided) -> str:
     """What was decided, with its values: one as itself, a few by name, many of a kind counted."""
     what = DECISIONS.get(e.decision, e.decision.replace("_", " "))
-    values = e.values
+    values = e.named()
     if not values:
         return what
     if len(values) == 1:
@@ -31,8 +32,10 @@ def decision_of(e: ev.Decided) -> str:
         return ends.get(only, f"{what} {only}") if e.decision in DECISIONS else f"{what}: {only}"
     if len(values) > 6 or all(re.fullmatch(r"[a-z]\d+", str(k)) for k in values):
         counts = Counter(str(v) for v in values.values())
-        return f"{what}: " + ", ".join(f"{n} × {v}" for v, n in counts.most_common(6))
-    return f"{what} " + ", ".join(f"{k}={v}" for k, v in values.items())
+        rare = [k for k, v in values.items() if v != counts.most_common(1)[0][0]] if e.about else []
+        told = f" ({', '.join(f'{inert_line(k, 30)}: {values[k]}' for k in rare[:6])}{', …' * (len(rare) > 6)})"
+        return f"{what}: " + ", ".join(f"{n} × {v}" for v, n in counts.most_common(6)) + told * bool(rare)
+    return f"{what} " + ", ".join(f"{inert_line(str(k), 30)}={v}" for k, v in values.items())
 
 
 def line_of(record: ev.Record, seen: RunView) -> str | None:
