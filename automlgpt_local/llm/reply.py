@@ -8,6 +8,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from automlgpt_local.llm.backend import Call, Reply, TokenScore
@@ -20,6 +22,7 @@ _THOUGHTS = (("<think>", "</think>"), ("<thought>", "</thought>"), ("[THINK]", "
 _HARMONY = re.compile(r"<\|(?:channel|message)\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^\n`]*$")
+_TRAILING_COMMA = re.compile(r",(\s*[}\]])")
 _PYTHON = {"", "python", "py", "python3", "ipython", "tool_code"}
 
 
@@ -32,7 +35,7 @@ def parse_reply(answer: dict[str, Any], schema: dict[str, Any] | None, *, second
         thought, text = split_thought(raw, opened=bool(answer.get("thinking")))
         text, calls = find_calls(text)
     if schema is not None:
-        value = parse_json(text)
+        value = parse_json(text, schema)
         arguments = value if isinstance(value, dict) else {"value": value}
         calls = [] if json_problems(text, schema) else [Call("json", arguments)]
     return Reply(
@@ -160,27 +163,42 @@ class _Nothing:
 NOTHING = _Nothing()
 
 
-def parse_json(text: str) -> Any:
-    """The first JSON value in `text`, fenced, with prose around or with trailing commas; NOTHING when there is none."""
+def parse_json(text: str, schema: dict[str, Any] | None = None) -> Any:
+    """A JSON value in `text`, fenced, with prose around or with a comma too many; NOTHING when there is none.
+
+    With `schema` the first value that conforms, else the first of its type: a list within an object that was cut short
+    is not the answer.
+    """
+    kinds = {"object": dict, "array": list}
+    wanted = kinds.get((schema or {}).get("type", ""), object)
+    first = NOTHING
+    for value in _values(text):
+        if isinstance(value, wanted):
+            if schema is None or not problems(value, schema):
+                return value
+            first = value if first is NOTHING else first
+    return first
+
+
+def _values(text: str) -> Iterator[Any]:
+    """What can be read as JSON: the whole text, its fenced blocks, then each object or array within it."""
     blocks = [code for language, code in fenced_blocks(text) if language in ("json", "")]
     for candidate in [text, *blocks]:
         value = _loads(candidate.strip())
         if value is not NOTHING:
-            return value
-    starts = [match.start() for match in re.finditer(r"[{\[]", text)][:64]
+            yield value
     decoder = json.JSONDecoder()
-    for start in starts:
-        try:
-            value, _ = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict | list):
-            return value
-    return NOTHING
+    for form in (text, _TRAILING_COMMA.sub(r"\1", text)):
+        for match in islice(re.finditer(r"[{\[]", form), 64):
+            try:
+                value, _ = decoder.raw_decode(form, match.start())
+            except (ValueError, RecursionError):
+                continue
+            yield value
 
 
 def _loads(text: str) -> Any:
-    for attempt in (text, re.sub(r",(\s*[}\]])", r"\1", text)):
+    for attempt in (text, _TRAILING_COMMA.sub(r"\1", text)):
         try:
             return json.loads(attempt)
         except (ValueError, RecursionError):
@@ -190,7 +208,8 @@ def _loads(text: str) -> Any:
 
 def json_problems(text: str, schema: dict[str, Any]) -> list[str]:
     """Why `text` is no answer to `schema`, in words for the model that wrote it; empty when it is one."""
-    value = parse_json(text)
+    value = parse_json(text, schema)
     if value is NOTHING:
-        return ["the answer is not JSON, or was cut short"]
+        what = "a JSON object" if schema.get("type") == "object" else "JSON"
+        return [f"the answer is not {what}, or was cut short"]
     return problems(value, schema)

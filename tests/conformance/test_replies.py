@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 GOOD = '{"tool": "look", "column": "age", "seconds": 30, "share": 0.5, "more": ["a", "b"]}'
+MODULE = "def build(params, ctx):\n    return 1\n"
 
 
 def reply_of(text: str, *, thinking: bool = False, schema: dict[str, Any] | None = None, finish: str = "stop") -> Any:
@@ -42,68 +45,113 @@ def test_families(case: list[Any]) -> None:
     assert reply.calls == tuple(Call(name, arguments) for name, arguments in calls)
 
 
-def malformed() -> list[str]:
-    """Two hundred broken answers: every way of going wrong, applied to every kind of answer."""
-    code = "Here it is.\n```python\ndef build(params, ctx):\n    return 1\n```\nDone."
-    bases = [
-        GOOD,
-        f"```json\n{GOOD}\n```",
-        f"<think>\nhm\n</think>\n{GOOD}",
-        f'<tool_call>\n{{"name": "act", "arguments": {GOOD}}}\n</tool_call>',
-        f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>{GOOD}",
-        f"[TOOL_CALLS]act[ARGS]{GOOD}",
-        code,
-        "<tool_call>\n<function=act>\n<parameter=tool>\nlook\n</parameter>\n</function>\n</tool_call>",
-    ]
-    ways = [
-        lambda text: text[: len(text) // 2],
-        lambda text: text[: len(text) - 2],
-        lambda text: text[len(text) // 3 :],
-        lambda text: text.replace('"', "'"),
-        lambda text: text.replace("}", ""),
-        lambda text: text.replace("{", "{{"),
-        lambda text: text.replace("30", '"thirty"'),
-        lambda text: text.replace("30", "1e999"),
-        lambda text: text.replace('"look"', "null"),
-        lambda text: text.replace('"look"', '"rm -rf"'),
-        lambda text: text.replace("```", "``"),
-        lambda text: text.replace("```", "````", 1),
-        lambda text: f"```\n{text}\n```\n```",
-        lambda text: text.replace("</", "<"),
-        lambda text: text.replace("<", "</"),
-        lambda text: f"<think>{text}",
-        lambda text: f"{text}</think>",
-        lambda text: f"<think>a<think>b</think>{text}</think></think>",
-        lambda text: text * 40,
-        lambda text: f"Sure! {text} Hope this helps! {{not json}}",
-        lambda text: text.replace("\n", "\r\n\0"),
-        lambda text: "{" * 2000 + text,
-        lambda text: f"[THINK]{text}[/THINK]",
-        lambda text: text.replace("|>", "|"),
-        lambda text: text.encode().decode("utf-16-le", "replace"),
-    ]
-    return [way(base) for base in bases for way in ways]
+CUT = "not a JSON object, or was cut short"
+BROKEN_CALLS = (  # what is then no call, yet holds a sound answer
+    "a comma too many",
+    "a list around it",
+    "cut behind a number",
+    "cut before its last brace",
+)
+CONTENTS: dict[str, tuple[str, str]] = {  # what the model meant as its JSON -> the problem, "" when it is readable
+    "sound": (GOOD, ""),
+    "a comma too many": (GOOD[:-1] + ",}", ""),
+    "spread over lines": (GOOD.replace(", ", ",\r\n\t"), ""),
+    "only what is required": ('{"seconds": 1, "tool": "finish"}', ""),
+    "a whole number as a fraction": (GOOD.replace("30", "30.0"), ""),
+    "cut within a string": (GOOD[:28], CUT),
+    "cut behind a number": (GOOD[: GOOD.index(", \"share\"")], CUT),
+    "cut before its last brace": (GOOD[:-1], CUT),
+    "its beginning is gone": (GOOD[40:], CUT),
+    "single quotes": (GOOD.replace('"', "'"), CUT),
+    "no quotes around names": (GOOD.replace('"tool"', "tool"), CUT),
+    "equals signs": (GOOD.replace(":", " ="), CUT),
+    "a raw line end in a string": (GOOD.replace("age", "a\nge"), CUT),
+    "words for a number": (GOOD.replace("30", '"thirty"'), "seconds must be of type integer"),
+    "an endless number": (GOOD.replace("30", "1e999"), "seconds must be of type integer"),
+    "a truth for a number": (GOOD.replace("30", "true"), "seconds must be of type integer"),
+    "too large": (GOOD.replace("30", "601"), "seconds must be at most 600"),
+    "nothing for a choice": (GOOD.replace('"look"', "null"), "tool must be one of"),
+    "a choice of its own": (GOOD.replace("look", "rm -rf"), "tool must be one of"),
+    "a bound that is excluded": (GOOD.replace("0.5", "0"), "share must be more than 0"),
+    "too many items": (GOOD.replace('["a"', '["a", "c", "d"'), "more may have at most 3 items"),
+    "an item of another type": (GOOD.replace('["a"', "[7"), r"more\[0\] must be of type string"),
+    "a text that is too long": (GOOD.replace("age", "age" * 14), "column may have at most 40"),
+    "a name that nobody knows": (GOOD.replace('"column"', '"col"'), "col is not known"),
+    "a list around it": (f"[{GOOD}]", ""),
+    "a list of names": ('["look", 30]', CUT),
+}  # fmt: skip
+ANALYSIS = "<|channel|>analysis<|message|>hm<|end|>"
+WRAPPERS: dict[str, Callable[[str], str]] = {
+    "bare": lambda body: body,
+    "fenced, amid prose": lambda body: f"Sure! Here it is:\n```json\n{body}\n```\nHope this helps!",
+    "a fence without an end": lambda body: f"```json\n{body}",
+    "nested fences": lambda body: f"````\n{body}\n````\n```",
+    "after reasoning that opened twice": lambda body: f"<think>a<think>b</think>{body}</think></think>",
+    "after reasoning that was never opened": lambda body: f"Let me see: seconds...\n</think>\n\n{body}",
+    "gpt-oss": lambda body: f"{ANALYSIS}<|start|>assistant<|channel|>final<|message|>{body}",
+    "in a loop": lambda body: f"{body}\n" * 40,
+}  # fmt: skip
+CALLS: dict[str, Callable[[str], str]] = {  # a call of a tool that nobody offered, instead of the answer
+    "Hermes": lambda body: f'<tool_call>\n{{"name": "act", "arguments": {body}}}\n</tool_call>',
+    "Mistral": lambda body: f"[TOOL_CALLS]act[ARGS]{body}",
+    "reasoning without end": lambda body: f"<think>I will answer {body}",
+}
+
+
+@pytest.mark.parametrize("content", CONTENTS)
+def test_malformed_answers_are_read_or_sent_back_with_the_reason(content: str) -> None:
+    body, problem = CONTENTS[content]
+    for name, wrap in WRAPPERS.items():
+        reply = reply_of(wrap(body), schema=SCHEMA)
+        found = "; ".join(json_problems(reply.text, SCHEMA))
+        if problem:
+            assert reply.calls == () and re.search(problem, found), (name, found)
+        else:
+            (call,) = reply.calls
+            assert found == "" and call.name == "json" and call.arguments["tool"] in ("look", "finish"), name
+            assert problems(call.arguments, SCHEMA) == []
+    for wrap in CALLS.values():
+        assert outcome(wrap(body)) == "repair" or content in BROKEN_CALLS
+
+
+def test_the_malformed_answers_are_many_and_different() -> None:
+    texts = {wrap(body) for body, _ in CONTENTS.values() for wrap in (*WRAPPERS.values(), *CALLS.values())}
+    assert len(texts) == len(CONTENTS) * (len(WRAPPERS) + len(CALLS)) >= 200
+
+
+BROKEN_CODE: dict[str, tuple[str, str | None]] = {  # a reply that was to hold a module -> the module, None: ask again
+    "no fence at all": (MODULE, MODULE),
+    "prose before, no fence": (f"Here it is.\n{MODULE}", None),
+    "no end": (f"```python\n{MODULE}", MODULE),
+    "two marks of three": (f"``python\n{MODULE}``", None),
+    "indented like a list": (f"1. So:\n   ```python\n{MODULE}   ```\n", MODULE),
+    "a shell block behind it": (f"```python\n{MODULE}```\n```bash\npip install x\n```", MODULE),
+    "a draft before it": (f"```python\nbuild = 1\n```\nNo, better:\n```python\n{MODULE}```", MODULE),
+    "within reasoning only": (f"<think>\n```python\n{MODULE}```\n</think>\nDone.", None),
+    "after reasoning with code": (f"<think>```python\nx = 1\n```</think>\n```python\n{MODULE}```", MODULE),
+    "empty": ("```python\n\n```", None),
+    "another language": ("```sql\nselect 1\n```", None),
+    "tildes": (f"~~~python\n{MODULE}~~~", MODULE),
+    "carriage returns": (f"```python\r\n{MODULE}```".replace("\n", "\r\n"), MODULE),
+    "refusal": ("I am sorry, but I cannot help with that.", None),
+    "nothing": ("", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BROKEN_CODE)
+def test_broken_replies_with_code(case: str) -> None:
+    text, module = BROKEN_CODE[case]
+    assert reply_of(text).code == module
 
 
 def outcome(text: str) -> str:
-    """What the loop would do with it: act, ask for a repair with words that say why, or run the code."""
+    """An action that the schema allows, or a request for repair with words that say why."""
     reply = reply_of(text, schema=SCHEMA)
     if reply.calls:
         assert not problems(reply.calls[0].arguments, SCHEMA)
         return "action"
-    return "repair" if json_problems(reply.text, SCHEMA) else "nothing"
-
-
-def test_two_hundred_malformed_replies_end_somewhere() -> None:
-    texts = malformed()
-    assert len(texts) == 200
-    ends = [outcome(text) for text in texts]
-    assert set(ends) == {"action", "repair"}
-    assert 20 < ends.count("action") < 150  # some are readable after all, most are not
-    for text in texts:
-        free = reply_of(text)
-        assert all(isinstance(call, Call) and isinstance(call.arguments, dict) for call in free.calls)
-        assert free.code is None or isinstance(free.code, str)
+    assert json_problems(reply.text, SCHEMA)
+    return "repair"
 
 
 @settings(max_examples=300, deadline=None)
@@ -164,4 +212,4 @@ def test_json_is_found_where_models_put_it() -> None:
         assert parse_json(text) == json.loads(GOOD)
     assert json_problems(GOOD.replace("30", "0.5"), SCHEMA) == ["value.seconds must be of type integer"]
     assert json_problems(GOOD.replace("30", "601"), SCHEMA) == ["value.seconds must be at most 600"]
-    assert json_problems(GOOD[:-9], SCHEMA) == ["the answer is not JSON, or was cut short"]
+    assert json_problems(GOOD[:-9], SCHEMA) == ["the answer is not a JSON object, or was cut short"]
