@@ -26,6 +26,7 @@ ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules
 MAX_IDEAS = 12
 MAX_REPAIRS = 2
 PROBE_RECIPE = "lightgbm"
+PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 30
 LEAST_RECIPES = 5  # complete ones, before a model's wish to stop the selection counts
@@ -165,8 +166,9 @@ class Loop:
         workspace = bench.evaluator.workspace
         recipe = PROBE_RECIPE if PROBE_RECIPE in bench.recipes else next(iter(bench.recipes))
         probe = workspace.probes is not workspace.folds
+        params = PROBE_PARAMS if probe and recipe == PROBE_RECIPE else {}
         return bench.attempt(
-            lambda: self._draft(recipe, title, by, decided=decided), probe=probe,
+            lambda: self._draft(recipe, title, by, params, decided), probe=probe,
             share=PROBE_SHARE if probe else SAFE_SHARE, against=against,
         )  # fmt: skip
 

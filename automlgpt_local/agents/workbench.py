@@ -40,6 +40,9 @@ from automlgpt_local.task import TaskSpec
 # Of the time limit: more than this the model may not think, and then the recipes decide.
 MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
+# A recipe's first try may take this many times what the best model so far took, and always its part of the room.
+FIRST_TRY = 1.5
+MANY = 8
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
 
@@ -129,9 +132,12 @@ class Workbench:
         """What an attempt may take: its share of the room, or what it is known to need, if there is room for that."""
         if self.task.trials is not None:
             return FIXED_WORK_S
-        room = self.room_s()
-        known = 1.3 * self.cost_s(recipe) if self.journal.of_recipe(recipe) else 0.0
-        return max(2.0, room * share, min(known, room))
+        room, best = self.room_s(), self.journal.best()
+        if self.journal.of_recipe(recipe):
+            return max(2.0, room * share, min(1.3 * self.cost_s(recipe), room))
+        if best is not None and best.attempt.recipe != "baseline":
+            share = min(share, max(1 / MANY, FIRST_TRY * best.seconds / self.evaluator.parallel / max(room, 1.0)))
+        return max(2.0, room * share)
 
     # --- decisions
     def situation(self) -> Situation:

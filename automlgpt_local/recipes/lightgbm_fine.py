@@ -213,7 +213,7 @@ class Stop:
 class Model(BaseEstimator):
     """The mean of up to `copies` boosters, each with its own seed and its own held-out part of the rows.
 
-    After the first one further copies are trained while they take no more than half of the time.
+    After the first one further copies are trained while they take no more than three quarters of the time.
 
     `params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count.
     """
@@ -229,7 +229,7 @@ class Model(BaseEstimator):
         features = self.encoder_.fit_transform(X, y)  # target means are out of fold: rows held out below stay unseen
         self.boosters_, self.trees_, rates = [], [], []
         for copy in range(p["copies"]):
-            if fixed is None and copy and (time.monotonic() - started) * (copy + 1) / copy > 0.5 * seconds:
+            if fixed is None and copy and (time.monotonic() - started) * (copy + 1) / copy > 0.75 * seconds:
                 break
             whole = fixed is not None or len(y) < 800
             learn, held = (None, None) if whole else held_out(y, self.ctx["seed"] + copy)

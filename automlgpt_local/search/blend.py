@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from automlgpt_local.search.ensemble import Blend, select
+from automlgpt_local.search.ensemble import Blend, mix, select
 from automlgpt_local.search.evaluate import Evaluation, Evaluator
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ ENDING_SHARE_SINGLE_SPLIT = 0.45
 # Report, export, predictions and the start of the refit's forks, on an idle machine.
 CLOSING_WORK_S = 3.0
 REFIT_MARGIN = 1.1
+LEAST_WEIGHT = 0.05  # a member of less weight changes less than its refit and its predictions cost
 
 
 @dataclass
@@ -55,6 +56,11 @@ class Blender:
                 None if weight is None else weight[rows], max_members=MAX_MEMBERS,
             )  # fmt: skip
             self.weights, self.score = self._affordable(blend.weights), blend.score
+            if self.weights.keys() != blend.weights.keys():
+                blended = mix({n: self._predictions[n] for n in self.weights}, self.weights)
+                self.score = metric.score(
+                    workspace.y_development[rows], blended, None if weight is None else weight[rows]
+                )
         if self.score is not None:
             self.history.append(metric.loss(self.score))
 
@@ -73,7 +79,7 @@ class Blender:
         return self.closing_s + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
 
     def _affordable(self, weights: dict[int, float]) -> dict[int, float]:
-        kept = dict(sorted(weights.items(), key=lambda item: -item[1]))
+        kept = {n: w for n, w in sorted(weights.items(), key=lambda item: -item[1]) if w >= LEAST_WEIGHT}
         single = len(self.evaluator.workspace.folds) == 1
         limit = self.limit_s * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE)
         while len(kept) > 1 and sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit:

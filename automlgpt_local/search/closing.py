@@ -101,7 +101,9 @@ class Closing:
 
     # --- refit on all rows
     def refit(self, test: pd.DataFrame | None) -> list[FittedMember]:
-        """Every member on all rows, the heaviest first; one that does not fit into the time is left out.
+        """Every member on all rows; one that does not fit into the time is left out.
+
+        The member with the most weight comes first, then those that take longest, so that no core waits at the end.
 
         test: rows to predict, or None. Returns [] when no member could be fitted.
         """
@@ -116,7 +118,8 @@ class Closing:
         names = {n: "pipeline" if len(members) == 1 else f"pipeline.member_{i}" for i, (n, _) in enumerate(members, 1)}
         done: dict[int, tuple[Refitted, dict[str, Any]]] = {}
         events = {e.attempt: e for e in self.recorder.take(Refitted)}
-        pending = [evaluations[n] for n, _ in members if n not in events]
+        longest = sorted((n for n, _ in members[1:]), key=lambda n: -evaluations[n].fit_s)
+        pending = [evaluations[n] for n in (members[0][0], *longest) if n not in events]
         for event in self._refit_all(pending, names, test is not None):
             events[event.attempt] = event
         for number, _ in members:

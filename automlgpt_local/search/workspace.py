@@ -29,7 +29,7 @@ CELLS_PER_S = 6e7
 TREES = 400
 TREES_PER_CLASS = 120
 FOLDS_SHARE = 0.25  # of the time limit, for all folds of one typical model
-PROBE_FOLDS = 3
+PROBE_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ class Workspace:
             return self.folds
         rng = np.random.default_rng(self.task.seed)
         half = PROBE_ROWS // 2
-        if len(self.folds) < PROBE_FOLDS:  # a single cut: a probe needs several, to tell a gain from noise
+        if len(self.folds) == 1:  # a probe needs several cuts, to tell a gain from noise
             draws = [rng.permutation(n_rows)[: PROBE_ROWS + half] for _ in range(PROBE_FOLDS)]
             parts = [(draw[:PROBE_ROWS], draw[PROBE_ROWS:]) for draw in draws]
         else:
             parts = [
                 (rng.choice(f.train, min(len(f.train), PROBE_ROWS), replace=False),
                  rng.choice(f.valid, min(len(f.valid), half), replace=False))
-                for f in self.folds[:PROBE_FOLDS]
+                for f in (self.folds[i % len(self.folds)] for i in range(PROBE_FOLDS))
             ]  # fmt: skip
         return [self._write_fold("probe", i, np.sort(train), np.sort(valid)) for i, (train, valid) in enumerate(parts)]
 
