@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -152,6 +153,43 @@ def test_random_decisions_are_valid_and_repeatable(tmp_path: Path, iris: Profile
         runs.append([(d.decision, d.values) for d in events(recorder, Decided)])
     assert runs[0] == runs[1]
     assert len(runs[0]) >= 5
+
+
+def test_a_model_passes_a_recipe_over_at_most_once(tmp_path: Path, iris: Profile) -> None:
+    class LastFirst(RuleAdvisor):
+        """Always wants the last of what it is offered."""
+
+        by = "model"
+
+        def next_recipe(self, now: Situation, remaining: Any) -> Any:
+            return replace(super().next_recipe(now, remaining), values={"next": remaining[-1]}, by="model")
+
+    search, recorder = loop(tmp_path, iris, LastFirst(), replace(TASK, trials=20))
+    search.select()
+    asked = [d for d in events(recorder, Decided) if d.decision == "next_recipe"]
+    assert [(d.values["next"], d.by) for d in asked] == [
+        ("extra_trees", "model"), ("lightgbm", "recipes"), ("linear", "recipes"),
+    ]  # fmt: skip
+    assert asked[0].about == ["lightgbm", "linear", "extra_trees"]
+
+
+def test_costs_of_untried_recipes_count_the_classes_where_trees_do(tmp_path: Path, iris: Profile) -> None:
+    search, _ = loop(tmp_path, iris, RuleAdvisor())
+    bench = search.bench
+    bench.attempt(lambda: search._draft("lightgbm", "measured", "recipes"))  # 0.4 s with three classes
+    expected = 0.4 * bench.recipes["linear"].cost / (bench.recipes["lightgbm"].cost * 3)
+    assert bench.cost_s("linear") == pytest.approx(expected)
+    assert bench.fits("lightgbm")
+    bench.clock.limit_s = bench.clock.used_s() + 1.0 + 0.35  # after the closing second less is left than it took
+    assert not bench.fits("lightgbm") and bench.fits("linear")
+
+
+def test_decisions_name_what_they_are_about(tmp_path: Path, iris: Profile) -> None:
+    search, recorder = loop(tmp_path, iris, RuleAdvisor())
+    search.run()
+    treated = next(d for d in events(recorder, Decided) if d.decision == "treatments")
+    assert list(treated.named()) == [c.name for c in iris.columns]
+    assert list(treated.named().values()) == list(treated.values.values())
 
 
 def situation(iris: Profile) -> Situation:
