@@ -4,9 +4,10 @@
     decode_ratio_nano      the same with the embedded model
     grammar_ratio          time per token under a grammar / without, 152k vocabulary, one first sample in ten refused
     fill_in_ratio          seconds of a decision over 40 columns by fill-in / by grammar, the same JSON
-    reevaluated_tokens     tokens of 40 turns of two agents that were evaluated more than once
+    reevaluated_tokens     tokens of 40 turns of two agents that were evaluated more than once, with and without an
+                           adapter on the Coder
     cancel_ms              from a cancellation in the middle of a long prompt to the worker's answer
-    memory_forecast_error  relative, against the worker's peak
+    memory_forecast_error  relative, against the worker's peak; the largest of five architectures
 
 Medians of `--rounds`, ours and the baseline in turn. The C loop is compiled here against the llama.cpp that
 llama-cpp-python brought, so both sides run the same kernels.
@@ -20,6 +21,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -32,7 +34,7 @@ import numpy as np
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
 
-from llm_fixtures import make_vocabulary, write_model
+from llm_fixtures import make_vocabulary, write_adapter, write_model
 
 from automlgpt_local.llm.backend import Choice, Text
 from automlgpt_local.llm.local import LocalBackend
@@ -41,6 +43,7 @@ from automlgpt_local.llm.runtime import Runtime
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
 
 VOCABULARY = 151_936
+ARCHITECTURES = ("llama", "qwen2", "qwen3", "gemma", "phi3")
 CACHE = Path(os.environ.get("AUTOMLGPT_BENCH_DIR", Path.home() / ".cache" / "automlgpt-local" / "bench"))
 
 
@@ -98,20 +101,21 @@ def decode_ratio(
     with LocalBackend(model, threads=threads, context_tokens=context) as backend:
         assert backend.info
 
+        prompt_tokens = 0
+
         def ours() -> float:
             times: list[float] = []
             request = {
                 "op": "chat", "agent": "coder", "messages": [{"role": "user", "content": "the log " * (prompt // 3)}],
                 "schema": None, "max_tokens": tokens, "temperature": 0.0, "seed": 0, "ignore_end": True,
             }  # fmt: skip
-            started = time.perf_counter()
+            nonlocal prompt_tokens
             answer = backend._ask(request, 600.0, lambda text: times.append(time.perf_counter()))
-            ended = time.perf_counter()
-            first = times[0] if times else started
-            return (answer["output_tokens"] - 1) / (ended - first)
+            prompt_tokens = answer["prompt_tokens"]
+            return (answer["output_tokens"] - 1) / (time.perf_counter() - times[0])
 
         def theirs() -> float:
-            command = [str(baseline), str(model), str(prompt), str(tokens), str(threads), str(context)]
+            command = [str(baseline), str(model), str(prompt_tokens), str(tokens), str(threads), str(context)]
             return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
         ours()
@@ -220,20 +224,32 @@ def fill_in_ratio(model: Path, *, threads: int, rounds: int, columns: int = 40) 
 
 
 # --- the rest
-def reevaluated_tokens(model: Path) -> int:
-    with LocalBackend(model, context_tokens=2048) as backend:
-        transcripts = {"reasoner": ["a reasoner. "], "coder": ["the coder. "]}
-        known = {"reasoner": 0, "coder": 0}
-        surplus = 0
-        for turn in range(40):
-            agent = ("reasoner", "coder")[turn % 2]
-            question = f"\nnext {turn} = "
-            filled = backend.fill(agent, transcripts[agent], [question, Choice("x", ("log", "none", "drop")), "\n"])
-            now = sum(map(backend.count_tokens, [*transcripts[agent], question]))
-            if known[agent]:  # the first turn also reads BOS, or shares a prefix with the other agent
-                surplus += filled.evaluated_tokens - (now - known[agent])
-            known[agent] = now
-            transcripts[agent].append(filled.text)
+def reevaluated_tokens() -> int:
+    """Over 40 turns of two agents that share 16,384 tokens of context, without and with an adapter on the Coder."""
+    surplus = 0
+    with tempfile.TemporaryDirectory() as folder:
+        model = write_model(Path(folder) / "tiny.gguf", context=16384)
+        adapter = write_adapter(Path(folder) / "adapter.gguf")
+        for adapters in ({}, {"coder": adapter}):
+            with LocalBackend(model, context_tokens=16384, adapters=adapters) as backend:
+                surplus += _surplus_of_turns(backend)
+    return surplus
+
+
+def _surplus_of_turns(backend: LocalBackend) -> int:
+    transcripts = {"reasoner": ["a reasoner. "], "coder": ["the coder. "]}
+    known = {"reasoner": 0, "coder": 0}
+    surplus = 0
+    for turn in range(40):
+        agent = ("reasoner", "coder")[turn % 2]
+        transcripts[agent].append(f"\nattempt {turn}: " + "details and more details " * 12)
+        question = f"\nnext {turn} = "
+        filled = backend.fill(agent, transcripts[agent], [question, Choice("x", ("log", "none", "drop")), "\n"])
+        now = sum(map(backend.count_tokens, [*transcripts[agent], question]))
+        if known[agent]:  # the first turn also reads BOS, or shares a prefix with the other agent
+            surplus += filled.evaluated_tokens - (now - known[agent])
+        known[agent] = now
+        transcripts[agent].append(filled.text)
     return surplus
 
 
@@ -256,11 +272,20 @@ def cancel_ms(model: Path, *, threads: int, rounds: int) -> float:
     return statistics.median(found) if found else float("nan")
 
 
-def memory_forecast_error(model: Path, *, threads: int) -> float:
-    expected = forecast(model, 2 * 2048).total_mib
-    with LocalBackend(model, threads=threads, context_tokens=2048) as backend:
-        backend.fill("coder", ["the log " * 300], ["x", Choice("x", ("log", "none"))])
-        return float(expected / backend.stats()["peak_mib"] - 1)
+def memory_forecast_errors() -> dict[str, float]:
+    """Architecture -> forecast / the worker's peak - 1, for models of random weights with some 300 MiB."""
+    errors = {}
+    for architecture in ARCHITECTURES:
+        with tempfile.TemporaryDirectory() as folder:
+            model = write_model(
+                Path(folder) / "model.gguf", architecture=architecture, width=512, layers=6, heads=8, kv_heads=4,
+                context=8192, extra_tokens=20_000, dialect=None, scale=0.02, half=True,
+            )  # fmt: skip
+            expected = forecast(model, 2 * 8192).total_mib
+            with LocalBackend(model, context_tokens=8192) as backend:
+                backend.fill("coder", ["the table " * 120], ["x", Choice("x", ("log", "none"))])
+                errors[architecture] = expected / backend.stats()["peak_mib"] - 1
+    return errors
 
 
 def stages(options: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]]]:
@@ -289,14 +314,18 @@ def stages(options: argparse.Namespace) -> dict[str, Callable[[], dict[str, Any]
             "nano_c_tokens_per_s": found["c_tokens_per_s"],
         }
 
+    def memory() -> dict[str, Any]:
+        errors = memory_forecast_errors()
+        return {"memory_forecast_error": max(map(abs, errors.values())), "memory_forecast_errors": errors}
+
     return {
         "decode": decode,
         "nano": decode_nano,
         "grammar": lambda: grammar_ratios(model(), threads=threads, tokens=40 if quick else 100, rounds=rounds),
         "fill": lambda: fill_in_ratio(model(), threads=threads, rounds=rounds),
-        "cache": lambda: {"reevaluated_tokens": reevaluated_tokens(nano)},
+        "cache": lambda: {"reevaluated_tokens": reevaluated_tokens()},
         "cancel": lambda: {"cancel_ms": cancel_ms(model(), threads=threads, rounds=rounds)},
-        "memory": lambda: {"memory_forecast_error": memory_forecast_error(model(), threads=threads)},
+        "memory": memory,
     }
 
 

@@ -171,7 +171,7 @@ def parse_json(text: str, schema: dict[str, Any] | None = None) -> Any:
     """
     kinds = {"object": dict, "array": list}
     wanted = kinds.get((schema or {}).get("type", ""), object)
-    first = NOTHING
+    first: Any = NOTHING
     for value in _values(text):
         if isinstance(value, wanted):
             if schema is None or not problems(value, schema):
