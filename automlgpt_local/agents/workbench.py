@@ -42,6 +42,7 @@ MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
 # A recipe's first try may take this many times what the best model so far took, and always its part of the room.
 FIRST_TRY = 1.5
+REFIT_FOLDS = 1.5  # a fit on all rows takes this many times the seconds of a fold
 MANY = 8
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
@@ -126,7 +127,11 @@ class Workbench:
         """
         first = not self.journal.of_recipe(recipe)
         needed = 0.2 if first and self.recipes[recipe].boosted else 0.8 if first else 1.0
-        return self.cost_s(recipe) * needed < self.room_s()
+        return self.cost_s(recipe) * needed * self._with_refit() < self.room_s()
+
+    def _with_refit(self) -> float:
+        """An attempt that wins is fitted once more, on all rows: its folds' seconds times this are what it takes."""
+        return 1 + REFIT_FOLDS / max(3, len(self.evaluator.workspace.folds))
 
     def seconds_for(self, recipe: str, share: float) -> float:
         """What an attempt may take: its share of the room, or what it is known to need, if there is room for that."""
@@ -134,7 +139,7 @@ class Workbench:
             return FIXED_WORK_S
         room, best = self.room_s(), self.journal.best()
         if self.journal.of_recipe(recipe):
-            return max(2.0, room * share, min(1.3 * self.cost_s(recipe), room))
+            return max(2.0, room * share, min(1.3 * self.cost_s(recipe), room / self._with_refit()))
         if best is not None and best.attempt.recipe != "baseline":
             share = min(share, max(1 / MANY, FIRST_TRY * best.seconds / self.evaluator.parallel / max(room, 1.0)))
         return max(2.0, room * share)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,11 @@ class Blender:
     _evaluations: dict[int, Evaluation] = field(default_factory=dict)
     _predictions: dict[int, Any] = field(default_factory=dict)
 
-    def update(self, pool: list[Evaluation]) -> None:
-        """Choose members among `pool` (best first), by their out-of-fold predictions."""
+    def update(self, pool: list[Evaluation], refits_s: float = math.inf) -> None:
+        """Choose members among `pool` (best first), by their out-of-fold predictions.
+
+        refits_s: wall seconds that fitting them on all rows may take, beside the share of the time limit.
+        """
         if not pool:
             return
         self._evaluations = {e.attempt.number: e for e in pool}
@@ -55,7 +59,7 @@ class Blender:
                 {n: self._predictions[n] for n in self._evaluations}, workspace.y_development[rows], metric,
                 None if weight is None else weight[rows], max_members=MAX_MEMBERS,
             )  # fmt: skip
-            self.weights, self.score = self._affordable(blend.weights), blend.score
+            self.weights, self.score = self._affordable(blend.weights, refits_s), blend.score
             if self.weights.keys() != blend.weights.keys():
                 blended = mix({n: self._predictions[n] for n in self.weights}, self.weights)
                 self.score = metric.score(
@@ -78,10 +82,10 @@ class Blender:
         refits = [self.refit_s(n) for n in self.weights]
         return self.closing_s + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
 
-    def _affordable(self, weights: dict[int, float]) -> dict[int, float]:
+    def _affordable(self, weights: dict[int, float], refits_s: float) -> dict[int, float]:
         kept = {n: w for n, w in sorted(weights.items(), key=lambda item: -item[1]) if w >= LEAST_WEIGHT}
         single = len(self.evaluator.workspace.folds) == 1
-        limit = self.limit_s * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE)
+        limit = min(refits_s, self.limit_s * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE))
         while len(kept) > 1 and sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit:
             kept.popitem()
         total = sum(kept.values())

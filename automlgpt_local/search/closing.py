@@ -51,7 +51,7 @@ class Closing:
         """The ensemble, unless the best single model is as good out of fold."""
 
         def make() -> EnsembleChosen:
-            self.blender.update(self.pool)
+            self.blender.update(self.pool, self.recorder.clock.left_s() - WRITING_S)
             single, score = self.pool[0], self.blender.score
             assert single.score is not None and score is not None
             metric = self.evaluator.metric
