@@ -40,10 +40,8 @@ from automlgpt_local.task import TaskSpec
 # Of the time limit: more than this the model may not think, and then the recipes decide.
 MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
-# A recipe's first try may take this many times what the best model so far took, and always its part of the room.
-FIRST_TRY = 1.5
 REFIT_FOLDS = 1.5  # a fit on all rows takes this many times the seconds of a fold
-MANY = 8
+MANY = 8  # a recipe's first try may take one such part of the room, or as long as the best model so far took
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
 
@@ -113,7 +111,10 @@ class Workbench:
         # Not from the baseline: its seconds are mostly those of starting a fork.
         fitted = [e.attempt.recipe for e in self.journal.pool() if e.attempt.recipe != "baseline"]
         for other in ("lightgbm", *fitted):
-            measured = [e.seconds for e in self.journal.of_recipe(other) if e.ok]
+            # Copies of a boosted model are what the time allowed; a recipe's cost is that of one.
+            measured = [
+                e.seconds / max(1, e.fitted_params.get("copies", 1)) for e in self.journal.of_recipe(other) if e.ok
+            ]
             if measured and other in self.recipes and recipe in self.recipes:
                 n_classes = self.evaluator.workspace.n_classes
                 ratio = self.recipes[recipe].cost_for(n_classes) / max(0.05, self.recipes[other].cost_for(n_classes))
@@ -141,7 +142,7 @@ class Workbench:
         if self.journal.of_recipe(recipe):
             return max(2.0, room * share, min(1.3 * self.cost_s(recipe), room / self._with_refit()))
         if best is not None and best.attempt.recipe != "baseline":
-            share = min(share, max(1 / MANY, FIRST_TRY * best.seconds / self.evaluator.parallel / max(room, 1.0)))
+            share = min(share, max(1 / MANY, best.seconds / self.evaluator.parallel / max(room, 1.0)))
         return max(2.0, room * share)
 
     # --- decisions

@@ -123,11 +123,11 @@ def _values() -> Entries:
     return [
         ("lightgbm", {"num_leaves": 63}),
         ("catboost", {}),
-        ("extra_trees", {"min_samples_leaf": 1}),
+        ("neural", {}),
         ("linear", {"bins": 32}),
         ("lightgbm_fine", {"num_leaves": 128, "min_data_in_leaf": 5}),
-        ("neural", {}),
         ("lightgbm_extra", {}),
+        ("extra_trees", {"min_samples_leaf": 1}),
         ("xgboost", {"max_depth": 8, "learning_rate": 0.03}),
         ("neighbours", {}),
         ("random_forest", {"min_samples_leaf": 1}),
