@@ -303,40 +303,39 @@ class _Engine:
         (self.run_dir / "report.html").write_text("<!doctype html><title>Report</title>\n", encoding="utf-8")
 
 
-def flood(seconds: float, run_dir: Path) -> int:
-    """200 tokens and 20 events a second, for `scripts/bench_tui.py`."""
-    seq = 0
-    end = time.monotonic() + seconds
-    started: list[ev.Event] = list(script(Request(data=("x.csv",), target="Churn")))[:3]
+def flood(seconds: float, most_events: int) -> int:
+    """200 tokens and 20 events a second, for `scripts/bench_tui.py`; then up to `most_events`, ten times faster."""
+    started_at = time.monotonic()
+    end = started_at + seconds
+    seq = tick = attempt = 0
+    code = solution(1, "a flood").splitlines(keepends=True)
 
     def say(event: ev.Event) -> None:
         nonlocal seq
         seq += 1
-        print(
-            ev.Record(seq, "2026-01-01T00:00:00+00:00", seconds - (end - time.monotonic()), event).to_line(), flush=True
-        )
+        record = ev.Record(seq, "2026-01-01T00:00:00+00:00", time.monotonic() - started_at, event)
+        print(record.to_line(), flush=True)
 
-    for event in started:
+    for event in list(script(Request(data=("x.csv",), target="Churn")))[:4]:
         say(event)
-    tick = attempt = 0
-    while time.monotonic() < end:
+    while (calm := time.monotonic() < end) or seq < most_events:
         tick += 1
-        print(
-            json.dumps({"v": 1, "type": "token", "agent": "coder", "text": f"x_{tick} = df['a'] * {tick}\n"}),
-            flush=True,
-        )
+        print(json.dumps({"v": 1, "type": "token", "agent": "coder", "text": code[tick % len(code)]}), flush=True)
         if tick % 10 == 0:
             kind = tick // 10 % 20
             if kind == 0:
                 attempt += 1
                 say(ev.CodeWritten(attempt, "tune", "model", f"attempt {attempt}", "lightgbm", None, {}, {}, ""))
+            elif kind == 1:
+                say(ev.Decided("reasoner", "tune", "next_recipe", {"next": "lightgbm"}, "model", "A thought. " * 20))
             elif kind < 18:
                 say(ev.FoldFinished(attempt, kind % 5, "ok", 0.8, 0.1))
             elif kind == 18:
                 say(ev.AttemptFinished(attempt, "ok", 0.8 + attempt / 10_000, 0.002, [0.8], 1.0))
             else:
                 say(ev.Gated(attempt, None, 0.001, 0.002, attempt % 7 == 0))
-        time.sleep(0.005)
+        time.sleep(0.005 if calm else 0.0005)
+    time.sleep(5.0)  # what came last is drawn and measured
     say(ev.Finished(0.8, 0.8, "roc_auc", seconds, 0))
     return 0
 
@@ -346,12 +345,13 @@ def main() -> int:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--pace", type=float, default=0.0)
     parser.add_argument("--mode", default="normal")
+    parser.add_argument("--events", type=int, default=0, help="of a flood, at least")
     parser.add_argument("--started-at", type=float, required=True)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--detach", action="store_true")
     args = parser.parse_args()
     if args.mode == "flood":
-        return flood(args.pace, args.run_dir)
+        return flood(args.pace, args.events)
     engine = _Engine(args.run_dir, args.pace, args.mode, args.resume, args.detach)
     threading.Thread(target=engine.listen, daemon=True).start()
     return engine.run()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from textual.app import App, SystemCommand
+from textual.events import Event, Key
 from textual.screen import Screen
 
 from automlgpt_local import client, settings
@@ -20,6 +23,14 @@ from automlgpt_local.tui.actions import BY_ID, Place, acts_of, bindings_of
 from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.start import StartScreen
 from automlgpt_local.tui.theme import THEMES
+
+SETTLED_S = 2.0
+
+
+def settle() -> None:
+    """What was imported stays: the collector need not walk through it again and again, in the way of a key press."""
+    gc.collect()
+    gc.freeze()
 
 
 class AutoMLApp(App[int]):
@@ -42,6 +53,7 @@ class AutoMLApp(App[int]):
     def __init__(self, path: str = "") -> None:
         super().__init__()
         self.path = path
+        self.key_at = 0.0  # when a key was pressed last, on the monotonic clock
         for theme in THEMES:
             self.register_theme(theme)
         self.settings = settings.load()
@@ -50,10 +62,16 @@ class AutoMLApp(App[int]):
 
     def on_mount(self) -> None:
         self.push_screen(StartScreen(self.path))
+        self.set_timer(SETTLED_S, settle)
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self.exit, 130)
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Key):
+            self.key_at = time.monotonic()
+        await super().on_event(event)
 
     # --- actions
     def carry_out(self, act_id: str, argument: str = "") -> None:

@@ -14,6 +14,7 @@ import logging
 import os
 import secrets
 import shlex
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -205,6 +206,7 @@ def serve(port: int) -> None:
     """Serve until Ctrl+C. Raises UsageError for a port that cannot be had."""
     os.environ.setdefault("TERM", "xterm-256color")
     try:
-        LoopbackServer(port).serve()
+        socket.create_server((HOST, port)).close()
     except OSError as error:
         raise UsageError(f"Port {port} cannot be used: {error.strerror}", "Choose another: --port 8765") from error
+    LoopbackServer(port).serve()

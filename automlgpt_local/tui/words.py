@@ -33,9 +33,14 @@ def rich_say(variables: dict[str, str], *parts: str | tuple[str, str]) -> Text:
     text = Text(no_wrap=True)
     for part in _spaced(parts):
         words, style = (part, "") if isinstance(part, str) else part
-        colours = [variables.get(s[1:], "") if s[:1] == "$" else s for s in style.split()]
-        text.append(words if words.isspace() else inert_line(words, 600), " ".join(c for c in colours if c))
+        text.append(words if words.isspace() else inert_line(words, 600), rich_style(variables, style))
     return text
+
+
+def rich_style(variables: dict[str, str], style: str) -> str:
+    """A style such as "bold $accent" with the theme's colours in place of their names."""
+    parts = [variables.get(s[1:], "") if s[:1] == "$" else s for s in style.split()]
+    return " ".join(p for p in parts if p)
 
 
 def _spaced(parts: tuple[str | tuple[str, str], ...]) -> list[str | tuple[str, str]]:

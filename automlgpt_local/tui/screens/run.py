@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.suggester import Suggester
+from textual.theme import Theme
 from textual.widgets import Footer, Input, TabbedContent, TabPane
 
 from automlgpt_local import events as ev
@@ -39,7 +40,11 @@ from automlgpt_local.tui.words import say
 
 FRAME_S = 0.1
 PER_FRAME = 300
-WRITING_S = 0.4
+PANEL_S = 0.5  # between two drawings of the same panel
+# While somebody types, their letters come first: drawing waits until they pause, for at most so long.
+TYPING_S = 0.4
+LONGEST_WAIT_S = 0.5
+LONGEST_PANEL_WAIT_S = 2.0
 WRITING_LINES = 60
 # After these a queued message goes out: the agents have come to the end of a thought.
 BOUNDARIES = (ev.Decided, ev.AttemptFinished, ev.StageStarted, ev.Finished)
@@ -95,8 +100,9 @@ class RunScreen(Screen[None]):
         self._tokens = 0
         self._tokens_at = time.monotonic()
         self._dirty = True
+        self._drawn_at = self._panel_at = 0.0
+        self._panel_drawn = ""
         self._code_shown = ""
-        self._code_at = 0.0
 
     def compose(self) -> ComposeResult:
         yield StatusBar(widget_id="status")
@@ -127,9 +133,14 @@ class RunScreen(Screen[None]):
         self.query_one(Descent).run_dir = self.session.run_dir
         self.query_one(Resources).pid = self.session.process.pid if self.session.process else None
         self.set_interval(FRAME_S, self._frame)
+        self.app.theme_changed_signal.subscribe(self, self._recolour)
 
     # --- events of the engine
     def _frame(self) -> None:
+        now = time.monotonic()
+        if self._typing(now) and now - self._drawn_at < LONGEST_WAIT_S:
+            return
+        self._drawn_at = now
         records = self.session.drain(PER_FRAME)
         timeline, log = self.query_one(Timeline), self.query_one(EventLogPanel)
         for record in records:
@@ -147,9 +158,17 @@ class RunScreen(Screen[None]):
             self._on_end()
         self._measure()
         self.query_one(StatusBar).show(self.view, self.data, live=not self._ended)
-        if self._dirty or self.active == "load" or (self.active == "code" and records):
-            self._dirty = False
+        if (self._dirty or self.active in ("load", "code")) and self._panel_is_due(now):
+            self._dirty, self._panel_at, self._panel_drawn = False, now, self.active
             self._draw_panel()
+
+    def _typing(self, now: float) -> bool:
+        return now - self.app.key_at < TYPING_S  # type: ignore[attr-defined]
+
+    def _panel_is_due(self, now: float) -> bool:
+        """At once when another panel was opened, else now and then."""
+        wait_s = LONGEST_PANEL_WAIT_S if self._typing(now) else PANEL_S
+        return self.active != self._panel_drawn or now - self._panel_at >= wait_s
 
     def _note(self, record: ev.Record, log: EventLogPanel) -> None:
         event = record.event
@@ -200,11 +219,11 @@ class RunScreen(Screen[None]):
                 self.query_one(Report).load(self.session.run_dir)
 
     def _draw_code(self) -> None:
-        """The chosen attempt, or the newest; code that is being written is drawn anew a few times a second."""
+        """The chosen attempt, or the newest, or what is being written just now."""
         timeline, code = self.query_one(Timeline), self.query_one("#code-panel", Code)
         if timeline.written and self._shown_attempt is None:
-            if time.monotonic() - self._code_at >= WRITING_S:
-                self._code_at, self._code_shown = time.monotonic(), ""
+            if timeline.written != self._code_shown:
+                self._code_shown = timeline.written
                 tail = "\n".join(timeline.written.splitlines()[-WRITING_LINES:])
                 code.show_code("being written", tail)
             return
@@ -217,6 +236,12 @@ class RunScreen(Screen[None]):
             text = read_solution(self.session.run_dir, chosen)
             self._code_shown = name if text else ""
             code.show_code(name, text)
+
+    def _recolour(self, theme: Theme) -> None:
+        """Cells of tables hold the colours they were drawn with."""
+        self.query_one(Board).forget()
+        self.query_one(Columns).forget()
+        self._dirty, self._panel_drawn = True, ""
 
     # --- panels
     @property
