@@ -107,7 +107,7 @@ def decode_ratio(
             times: list[float] = []
             request = {
                 "op": "chat", "agent": "coder", "messages": [{"role": "user", "content": "the log " * (prompt // 3)}],
-                "schema": None, "max_tokens": tokens, "temperature": 0.0, "seed": 0, "ignore_end": True,
+                "schema": None, "max_tokens": tokens, "sampling": {"temperature": 0.0}, "ignore_end": True,
             }  # fmt: skip
             nonlocal prompt_tokens
             answer = backend._ask(request, 600.0, lambda text: times.append(time.perf_counter()))
@@ -209,7 +209,7 @@ def fill_in_ratio(model: Path, *, threads: int, rounds: int, columns: int = 40) 
             times: list[float] = []
             request = {
                 "op": "chat", "agent": "coder", "messages": [{"role": "user", "content": f"{next(seeds)} {prompt}"}],
-                "schema": schema, "max_tokens": 1500, "temperature": 0.0, "seed": 0, "by_grammar": True,
+                "schema": schema, "max_tokens": 1500, "sampling": {"temperature": 0.0}, "by_grammar": True,
             }  # fmt: skip
             answer = backend._ask(request, 600.0, lambda text: times.append(time.perf_counter()))
             assert set(json.loads(answer["text"])) == set(names)

@@ -9,6 +9,7 @@ from typing import Any
 from automlgpt_local.errors import BackendError
 from automlgpt_local.llm.decode import Generated, ThoughtBudget, generate
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
+from automlgpt_local.llm.schema import compile_schema
 from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag, thought_tags
 from automlgpt_local.llm.trim import trim
 
@@ -34,8 +35,7 @@ class ChatLoop:
         close_tag = open_tag(prompt)
         sequence = runtime.sequence(agent)
         sequence.start(tokens)
-        names = ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed")
-        options = SamplingOptions(**{name: request[name] for name in names if name in request})
+        options = SamplingOptions(**request["sampling"])
         written = self._write(request, sequence, options, send, close_tag, min(request["max_tokens"], room))
         self._remember(agent, prompt, tokens, written.text, written.tokens)
         return {
@@ -90,6 +90,8 @@ class ChatLoop:
         from automlgpt_local.llm.grammar import Grammar
 
         runtime, schema = self._runtime, request.get("schema")
+        if schema is not None:
+            compile_schema(schema)  # refuses what no answer could follow
         markers = [marker for marker in (close_tag, request.get("schema_after", "")) if marker]
         logprobs = request.get("logprobs")
         if schema is not None and not markers and logprobs is None and not request.get("by_grammar"):

@@ -127,7 +127,7 @@ def score(vocabulary: Vocabulary, logits: np.ndarray, token: int, top: int) -> T
     def text_of(token: int) -> str:
         return vocabulary.piece(token).decode("utf-8", "replace")
 
-    best = best_few(logprobs, top) if top else np.array([], int)
+    best = best_few(logprobs, top) if top > 0 else np.array([], int)
     ordered = sorted(best.tolist(), key=lambda other: -logprobs[other])
     return TokenScore(
         text_of(token), float(logprobs[token]), tuple((text_of(other), float(logprobs[other])) for other in ordered)

@@ -41,7 +41,7 @@ class Filler:
         self._vocabulary = vocabulary
         self._sequence = sequence
         self._temperature = temperature
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(abs(seed))
         self._seed = seed
         self.tokens: list[int] = []  # all that this fill appended
         self._values: dict[str, str] = {}

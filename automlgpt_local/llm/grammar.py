@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import json
 from typing import Any
 
 import numpy as np
 
 from automlgpt_local.errors import BackendError
-from automlgpt_local.llm.schema import Schema, SchemaError, example, to_gbnf
+from automlgpt_local.llm.schema import Schema, compile_schema
 
 _CANDIDATE = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
@@ -27,10 +26,7 @@ class Grammar:
     @classmethod
     def for_schema(cls, runtime: Any, schema: Schema) -> Grammar:
         """Compiled, and proven to accept an example of the schema."""
-        try:
-            gbnf, text = to_gbnf(schema), json.dumps(example(schema))
-        except SchemaError as error:
-            raise BackendError(f"this JSON schema is not supported: {error}") from error
+        gbnf, text = compile_schema(schema)
         probe = cls(runtime, gbnf)
         try:
             for token in runtime.tokenize(text, parse_special=False):

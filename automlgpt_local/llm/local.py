@@ -19,6 +19,7 @@ from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError, W
 from automlgpt_local.llm.backend import BackendInfo, Dialect, Filled, Message, Reply, Template
 from automlgpt_local.llm.fillin import template_to_json
 from automlgpt_local.llm.reply import parse_reply
+from automlgpt_local.llm.sampling import SamplingOptions
 from automlgpt_local.llm.wire import WireError, read_frame, write_frame
 
 DEFAULT_CONTEXT_TOKENS = 8192
@@ -26,6 +27,13 @@ LOAD_TIMEOUT_S = 600.0
 CANCEL_GRACE_S = 1.5  # how long a cancelled worker may take to answer before it is killed
 SLOW_VARIABLE = "AUTOMLGPT_SLOW_TOKENS_PER_S"
 LOG_VARIABLE = "AUTOMLGPT_WORKER_LOG"
+
+
+_SIGNAL_HINTS = {
+    "SIGKILL": "If nobody ended it, the system was short of memory.",
+    "SIGILL": "llama-cpp-python was built for another processor: install it anew on this machine.",
+    "SIGBUS": "The model's file was changed while it was in use.",
+}
 
 
 class LocalBackend:
@@ -103,18 +111,19 @@ class LocalBackend:
         self, agent: str, messages: Sequence[Message], *, schema: dict[str, Any] | None = None,
         max_tokens: int = 2048, temperature: float = 0.2, seed: int = 0, timeout_s: float = 300.0,
         on_text: Callable[[str], None] | None = None, stops: Sequence[str] = (), logprobs: int | None = None,
-        schema_after: str = "", sampling: dict[str, float] | None = None,
+        schema_after: str = "", sampling: dict[str, Any] | None = None,
     ) -> Reply:  # fmt: skip
         """`logprobs`: how many of the likeliest tokens are told with each one, in `Reply.scores`. `schema_after`: a
         text (an opening fence, say) before which the answer is free. `sampling`: top_k, top_p, min_p,
         repetition_penalty.
         """
         started = time.monotonic()
+        options = SamplingOptions(temperature=temperature, seed=seed, **(sampling or {}))
         answer = self._ask(
             {
                 "op": "chat", "agent": agent, "messages": [vars(message) for message in messages], "schema": schema,
-                "max_tokens": max_tokens, "temperature": temperature, "seed": seed, "variables": self._variables,
-                "stops": list(stops), "logprobs": logprobs, "schema_after": schema_after, **(sampling or {}),
+                "max_tokens": max_tokens, "sampling": vars(options), "variables": self._variables,
+                "stops": list(stops), "logprobs": logprobs, "schema_after": schema_after,
             },
             timeout_s,
             on_text,
@@ -254,7 +263,8 @@ class LocalBackend:
             raise BackendError("the model was closed") from error
         code = self._kill()
         reason = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        raise WorkerDiedError(f"the model's process ended: {reason}", "The next turn starts a new one.") from error
+        hint = f"The next turn starts a new one. {_SIGNAL_HINTS.get(reason, '')}".strip()
+        raise WorkerDiedError(f"the model's process ended: {reason}", hint) from error
 
     def _kill(self) -> int | None:
         """End the worker; its own exit code if it had ended before."""

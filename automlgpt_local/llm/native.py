@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import re
 import sys
 from collections import deque
 from types import ModuleType
 from typing import Any
 
 _ERROR_LEVEL, _WARN_LEVEL, _CONTINUE_LEVEL = 4, 3, 5
+_SOURCE = re.compile(r"^(\w+: )+(error loading model: )*")  # the function that complains
+_SAYS_NOTHING = "failed to load model"
 
 
 def load() -> Any:
@@ -38,21 +41,25 @@ class LogTail:
     """The library's last complaints: the only place where it says why a model would not load."""
 
     def __init__(self, api: Any, lines: int = 40) -> None:
-        self._lines: deque[str] = deque(maxlen=lines)
+        self._lines: deque[tuple[int, str]] = deque(maxlen=lines)
         self._level = 0
 
         def collect(level: int, text: bytes, _: Any) -> None:
             if level != _CONTINUE_LEVEL:
                 self._level = level
             if self._level >= _WARN_LEVEL and text:
-                self._lines.append(text.decode("utf-8", "replace").strip())
+                self._lines.append((self._level, _SOURCE.sub("", text.decode("utf-8", "replace").strip())))
 
         self._callback = api.llama_log_callback(collect)  # the library keeps only the address
         api.llama_log_set(self._callback, ctypes.c_void_p(0))
 
     def errors(self, limit: int = 3) -> str:
-        """The last few complaints in one line, or an empty string."""
-        return "; ".join([line for line in self._lines if line][-limit:])
+        """The last few errors in one line, else the last warnings, else an empty string."""
+        for least in (_ERROR_LEVEL, _WARN_LEVEL):
+            told = [line for level, line in self._lines if level >= least and line]
+            if told:
+                return "; ".join(([line for line in told if _SAYS_NOTHING not in line] or told)[-limit:])
+        return ""
 
 
 class AbortFlag:

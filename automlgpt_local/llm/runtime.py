@@ -16,7 +16,14 @@ from automlgpt_local.llm.sequence import CancelledError, OutOfCacheError, Sequen
 from automlgpt_local.llm.vocabulary import ModelVocabulary
 
 N_BATCH = 512
+KV_TYPES = ("f16", "q8_0")
 _SLEEP_SLICE_S = 0.02
+_LOAD_HINT = "The file may be damaged: `automlgpt models verify`, or copy it again."
+_LOAD_HINTS = {  # words of llama.cpp's reason -> what to do
+    "unknown model architecture": "This llama.cpp does not know it. A newer llama-cpp-python may, or another model.",
+    "not within the file bounds": "The file is cut short. Copy it again.",
+    "key not found in model": "It may be an adapter, or made for another program: take a GGUF of a whole model.",
+}
 
 
 class Runtime(ModelVocabulary):
@@ -45,6 +52,8 @@ class Runtime(ModelVocabulary):
         self.n_ctx_train = int(self.api.llama_model_n_ctx_train(self._model))
         if self.n_vocab <= 0 or not self.api.llama_model_has_decoder(self._model):
             raise ModelError(f"{path.name} is no model that writes text.", "Choose a chat or instruct model.")
+        if context_tokens < 1 or kv_type not in KV_TYPES:
+            raise ModelError(f"no context of {context_tokens} tokens with a KV cache in {kv_type!r}")
         self.context_tokens = min(context_tokens, self.n_ctx_train) if self.n_ctx_train > 0 else context_tokens
         self.n_seq = n_seq
         self._context = self._new_context(threads, kv_type)
@@ -60,16 +69,16 @@ class Runtime(ModelVocabulary):
 
     # --- loading
     def _load_model(self, path: Path, n_gpu_layers: int) -> Any:
+        if not path.is_file():
+            raise ModelError(f"There is no file {path}.", "Give the path of a .gguf file.")
         params = self.api.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
         params.check_tensors = path.stat().st_size < 256 * 2**20
         model = self.api.llama_model_load_from_file(str(path).encode(), params)
         if not model:
-            raise ModelError(
-                f"llama.cpp cannot load {path.name}: {self.log.errors() or 'no reason given'}",
-                "The file may be cut short or of an architecture that this llama.cpp does not know. "
-                "Verify it with `automlgpt models verify`.",
-            )
+            reason = self.log.errors() or "no reason given"
+            hint = next((hint for words, hint in _LOAD_HINTS.items() if words in reason), _LOAD_HINT)
+            raise ModelError(f"llama.cpp cannot load {path.name}: {reason}", hint)
         return model
 
     def _new_context(self, threads: int, kv_type: str) -> Any:
@@ -88,10 +97,9 @@ class Runtime(ModelVocabulary):
             params.flash_attn_type = self.api.LLAMA_FLASH_ATTN_TYPE_ENABLED  # a quantised V needs it
         context = self.api.llama_init_from_model(self._model, params)
         if not context:
-            raise ModelError(
-                f"no context of {params.n_ctx} tokens: {self.log.errors() or 'no reason given'}",
-                "Most likely memory is short: choose a smaller model or a smaller context.",
-            )
+            reason = self.log.errors() or "no reason given"
+            hint = "Memory is short: choose a smaller model or a smaller context." if "alloc" in reason else ""
+            raise ModelError(f"no context of {params.n_ctx} tokens: {reason}", hint)
         return context
 
     def _load_adapter(self, path: Path) -> Any:

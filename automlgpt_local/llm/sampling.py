@@ -21,6 +21,8 @@ _STEPS = (256, 4096)  # how many of the best tokens a grammar is asked about bef
 
 @dataclass(frozen=True)
 class SamplingOptions:
+    """`top_k` 0, `top_p` 1, `min_p` 0 and a penalty of 1 are off. Raises ValueError when out of bounds."""
+
     temperature: float = 0.2
     top_k: int = 40
     top_p: float = 0.95
@@ -28,6 +30,11 @@ class SamplingOptions:
     repetition_penalty: float = 1.0
     last_tokens: int = 64
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        sound = math.isfinite(self.temperature) and 0 <= self.min_p <= 1 and 0 <= self.top_p <= 1
+        if not sound or self.repetition_penalty <= 0:
+            raise ValueError(f"options out of bounds: {self}")
 
 
 Mask = Callable[[np.ndarray], np.ndarray]  # token ids -> which of them a grammar allows
@@ -43,7 +50,7 @@ class NoNumbersError(BackendError):
 class Sampler:
     def __init__(self, options: SamplingOptions) -> None:
         self.options = options
-        self._rng = np.random.default_rng(options.seed)
+        self._rng = np.random.default_rng(abs(options.seed))
         self._recent: list[int] = []
         self._floor = -math.log(options.min_p) if options.min_p > 0 else _FLOOR
         self._plain = options.temperature < COLDEST and options.repetition_penalty == 1.0

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
+
+from automlgpt_local.errors import BackendError
 
 Schema = dict[str, Any]
 
@@ -28,8 +31,21 @@ number ::= integer ( "." [0-9]{1,16} )? ( [eE] [-+]? [0-9]{1,3} )?
 """
 
 
-class SchemaError(ValueError):
-    """The schema asks for something that this module does not understand."""
+class SchemaError(BackendError):
+    """The schema asks for something that this module does not understand, or that no value can be."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this JSON schema cannot be followed: {why}", "Make the schema simpler.")
+
+
+def compile_schema(schema: Any) -> tuple[str, str]:
+    """(GBNF, the JSON text of an example that it must accept). Raises SchemaError, whatever `schema` is."""
+    try:
+        return to_gbnf(schema), json.dumps(example(schema))
+    except RecursionError as error:
+        raise SchemaError("no finite value conforms") from error
+    except (LookupError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        raise SchemaError(f"{type(error).__name__}: {error}") from error
 
 
 def to_gbnf(schema: Schema) -> str:
@@ -64,6 +80,8 @@ class _Grammar:
         if "const" in schema:
             return literal(json.dumps(schema["const"]))
         if "enum" in schema:
+            if not schema["enum"]:
+                raise SchemaError("an enum without values")
             return "( " + " | ".join(literal(json.dumps(value)) for value in schema["enum"]) + " )"
         for key in ("anyOf", "oneOf"):
             if key in schema:
@@ -88,6 +106,8 @@ class _Grammar:
             return '( "true" | "false" )'
         if kind == "null":
             return '"null"'
+        if kind is not None:
+            raise SchemaError(f"no such type: {kind!r}")
         self.needs_any = True
         return "value"
 
@@ -262,7 +282,10 @@ def problems(value: Any, schema: Any, root: Schema | None = None, at: str = "val
     if isinstance(value, list):
         return _array_problems(value, schema, root, at)
     if isinstance(value, str):
-        return _length_problems(len(value), schema, "minLength", "maxLength", "characters", at)
+        matches = "pattern" not in schema or re.search(schema["pattern"], value)
+        return _length_problems(len(value), schema, "minLength", "maxLength", "characters", at) + (
+            [] if matches else [f"{at} must match {schema['pattern']}"]
+        )
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _bound_problems(value, schema, at)
     return []

@@ -214,7 +214,8 @@ def error_to_json(error: Exception) -> dict[str, str]:
         kind = "backend"
     if isinstance(error, AutoMLGPTError):
         return {"kind": kind, "message": error.message, "hint": error.hint}
-    return {"kind": kind, "message": f"{type(error).__name__}: {error}", "hint": ""}
+    message = str(error) if kind == "value" else f"{type(error).__name__}: {error}"
+    return {"kind": kind, "message": message, "hint": ""}
 
 
 def main(arguments: list[str]) -> None:

@@ -15,7 +15,7 @@ from llm_fixtures import write_model
 from automlgpt_local.errors import BackendError
 from automlgpt_local.llm.grammar import Grammar
 from automlgpt_local.llm.runtime import Runtime
-from automlgpt_local.llm.schema import SchemaError, example, integer_range, problems, to_gbnf
+from automlgpt_local.llm.schema import SchemaError, compile_schema, example, integer_range, problems, to_gbnf
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_what_cannot_be_a_grammar_is_an_error(runtime: Runtime) -> None:
         Grammar(runtime, "root ::= ( nothing")
     with pytest.raises(BackendError, match="grammar"):
         Grammar(runtime, "root ::= missing")
-    with pytest.raises(BackendError, match="not supported"):
+    with pytest.raises(BackendError, match="outside the schema"):
         Grammar.for_schema(runtime, {"$ref": "http://example.org/x"})
     with pytest.raises(SchemaError):
         to_gbnf({"type": "integer", "minimum": 5, "maximum": 4})
@@ -153,3 +153,31 @@ def test_pydantic_models_are_understood(runtime: Runtime) -> None:
     assert accepts(runtime, gbnf, text)
     assert Step.model_validate_json(text)
     assert not accepts(runtime, gbnf, text.replace("30", "601"))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"enum": []},
+        {"type": "quux"},
+        {"type": 5},
+        ["x"],
+        None,
+        {"$ref": "http://x/y"},
+        {"$ref": "#/nope"},
+        {"type": "number", "minimum": float("inf")},
+        {"type": "integer", "maximum": float("nan")},
+        {"type": "object", "properties": ["a"]},
+        {"type": "string", "maxLength": "long"},
+    ],
+)
+def test_schemas_that_no_answer_could_follow_are_refused_in_words(schema: Any) -> None:
+    with pytest.raises(SchemaError, match="cannot be followed"):
+        compile_schema(schema)
+
+
+def test_patterns_are_checked_afterwards() -> None:
+    assert problems("abc", {"type": "string", "pattern": "^[a-c]+$"}) == []
+    assert problems("abd", {"type": "string", "pattern": "^[a-c]+$"}) == ["value must match ^[a-c]+$"]
