@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from automlgpt_local.decision import adjust
 
 FILE = "report.npz"
 MAX_ROWS = 20_000
+MOST_IMPORTANT = 15
 _INK = "#0a0b0c"  # stands for the page's own text colour
 _KEPT, _DROPPED, _FAINT = "#3b82c4", "#9aa4ae", "#8a929a"
 
@@ -92,13 +93,17 @@ def _figure(title: str, svgs: dict[str, str], height: float = 2.7) -> Iterator[A
     svgs[title] = svg.replace(_INK, "currentColor").strip()
 
 
-def draw(evidence: Evidence | None, bars: list[Bar], target: str, metric: str) -> dict[str, str]:
-    """Title -> SVG, in the order in which they are read."""
+def draw(
+    evidence: Evidence | None, bars: list[Bar], target: str, metric: str, importance: Sequence[tuple[str, float]] = ()
+) -> dict[str, str]:
+    """Title -> SVG, in the order in which they are read. importance: (column, loss of score), highest first."""
     svgs: dict[str, str] = {}
     if evidence is not None and len(evidence.y):
         _target(evidence, plain(target, 40), svgs)
     if len(bars) > 1:
         _comparison(bars, metric, svgs)
+    if importance:
+        _importance(importance[:MOST_IMPORTANT], metric, svgs)
     if evidence is None or not len(evidence.y):
         return svgs
     if evidence.prediction.ndim == 2:
@@ -134,6 +139,15 @@ def _comparison(bars: list[Bar], metric: str, svgs: dict[str, str]) -> None:
         axes.set_yticks(range(len(bars)), [_tick(bar.label) for bar in reversed(bars)])
         axes.set_xlabel(f"{metric}, mean over folds and its standard error")
         axes.grid(axis="x", color=_FAINT, alpha=0.25, linewidth=0.5)
+
+
+def _importance(importance: Sequence[tuple[str, float]], metric: str, svgs: dict[str, str]) -> None:
+    names = [_tick(plain(name, 40)) for name, _ in reversed(importance)]
+    with _figure("Importance of the columns", svgs, height=0.7 + 0.17 * len(names)) as axes:
+        axes.barh(range(len(names)), [loss for _, loss in reversed(importance)], color=_KEPT)
+        axes.set_yticks(range(len(names)), names)
+        axes.axvline(0, color=_FAINT, linewidth=0.7)
+        axes.set_xlabel(f"loss of {metric} when the column is shuffled")
 
 
 def _confusion(evidence: Evidence, svgs: dict[str, str]) -> None:

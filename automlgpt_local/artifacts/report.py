@@ -26,7 +26,13 @@ def write_report(run_dir: Path) -> list[Path]:
     values = {
         "story": story,
         "headline": headline(story),
-        "plots": draw(Evidence.load(run_dir), bars(story), str(story["task"].get("target", "")), _metric(story)),
+        "plots": draw(
+            Evidence.load(run_dir),
+            bars(story),
+            str(story["task"].get("target", "")),
+            _metric(story),
+            (story["importance"] or {}).get("columns", []),
+        ),
         "columns": story["profile"].get("columns", [])[:MAX_COLUMNS],
         "decisions": story["agents"]["decisions"][:MAX_DECISIONS],
         "libraries": versions(),

@@ -56,7 +56,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
         "ensemble": _dict(ensemble),
         "members": [a for a in attempts if a["weight"] > 0],
         "holdout": _dict(_last(happened, ev.HoldoutScored)),
-        "importance": _read_json(run_dir / "importance.json"),
+        "importance": _importance(run_dir, happened),
         "refits": [asdict(e) for e in happened if isinstance(e, ev.Refitted)],
         "budget": _dict(_last(happened, ev.Budget)),
         "files": _files(run_dir),
@@ -135,6 +135,12 @@ def _agents(happened: list[ev.Event]) -> dict[str, Any]:
         "rejected": [asdict(e) for e in happened if isinstance(e, ev.CodeRejected)],
         "notes": [asdict(e) for e in happened if isinstance(e, ev.Noted)],
     }
+
+
+def _importance(run_dir: Path, happened: list[ev.Event]) -> dict[str, Any] | None:
+    """What `search.importance` measured; without columns where it says why it did not."""
+    said = [e.text for e in happened if isinstance(e, ev.Noted) and e.title == "Importance of the columns"]
+    return _read_json(run_dir / "importance.json") or ({"how": said[-1], "columns": []} if said else None)
 
 
 def _warnings(happened: list[ev.Event], task: dict[str, Any]) -> list[str]:

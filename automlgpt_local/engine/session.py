@@ -254,6 +254,7 @@ class Session:
         from automlgpt_local.artifacts.report import warm_up
         from automlgpt_local.events import StageStarted
         from automlgpt_local.search.closing import Closing
+        from automlgpt_local.search.importance import explain
 
         if self.control.abandoned.is_set():
             return INTERRUPTED
@@ -273,6 +274,7 @@ class Session:
                 "No member could be fitted on all rows in the time left.", "Resume with a longer --time-limit."
             )
         recorder.note(StageStarted("export"))
+        explain(closing, rule, profile)
         recorder.step(Exported, lambda: self._export(task, workspace, profile, members, rule, test, closing))
         code = INTERRUPTED if stopped.reason == "user" else DONE
         score = chosen.score if chosen.kept else chosen.single_score

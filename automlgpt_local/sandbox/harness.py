@@ -1,4 +1,4 @@
-"""What runs inside the sandbox, one function for each task: fold, refit, predict, space.
+"""What runs inside the sandbox, one function for each task: fold, refit, predict, shuffle, space.
 
 Knows no label but those of its training rows, no score, no path but those of its spec. It needs the standard library
 and the ML libraries alone. `prepare`, `extend_columns`, `fit_estimator`, `predict_aligned` and `fitted_params` are
@@ -165,6 +165,45 @@ def predict(spec: dict[str, Any], work: Path, ask: Ask) -> dict[str, Any]:
     return {"predict_s": time.monotonic() - started, "rows": len(table)}
 
 
+def shuffle(spec: dict[str, Any], work: Path, ask: Ask) -> dict[str, Any]:
+    """Fit as `fold` does; predict some rows as they are, then with one of the columns `names` shuffled at a time.
+
+    shuffled.npy: (blocks * n_rows, n_classes or 1). After the first block come rounds over all names; when `seconds`
+    are over, a round that was begun is left out, unless it is the first.
+    """
+    solution = load_solution(spec["solution"], spec["module"])
+    folder, table = Path(spec["fold"]), read_frame(spec["features"])
+    frame, ctx = prepare(table, solution, {**spec["ctx"]})
+    train_rows = _array(folder / "train_rows.npy")
+    weight = _array(folder / "train_weight.npy") if (folder / "train_weight.npy").exists() else None
+    ctx["n_rows"] = len(train_rows)
+    estimator = solution.build(spec["params"], ctx)
+    estimator = fit_estimator(estimator, frame.iloc[train_rows], _array(folder / "train_y.npy"), weight)
+    rows = table.iloc[_array(folder / "shuffled_rows.npy")].reset_index(drop=True)
+
+    def predicted(changed: Any) -> Any:
+        found, _ = prepare(changed, solution, {**spec["ctx"]})
+        return predict_aligned(estimator, found[frame.columns], ctx).reshape(len(rows), -1)
+
+    started, random_order = time.monotonic(), np.random.default_rng(spec["seed"])
+    blocks = [predicted(rows)]
+    for done in range(spec["rounds"]):
+        this_round = []
+        for name in spec["names"]:
+            changed = rows.copy()
+            changed[name] = rows[name].iloc[random_order.permutation(len(rows))].set_axis(rows.index)
+            this_round.append(predicted(changed))
+            if time.monotonic() - started > spec["seconds"]:
+                break
+        if done and len(this_round) < len(spec["names"]):
+            break
+        blocks += this_round
+        if len(this_round) < len(spec["names"]):
+            break
+    _save(work / "shuffled.npy", np.vstack(blocks))
+    return {"blocks": len(blocks)}
+
+
 def space(spec: dict[str, Any], work: Path, ask: Ask) -> dict[str, Any]:
     """Run `space(trial)` of the solution; the engine answers each suggest call."""
     solution = load_solution(spec["solution"], spec["module"])
@@ -178,6 +217,7 @@ TASKS: dict[str, Callable[[dict[str, Any], Path, Ask], dict[str, Any]]] = {
     "fold": fold,
     "refit": refit,
     "predict": predict,
+    "shuffle": shuffle,
     "space": space,
 }
 

@@ -33,7 +33,7 @@ class Job:
     questions of the child (Optuna's suggest calls) with JSON-able values; they are data, never trusted.
     """
 
-    task: Literal["fold", "refit", "predict", "space"]
+    task: Literal["fold", "refit", "predict", "shuffle", "space"]
     spec: dict[str, Any]
     work: Path
     read: tuple[Path, ...]

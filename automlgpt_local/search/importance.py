@@ -23,6 +23,7 @@ FILE = "importance.json"
 TITLE = "Importance of the columns"
 MOST_COLUMNS = 40
 MOST_ROWS = 1000
+WRITING_S = 2.0  # kept for export and report
 MOST_CELLS = 8_000_000  # of shuffled predictions
 MOST_ROUNDS = 3
 MOST_SHARE = 0.05  # of the time limit, for the shuffling
@@ -55,8 +56,8 @@ def _measure(closing: Closing, evaluation: Evaluation, rule: dict[str, Any], pro
     evaluator, clock = closing.evaluator, closing.recorder.clock
     workspace, fold = evaluator.workspace, evaluator.folds[0]
     shuffling_s = max(1.0, MOST_SHARE * clock.limit_s)
-    left_s = clock.left_s() - closing.blender.closing_s
-    if closing.control.interrupted() or left_s < 1.5 * evaluation.fit_s + START_S + 1.0:
+    left_s = clock.left_s() - max(WRITING_S, closing.blender.closing_s - 1.0)
+    if closing.control.interrupted() or left_s < 1.5 * evaluation.fit_s + START_S:
         return "no time was left"
     association = {c.name: c.association for c in profile.columns}
     names = sorted(map(str, workspace.features.columns), key=lambda n: -association.get(n, 0.0))[:MOST_COLUMNS]
@@ -100,8 +101,11 @@ def _measure(closing: Closing, evaluation: Evaluation, rule: dict[str, Any], pro
         plain, shuffled = loss(blocks[0]), [loss(block) for block in blocks[1:]]
     except ValueError as error:  # a class that these rows do not have
         return str(error)[:200]
+    if not np.isfinite([plain, *shuffled]).all():
+        return "its predictions could not be scored"
     measured = names[: min(done, len(names))]
     each = {n: float(np.mean(shuffled[i :: len(names)])) - plain for i, n in enumerate(measured)}
+    ranked = sorted(each.items(), key=lambda pair: -pair[1])
     rounds = max(1, done // len(names))
     return {
         "how": (
@@ -114,5 +118,5 @@ def _measure(closing: Closing, evaluation: Evaluation, rule: dict[str, Any], pro
         "metric": workspace.task.metric,
         "rows": len(rows),
         "rounds": rounds,
-        "columns": sorted(([n, float(f"{v:.4g}")] for n, v in each.items()), key=lambda pair: -float(str(pair[1]))),
+        "columns": [[n, float(f"{v:.4g}") if abs(v) > 1e-9 * abs(plain) else 0.0] for n, v in ranked],
     }  # fmt: skip

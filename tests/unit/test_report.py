@@ -74,6 +74,8 @@ def finished_run(run_dir: Path, kind: str = "binary", rows: int = 400) -> Path:
     ):  # fmt: skip
         log.append(event, i * 1.5)
     log.close()
+    importance = {"how": HOSTILE, "metric": metric, "rows": 9, "rounds": 3, "columns": [[HOSTILE, 0.2], ["x", -0.01]]}
+    (run_dir / "importance.json").write_text(json.dumps(importance))
     rng = np.random.default_rng(0)
     if kind == "regression":
         y = rng.normal(size=rows)
@@ -122,7 +124,7 @@ def test_html_is_self_contained_and_inert(tmp_path: Path, kind: str) -> None:
         for name, value in attributes.items():
             if name in {"src", "href", "xlink:href"}:
                 assert (value or "").startswith(("data:", "#")), (tag, name, value)
-    assert names.count("svg") == (4 if kind == "regression" else 5)
+    assert names.count("svg") == (5 if kind == "regression" else 6)
     assert not re.search(r"url\((?!#)", text)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
     assert "currentColor" in text
@@ -143,7 +145,7 @@ def test_markdown_tells_the_story_and_is_inert(tmp_path: Path) -> None:
     assert not re.search(r"(?<!\\)<script", outside_code)
     assert "\n# head" not in text
     headers = [line for line in text.splitlines() if line.startswith("#")]
-    assert len(headers) == 8
+    assert len(headers) == 9
     for line in text.splitlines():
         if line.startswith("|"):
             cells = re.findall(r"(?<!\\)\|", line)
