@@ -27,6 +27,13 @@ _MAX_LINE_BYTES = 16 * 2**20
 _BYTES_PER_TOKEN = 3.5
 
 
+# How servers want to be told a schema: OpenAI's form (llama-server, vLLM, Ollama, LM Studio), llama-cpp-python's.
+_SCHEMA_FORMS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
+    lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}},
+    lambda schema: {"type": "json_object", "schema": schema},
+)
+
+
 class RemoteBackend:
     """Raises ModelError for an address that is not allowed, or where nothing answers."""
 
@@ -44,7 +51,7 @@ class RemoteBackend:
         self._parts = parts
         path = parts.path.rstrip("/")
         self._base = path if path.endswith("/v1") else path + "/v1"
-        self._schemas_work = True
+        self._forms = list(_SCHEMA_FORMS)  # those that this server did not refuse
         self._context_tokens = context_tokens
         self._model = model or self._first_model()
 
@@ -62,19 +69,11 @@ class RemoteBackend:
         started = time.monotonic()
         body: dict[str, Any] = {
             "model": self._model, "messages": [vars(message) for message in messages], "stream": True,
-            "max_tokens": max_tokens, "temperature": temperature, "seed": seed,
+            "stream_options": {"include_usage": True}, "max_tokens": max_tokens, "temperature": temperature,
+            "seed": seed,
         }  # fmt: skip
-        if schema is not None and self._schemas_work:
-            form = {"name": "answer", "strict": True, "schema": schema}
-            body["response_format"] = {"type": "json_schema", "json_schema": form}
-        try:
-            answer = self._stream(body, started + timeout_s, on_text)
-        except _RefusedError:
-            if "response_format" not in body:
-                raise
-            self._schemas_work = False  # this server knows none: the answer is checked here all the same
-            del body["response_format"]
-            answer = self._stream(body, started + timeout_s, on_text)
+        answer = None if schema is None else self._constrained(body, schema, started + timeout_s, on_text)
+        answer = answer or self._stream(body, started + timeout_s, on_text)
         reply = parse_reply(answer, schema, seconds=time.monotonic() - started)
         if answer["calls"] and not reply.calls and schema is None:
             reply = Reply(**{**vars(reply), "calls": tuple(answer["calls"])})
@@ -124,6 +123,18 @@ class RemoteBackend:
         pass
 
     # --- the protocol
+    def _constrained(
+        self, body: dict[str, Any], schema: dict[str, Any], deadline: float, on_text: Callable[[str], None] | None
+    ) -> dict[str, Any] | None:
+        """The answer under the first form of constraint that this server takes. None: it takes none of them, and the
+        answer is only checked here."""
+        while self._forms:
+            try:
+                return self._stream({**body, "response_format": self._forms[0](schema)}, deadline, on_text)
+            except _RefusedError:
+                del self._forms[0]
+        return None
+
     def _first_model(self) -> str:
         try:
             with self._request("GET", "/models", None, 10.0) as response:
@@ -147,7 +158,7 @@ class RemoteBackend:
         if response.status >= 300:
             words = response.read(2000).decode("utf-8", "replace")
             response.close()
-            problem = _RefusedError if response.status in (400, 422, 501) else BackendError
+            problem = _RefusedError if response.status in (400, 422, 500, 501) else BackendError
             raise problem(f"the server answered {response.status}: {words[:300]}")
         return response
 
@@ -155,10 +166,13 @@ class RemoteBackend:
         texts: list[str] = []
         thoughts: list[str] = []
         calls: dict[int, dict[str, str]] = {}
-        finish, usage = "stop", dict[str, int]()
+        finish, usage, answered = "stop", dict[str, int](), False
         try:
             with self._request("POST", "/chat/completions", body, deadline - time.monotonic()) as response:
                 for event in _events(response, deadline):
+                    if event.get("error"):
+                        raise BackendError(f"the server answered: {json.dumps(event['error'])[:300]}")
+                    answered = answered or bool(event.get("choices"))
                     usage = event.get("usage") or usage
                     for choice in event.get("choices") or []:
                         delta = choice.get("delta") or choice.get("message") or {}
@@ -177,6 +191,11 @@ class RemoteBackend:
             raise BackendError(f"the connection to the model server broke: {error}") from error
         except (ValueError, TypeError, AttributeError) as error:
             raise BackendError(f"the model server does not keep to the protocol: {error}") from error
+        if not answered:
+            raise BackendError(
+                "the server ended its answer before it began",
+                "Its log says why; often the prompt is longer than the context that it was started with.",
+            )
         return {
             "text": "".join(texts), "thought": "".join(thoughts), "calls": _parsed(calls), "finish": finish,
             "prompt_tokens": usage.get("prompt_tokens", 0), "output_tokens": usage.get("completion_tokens", 0),
