@@ -128,7 +128,7 @@ def decode_ratio(
 
 
 # --- grammar
-def grammar_ratios(model: Path, *, threads: int, tokens: int, rounds: int) -> dict[str, float]:
+def grammar_ratios(model: Path, *, threads: int, tokens: int, rounds: int) -> dict[str, Any]:
     """A JSON text is replayed: after each real evaluation the logits are overwritten so that its next token wins, or,
     at the given rate, a token that the grammar must refuse wins first."""
     from automlgpt_local.llm.grammar import Grammar
@@ -143,6 +143,8 @@ def grammar_ratios(model: Path, *, threads: int, tokens: int, rounds: int) -> di
     script = list(runtime.tokenize(text, parse_special=False))[:tokens]
     refused_token = runtime.tokenize("\n", parse_special=False)[0]  # never inside a JSON string
     noise = np.random.default_rng(0).normal(0, 2, runtime.n_vocab).astype(np.float32)
+
+    refused: dict[float, float] = {}  # asked for -> share of first samples that the grammar did refuse
 
     def run(rate: float | None) -> float:
         rng = np.random.default_rng(1)
@@ -163,8 +165,9 @@ def grammar_ratios(model: Path, *, threads: int, tokens: int, rounds: int) -> di
                 grammar.accept(drawn)
             sequence.feed([drawn])
         seconds = time.perf_counter() - started
-        if grammar:
+        if grammar and rate is not None:
             grammar.close()
+            refused[rate] = sampler.refused / len(script)
         return seconds / len(script)
 
     run(None)
@@ -176,6 +179,7 @@ def grammar_ratios(model: Path, *, threads: int, tokens: int, rounds: int) -> di
         "grammar_ratio_70": ratio_of([most, free]),
         "grammar_added_ms_10": 1000 * statistics.median(a - b for a, b in zip(some, free)),
         "unconstrained_ms": 1000 * statistics.median(free),
+        "refused_shares": list(refused.values()),
     }
 
 

@@ -1,8 +1,8 @@
 """JSON by fill-in: the braces and names of a flat schema are given, only its values are decided.
 
 A decision over 40 columns has some 400 tokens of which 40 are choices; the rest is fed in batches instead of drawn one
-by one. Free strings are drawn under a grammar of their own and closed when their budget ends, so the answer is always
-whole. Schemas with anything else take the grammar path of `decode`.
+by one. Free strings and numbers are drawn under a grammar of their own; strings are closed when their budget ends, so
+the answer is always whole. Schemas with anything else take the grammar path of `decode`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from automlgpt_local.llm.decode import Generated, TextStream
 from automlgpt_local.llm.fillin import Filler, option_paths
 from automlgpt_local.llm.grammar import Grammar
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
-from automlgpt_local.llm.schema import Schema, find_reference
+from automlgpt_local.llm.schema import Schema, find_reference, to_gbnf
 
 _MAX_OPTIONS = 512
 _MAX_INTEGERS = 64
@@ -32,7 +32,15 @@ class JsonString:
     max_length: int
 
 
-Part = str | Choice | JsonString
+@dataclass(frozen=True)
+class JsonNumber:
+    """A number within the bounds of its schema."""
+
+    name: str
+    schema: Schema
+
+
+Part = str | Choice | JsonString | JsonNumber
 
 
 def plan(schema: Schema) -> list[Part] | None:
@@ -75,6 +83,8 @@ def _value(schema: Any, root: Schema, path: str) -> list[Part] | None:
         return [Choice(path, tuple(dict.fromkeys(f" {json.dumps(option)}" for option in options)))]
     if schema.get("type") == "string" and "pattern" not in schema:
         return [" ", JsonString(path, schema.get("minLength", 0), schema.get("maxLength", 2000))]
+    if schema.get("type") in ("integer", "number"):
+        return [" ", JsonNumber(path, schema)]
     if schema.get("type") == "object":
         inner = _object(schema, root, path)
         return None if inner is None else [" ", *inner]
@@ -126,11 +136,30 @@ def write(
             text = part
         elif isinstance(part, Choice):
             text = filler.choose(part, after if isinstance(after, str) else "")
+        elif isinstance(part, JsonNumber):
+            text = _number(runtime, sequence, filler, part, sampler)
         else:
             text = _string(runtime, sequence, filler, part, sampler, room)
         stream.add(text.encode())
     stream.finish()
     return Generated(stream.text, filler.tokens, "stop", probabilities=filler.probabilities)
+
+
+def _number(runtime: Any, sequence: Any, filler: Filler, slot: JsonNumber, sampler: Sampler) -> str:
+    """Drawn under a grammar that also wants what stands behind a number, which tells that it is whole."""
+    grammar = Grammar(runtime, "root ::= number-here [,}]\n" + to_gbnf(slot.schema).replace("root", "number-here", 1))
+    written, count = b"", 0
+    try:
+        while not written.endswith((b",", b"}")):
+            token = sampler.sample(sequence.logits(), grammar.allowed)
+            grammar.accept(token)
+            filler.append([token])
+            written += runtime.piece(token)
+            count += 1
+    finally:
+        grammar.close()
+    filler.replace_tail(written[:-1], count)
+    return written[:-1].decode()
 
 
 def _string(runtime: Any, sequence: Any, filler: Filler, slot: JsonString, sampler: Sampler, max_tokens: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from automlgpt_local.errors import BackendError
 
-MAX_CACHED_PIECES = 20_000
+MAX_CACHED_CHARACTERS = 2_000_000
 _CONTROL = 1 << 3  # LLAMA_TOKEN_ATTR_CONTROL
 
 
@@ -22,6 +22,7 @@ class ModelVocabulary:
         self._bytes: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
         self._tokens: OrderedDict[tuple[str, bool], tuple[int, ...]] = OrderedDict()
+        self._cached_characters = 0
 
     def tokenize(self, text: str, *, parse_special: bool = True) -> tuple[int, ...]:
         """Tokens of one piece of text, read on its own, without BOS."""
@@ -36,9 +37,12 @@ class ModelVocabulary:
 
     def remember(self, text: str, tokens: tuple[int, ...], *, parse_special: bool = True) -> None:
         """From now on `text` stands for exactly these tokens: those that were evaluated when it was written."""
+        if (text, parse_special) not in self._tokens:
+            self._cached_characters += len(text)
         self._tokens[(text, parse_special)] = tokens
-        while len(self._tokens) > MAX_CACHED_PIECES:
-            self._tokens.popitem(last=False)
+        while self._cached_characters > MAX_CACHED_CHARACTERS:
+            (oldest, _), _ = self._tokens.popitem(last=False)
+            self._cached_characters -= len(oldest)
 
     def _tokenize(self, data: bytes, parse_special: bool) -> tuple[int, ...]:
         size = len(data) + 8

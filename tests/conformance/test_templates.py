@@ -29,7 +29,8 @@ def test_the_record_covers_the_families() -> None:
 
 
 def test_real_templates_render_as_their_authors_mean() -> None:
-    """Compares as many as `scripts/fetch_llm_fixtures.py` has brought; the recorded digests are always complete."""
+    """Compares what `scripts/fetch_llm_fixtures.py` has brought with the recorded digests of all."""
+    compared = 0
     for file in sorted(cache_dir().glob("*.jinja")):
         source = file.read_text(encoding="utf-8")
         template = ChatTemplate(source, bos="<s>", eos="</s>")
@@ -39,6 +40,10 @@ def test_real_templates_render_as_their_authors_mean() -> None:
                 if key in RENDERINGS:
                     text = template.render(messages, **variables, strftime_now=lambda form: "2026-01-02")
                     assert digest(text) == RENDERINGS[key], key
+                    compared += 1
+    if not compared:
+        pytest.skip("no templates: run scripts/fetch_llm_fixtures.py")
+    assert compared == len(RENDERINGS)
 
 
 GEMMA = (

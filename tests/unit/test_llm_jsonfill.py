@@ -25,6 +25,8 @@ DECISION = obj(
     rate={"enum": [0.1, 0.15, 1, 10, 100, None, True]},
     sure={"type": "boolean"},
     steps={"type": "integer", "minimum": -2, "maximum": 30},
+    trees={"type": "integer", "minimum": 20, "maximum": 20_000},
+    share={"type": "number", "minimum": -1.5, "maximum": 250},
     inner=obj(kind={"const": "x"}, why={"type": "string", "minLength": 2, "maxLength": 9}),
 )
 
@@ -61,7 +63,7 @@ def test_what_was_written_is_not_read_again(backend: LocalBackend) -> None:
 
 def test_schemas_of_other_kinds_take_the_grammar() -> None:
     assert plan(obj(a={"type": "array", "items": {"type": "string"}})) is None
-    assert plan(obj(a={"type": "number"})) is None
+    assert plan(obj(a={"anyOf": [{"type": "number"}, {"type": "null"}]})) is None
     assert plan({"type": "object", "properties": {"a": {"type": "boolean"}}}) is None
     assert plan({"type": "array"}) is None
     parts = plan(obj(a={"type": "string", "maxLength": 5}))
