@@ -32,6 +32,7 @@ _DAYS: tuple[tuple[str, str], ...] = (
     (rf"{_MONTH}-\d{{2}}", "%B-%y"),
     (rf"{_MONTH}\s+\d{{4}}", "%B %Y"),
 )
+_CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(?P<seconds>:[0-5]\d)?")
 _COMPACT = re.compile(r"\d{8}T\d{6}")
 _COMPILED = tuple((re.compile(day + _TIME, re.IGNORECASE), fmt) for day, fmt in _DAYS)
 
@@ -39,13 +40,17 @@ _COMPILED = tuple((re.compile(day + _TIME, re.IGNORECASE), fmt) for day, fmt in 
 def date_format(values: Sequence[str]) -> str | None:
     """The strptime format of these texts; "" for dates in several formats; None when they are no dates.
 
-    At least 95 % must be dates. Names of months or weekdays alone are categories.
+    At least 95 % must be dates, or times of the day. Names of months or weekdays alone are categories.
     """
     values = [v.strip() for v in values if v.strip()]
     if not values:
         return None
     if sum(_COMPACT.fullmatch(v) is not None for v in values) >= 0.95 * len(values):
         return "%Y%m%dT%H%M%S"
+    clocks = [m for m in map(_CLOCK.fullmatch, values) if m]
+    if len(clocks) >= 0.95 * len(values):
+        shapes = {m["seconds"] is None for m in clocks}
+        return None if len(shapes) > 1 else "%H:%M" if shapes.pop() else "%H:%M:%S"
     dates = 0
     for pattern, fmt in _COMPILED:
         found = [m for m in (pattern.fullmatch(v) for v in values) if m]
