@@ -49,7 +49,7 @@ def check(model: str, threads: int = 1) -> dict[str, Any]:
             Finding("processor", None, "GPU" if details["gpu"] else f"CPU, {threads} thread(s)"),
             Finding("walls", None, ", ".join(f"{layer} {state}" for layer, state in details["layers"].items())),
         ]
-        for name, test in (("choices", _choices), ("repeats", _repeats), ("cache", _cache)):
+        for name, test in (("choices", _choices), ("repeats", _repeats), ("cache", _cache), ("speed", _speed)):
             findings.append(_try(name, test, backend))
         if info.dialect == "full":
             for name, test in (("template", _template), ("json", _json), ("stops", _stops)):
@@ -111,7 +111,7 @@ def _open(model: str, threads: int) -> LocalBackend:
     return backend
 
 
-def _try(name: str, test: Callable[[LocalBackend], tuple[bool, str]], backend: LocalBackend) -> Finding:
+def _try(name: str, test: Callable[[LocalBackend], tuple[bool | None, str]], backend: LocalBackend) -> Finding:
     try:
         ok, detail = test(backend)
     except AutoMLGPTError as error:
@@ -148,6 +148,12 @@ def _cache(backend: LocalBackend) -> tuple[bool, str]:
     backend.fill("coder", long, ["x=", Choice("x", ("a", "b"))])
     again = backend.fill("coder", [*long, "more "], ["x=", Choice("x", ("a", "b"))])
     return again.evaluated_tokens < 12, f"{again.evaluated_tokens} tokens read for a few new ones"
+
+
+def _speed(backend: LocalBackend) -> tuple[None, str]:
+    backend.fill("coder", [_PROMPT], ["Go", Choice("x", ("a", "b"))])
+    written = backend.fill("coder", [_PROMPT], ["Go", Text("text", "", 24)], temperature=1.0, timeout_s=120.0)
+    return None, f"writes {written.chosen_tokens / max(1e-9, written.seconds):.1f} tokens/s; `models bench` tells more"
 
 
 def _template(backend: LocalBackend) -> tuple[bool, str]:

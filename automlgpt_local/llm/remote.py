@@ -24,7 +24,7 @@ ALLOW_VARIABLE = "AUTOMLGPT_ALLOW_HOSTS"
 KEY_VARIABLE = "AUTOMLGPT_SERVER_KEY"
 _DEFAULT_CONTEXT_TOKENS = 8192
 _MAX_LINE_BYTES = 16 * 2**20
-_BYTES_PER_TOKEN = 3.5
+_BYTES_PER_TOKEN = 2.5  # of prompts about tables, where most digits are a token of their own
 
 
 # How servers want to be told a schema: OpenAI's form (llama-server, vLLM, Ollama, LM Studio), llama-cpp-python's.

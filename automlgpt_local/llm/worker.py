@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 from automlgpt_local.errors import AutoMLGPTError, BackendError, ModelError
 from automlgpt_local.llm.sampling import NoNumbersError
+from automlgpt_local.llm.sequence import CancelledError
 from automlgpt_local.llm.wire import WireError, read_frame, write_frame
 
 _PARENT_CHECK_S = 2.0
@@ -204,7 +205,7 @@ def transcript_tokens(runtime: Any, pieces: list[str]) -> list[int]:
 
 def error_to_json(error: Exception) -> dict[str, str]:
     """`kind` is model, cancelled, value or backend; `local.raise_error` is the inverse."""
-    if type(error).__name__ == "CancelledError":
+    if isinstance(error, CancelledError):
         kind = "cancelled"
     elif isinstance(error, ModelError):
         kind = "model"
