@@ -14,7 +14,7 @@ KEY := $(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-12)
 READY := $(VENV)/.ready-$(KEY)
 READY_DEV := $(VENV)/.ready-dev-$(KEY)
 
-.PHONY: help install install-dev demo test check format stress wheel docs clean
+.PHONY: help install install-dev demo test check format stress wheel screens clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ stress: $(READY_DEV)  ## what takes long: kills, large tables, long fuzzing
 	$(BIN)/python scripts/stress_kill.py
 	$(BIN)/python scripts/bench_scale.py
 	AUTOMLGPT_FUZZ_S=120 $(BIN)/python -m pytest tests/security
+
+screens: $(READY_DEV)  ## the screens of the docs, drawn anew
+	$(BIN)/python scripts/make_screens.py
 
 wheel: $(READY_DEV)  ## a wheel in dist/, with the embedded model in it
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -51,7 +51,12 @@ of actions, the screens by `python scripts/make_screens.py`; do not edit it by h
 
 It draws events and sends commands: tables, models and fits live in other processes. When it ends, in whatever way, a
 run that works ends with it and can be resumed; the app offers it when it is opened again. `automlgpt run --detach`
-makes a run that needs nobody. `automlgpt --plain` asks the same questions without a full screen.
+makes a run that needs nobody. `automlgpt --plain` asks the same questions without a full screen. `automlgpt serve`
+shows the app in a browser of this machine: it listens on 127.0.0.1 alone, the address holds a secret that is new each
+time, pages of other sites are refused, nothing is loaded from elsewhere and nothing can be downloaded.
+
+Under load a key press comes first: drawing waits while letters are typed, and panels are drawn twice a second
+(`python scripts/bench_tui.py` measures it).
 
 Keys can be changed in the settings: `[keys]` with the action's name, such as `"run.pause" = "f12"`.
 Approvals (`--approve ask`): `a` once, `A` always in this run, `e` edit the code first, `r` or Esc reject, `R` all.
@@ -59,8 +64,9 @@ Approvals (`--approve ask`): `a` once, `A` always in this run, `e` edit the code
 | | |
 |---|---|
 | ![Start](screens/start-wide.svg) | ![A run](screens/run-wide.svg) |
-| ![Leaderboard](screens/leaderboard-wide.svg) | ![Attempts and their difference](screens/tree-wide.svg) |
+| ![Leaderboard](screens/board-wide.svg) | ![Attempts and their difference](screens/tree-wide.svg) |
 | ![Columns](screens/data-wide.svg) | ![Approval](screens/approval-wide.svg) |
+| ![Plot](screens/plot-wide.svg) | ![The light theme](screens/light-wide.svg) |
 | ![At 80 x 24](screens/run-narrow.svg) | ![At 80 x 24](screens/start-narrow.svg) |
 
 """

@@ -49,10 +49,18 @@ async def draw() -> None:
             await pilot.pause(0.3)
             save(app, f"run-{size}")
             await until(pilot, lambda: app.screen.session.closed)  # type: ignore[attr-defined]  # noqa: B023
-            for key, name in (("f4", "leaderboard"), ("f7", "tree"), ("f6", "data")):
-                await pilot.press(key)
-                await pilot.pause(0.5)
+            for name in ("board", "tree", "data", "plot", "code"):
+                app.screen.show_panel(name)  # type: ignore[attr-defined]
+                await pilot.pause(0.8)
                 save(app, f"{name}-{size}")
+            if size == "wide":
+                app.screen.show_panel("plot")  # type: ignore[attr-defined]
+                await pilot.press("ctrl+y")
+                await pilot.pause(1.2)
+                save(app, "light-wide")
+                await pilot.press("f1")
+                await pilot.pause(0.5)
+                save(app, "help-wide")
     session.ENGINE_COMMAND = [*engine, "--mode", "ask"]
     app = AutoMLApp("customers.csv")
     async with app.run_test(size=SIZES["wide"]) as pilot:

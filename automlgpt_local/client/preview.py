@@ -26,18 +26,12 @@ def _say(step: str, **values: Any) -> None:
 
 
 def _profile_against(table: Any, task: Any) -> Any:
-    """The profile of the features, with each column's association with the target."""
+    """The profile that the run itself would make: of its features, against its target."""
     from automlgpt_local.data.profile import profile
+    from automlgpt_local.data.target import make_dataset
 
-    column = table.frame[task.target] if task.kind == "regression" else table.exact(task.target)
-    rows = column.notna().to_numpy()
-    features = table.frame.loc[rows].drop(columns=[task.target])
-    if task.kind == "regression":
-        import pandas as pd
-
-        return profile(features, pd.to_numeric(column[rows], errors="coerce").fillna(0.0).to_numpy(dtype="float64"))
-    codes, classes = column[rows].factorize(sort=True)
-    return profile(features, codes, classes=tuple(map(str, classes)))
+    dataset = make_dataset(table, task)
+    return profile(dataset.features, dataset.y, classes=dataset.classes, seed=task.seed)
 
 
 def main() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from automlgpt_local import events as ev
 from automlgpt_local.metrics import METRICS
 
+MOST_TOOLS = 100
 STAGES = ("explore", "process", "select", "tune", "ensemble", "holdout", "refit", "export")
 
 
@@ -43,12 +44,15 @@ class RunView:
 
     run_id: str = ""
     model: str = ""
-    sandbox: dict[str, Any] = field(default_factory=dict)
+    sandbox: dict[str, Any] = field(default_factory=dict)  # layer -> how it is enforced
     task: dict[str, Any] = field(default_factory=dict)
     profile: dict[str, Any] = field(default_factory=dict)
     split: ev.SplitMade | None = None
     stage: str = ""
     stages: dict[str, str] = field(default_factory=dict)  # stage -> running | done
+    stage_s: dict[str, float] = field(default_factory=dict)  # of stages that are over
+    stage_began_s: float = 0.0
+    tools: list[tuple[str, str]] = field(default_factory=list)  # (stage, what was called), the last MOST_TOOLS
     attempts: dict[int, Attempt] = field(default_factory=dict)
     best: int | None = None
     ensemble: ev.EnsembleChosen | None = None
@@ -86,6 +90,11 @@ class RunView:
         if self.ensemble and self.ensemble.kept:
             return self.ensemble.score
         return self.attempts[self.best].score if self.best is not None else None
+
+    def seconds_in(self, stage: str) -> float:
+        """Seconds of the budget spent in a stage so far."""
+        running_s = self.used_s - self.stage_began_s if self.stages.get(stage) == "running" else 0.0
+        return self.stage_s.get(stage, 0.0) + running_s
 
     def ranking(self) -> list[Attempt]:
         """Attempts with a score, the best first (probes saw few rows and do not count)."""
@@ -133,10 +142,18 @@ class RunView:
         self.split = e
 
     def _stage_started(self, e: ev.StageStarted) -> None:
-        for stage in self.stages:
-            self.stages[stage] = "done"
+        self._close_stages()
         self.stages[e.stage] = "running"
         self.stage, self.doing = e.stage, ""
+        self.stage_began_s = self.used_s
+
+    def _close_stages(self) -> None:
+        for stage in self.stages:
+            self.stage_s[stage] = self.seconds_in(stage)
+            self.stages[stage] = "done"
+
+    def _noted(self, e: ev.Noted) -> None:
+        self.tools = [*self.tools[1 - MOST_TOOLS :], (e.stage, e.title)]
 
     def _decided(self, e: ev.Decided) -> None:
         self.tokens += e.chosen_tokens
@@ -199,8 +216,7 @@ class RunView:
 
     def _finished(self, e: ev.Finished) -> None:
         self.finished, self.doing = e, "done"
-        for stage in self.stages:
-            self.stages[stage] = "done"
+        self._close_stages()
 
     def _failed(self, e: ev.Failed) -> None:
         self.failed, self.doing = e, "failed"

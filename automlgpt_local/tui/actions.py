@@ -40,9 +40,11 @@ ACTS: tuple[Act, ...] = (
     Act("app.settings", "Settings", "The settings in force, and the theme", "f2", "/settings"),
     Act("app.new", "New run", "Choose a table and start a run", "ctrl+n", "/new"),
     Act("app.sessions", "Sessions", "All runs: open, search, resume, remove", "ctrl+r", "/resume", shown=True),
-    Act("app.models", "Models", "The models on this machine; import and check them", "", "/models"),
-    Act("app.doctor", "Doctor", "Is this machine ready, and what would help", "", "/doctor"),
-    Act("app.theme", "Light or dark", "Switch between the light and the dark theme", "", "/theme"),
+    Act("app.target", "Target", "Which column is predicted", "alt+t", "/target", "column"),
+    Act("app.metric", "Metric", "What the models are measured by", "alt+m", "/metric", "name"),
+    Act("app.models", "Models", "The models on this machine; import and check them", "ctrl+l", "/models"),
+    Act("app.doctor", "Doctor", "Is this machine ready, and what would help", "f12", "/doctor"),
+    Act("app.theme", "Light or dark", "Switch between the light and the dark theme", "ctrl+y", "/theme"),
     Act("app.quit", "Quit", "Leave; a run that works is stopped and can be resumed", "ctrl+q", "/quit", shown=True),
     # the first screen
     Act("start.go", "Start the run", "Start with what the form says", "ctrl+s", "/run", shown=True),
@@ -51,7 +53,7 @@ ACTS: tuple[Act, ...] = (
     Act("run.stop", "Stop", "Stop and keep the best model; a second time: end at once", "escape", "/stop", shown=True),
     Act("run.pause", "Pause", "Pause, or go on; the time of a pause is not counted", "ctrl+g", "/pause", shown=True),
     Act("run.extend", "More time", "Give the run more time", "ctrl+t", "/budget", "10m"),
-    Act("run.go_on", "Resume", "Go on with this run: what is left of its time, or more", "", "/continue", "10m"),
+    Act("run.go_on", "Resume", "Go on with this run: what is left of its time, or more", "alt+r", "/continue", "10m"),
     Act("run.toggle", "Chat or panels", "On a narrow terminal: switch between the two", "ctrl+o", "/chat", shown=True),
     Act("run.thoughts", "Thoughts", "Show or fold the thoughts of the Reasoner", "ctrl+b", "/thoughts"),
     Act("run.plan", "Plan", "Stages and what was tried in each", "f3", "/plan"),
@@ -59,10 +61,11 @@ ACTS: tuple[Act, ...] = (
     Act("run.code", "Code", "The code of an attempt", "f5", "/code", "attempt"),
     Act("run.data", "Data", "The columns: kinds, missing, leaks", "f6", "/data"),
     Act("run.tree", "Tree", "Which attempt came from which, and the difference", "f7", "/tree"),
+    Act("run.plot", "Plot", "Scores by attempt, and the target", "alt+p", "/plot"),
     Act("run.log", "Log", "Every event", "f8", "/log"),
     Act("run.report", "Report", "The report of the run", "f9", "/report"),
-    Act("run.resources", "Resources", "Processor, memory and tokens", "", "/tokens"),
-    Act("run.export", "Files", "Where the model, the code and the predictions lie", "", "/export"),
+    Act("run.resources", "Resources", "Processor, memory and tokens", "alt+l", "/tokens"),
+    Act("run.export", "Files", "Where the model, the code and the predictions lie", "alt+f", "/export"),
 )  # fmt: skip
 
 BY_ID = {act.id: act for act in ACTS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import signal
 import threading
 import time
@@ -19,11 +20,12 @@ from automlgpt_local import client, settings
 from automlgpt_local.client import Session
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.settings import parse_seconds
+from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import BY_ID, Place, acts_of, bindings_of
-from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.start import StartScreen
 from automlgpt_local.tui.theme import THEMES
 
+RUN_SCREEN = "automlgpt_local.tui.screens.run"  # loaded while the first screen is looked at
 SETTLED_S = 2.0
 
 
@@ -53,7 +55,7 @@ class AutoMLApp(App[int]):
     def __init__(self, path: str = "") -> None:
         super().__init__()
         self.path = path
-        self.key_at = 0.0  # when a key was pressed last, on the monotonic clock
+        self.key_at = 0.0  # when a letter was typed last, on the monotonic clock
         for theme in THEMES:
             self.register_theme(theme)
         self.settings = settings.load()
@@ -63,13 +65,14 @@ class AutoMLApp(App[int]):
     def on_mount(self) -> None:
         self.push_screen(StartScreen(self.path))
         self.set_timer(SETTLED_S, settle)
+        self.call_after_refresh(threading.Thread(target=importlib.import_module, args=(RUN_SCREEN,), daemon=True).start)
         if threading.current_thread() is threading.main_thread():
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, self.exit, 130)
 
     async def on_event(self, event: Event) -> None:
-        if isinstance(event, Key):
+        if isinstance(event, Key) and event.is_printable:
             self.key_at = time.monotonic()
         await super().on_event(event)
 
@@ -89,7 +92,7 @@ class AutoMLApp(App[int]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: the same registry, and nothing of the toolkit's that is no action of ours."""
         places: list[Place] = ["app"]
-        places += ["run"] if isinstance(screen, RunScreen) else ["start"] if isinstance(screen, StartScreen) else []
+        places += ["run"] if hasattr(screen, "session") else ["start"] if isinstance(screen, StartScreen) else []
         for act in acts_of(*places):
             keys = "  ".join(x for x in (act.key, act.slash) if x)
             yield SystemCommand(act.title, f"{act.help}  [{keys}]".replace("[", "("). replace("]", ")"),
@@ -128,10 +131,29 @@ class AutoMLApp(App[int]):
         if not self._busy():
             self._to_start()
 
+    def do_target(self, argument: str = "") -> None:
+        self._only_in_the_form()
+
+    def do_metric(self, argument: str = "") -> None:
+        self._only_in_the_form()
+
+    def _only_in_the_form(self) -> None:
+        self.notify("That is chosen on the first screen (ctrl+n), or for the next run from an ended one.")
+
+    def ask_again(self, request: Request) -> None:
+        """The form, filled in as for an earlier run and changed where the person said so."""
+        if self._busy():
+            return
+        self._to_start()
+        screen = self.screen
+        if isinstance(screen, StartScreen):
+            screen.fill(request)
+
     def _busy(self) -> bool:
         """One run at a time: two would share the cores and both be late."""
         for screen in self.screen_stack:
-            if isinstance(screen, RunScreen) and not screen.session.closed and screen.session.process:
+            session: Session | None = getattr(screen, "session", None)
+            if session is not None and not session.closed and session.process:
                 self.notify("A run works here. Stop it first (Esc), or leave with ctrl+q.", severity="warning")
                 return True
         return False
@@ -145,6 +167,8 @@ class AutoMLApp(App[int]):
 
     # --- runs
     def show_session(self, session: Session, data: str) -> None:
+        from automlgpt_local.tui.screens.run import RunScreen
+
         session.yield_to_people()
         self._to_start()
         self.push_screen(RunScreen(session, data))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.text import Text
 from textual.content import Content
 
@@ -102,8 +104,6 @@ def entry(record: ev.Record, view: RunView, unfolded: bool = False) -> Content |
             return say(("↻ Sent back", "bold $warning"), e.problem, (f"({e.repairs_left} repairs left)", "$secondary"))
         case ev.TookOver(reason=reason):
             return say(("⇄ Recipes take over", "bold $warning"), reason)
-        case ev.Noted() as e:
-            return Content.assemble(say((e.title, "bold")), "\n", (inert(e.text, 1_500), "$secondary"))
         case ev.Failed() as e:
             return Content.assemble(
                 say(("✗ Failed", "bold $error")), "\n", inert(e.message, 3_000), "\n", (inert(e.hint), "$secondary")
@@ -126,3 +126,11 @@ def entry(record: ev.Record, view: RunView, unfolded: bool = False) -> Content |
         ):
             return say((line_of(record, view) or "", "$secondary"))
     return None
+
+
+def place(path: Path) -> str:
+    """A path as short as it can be said here: below the current folder, below home, or whole."""
+    for base, sign in ((Path.cwd(), ""), (Path.home(), "~/")):
+        if path.is_relative_to(base) and path != base:
+            return f"{sign}{path.relative_to(base)}"
+    return str(path)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Select
 from tui_support import NARROW, WIDE, running, until
 
-from automlgpt_local.tui.actions import ACTS, BY_SLASH, parse_slash
+from automlgpt_local import client
+from automlgpt_local.tui.actions import ACTS, BY_ID, BY_SLASH, Act, parse_slash
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.doctor import DoctorScreen
 from automlgpt_local.tui.screens.help import HelpScreen, help_text
 from automlgpt_local.tui.screens.models import ModelsScreen
 from automlgpt_local.tui.screens.run import RunScreen, Words
+from automlgpt_local.tui.screens.sessions import SessionsScreen
 from automlgpt_local.tui.screens.settings import SettingsScreen
 from automlgpt_local.tui.screens.start import StartScreen
+from automlgpt_local.tui.widgets.timeline import Timeline
 
 HOMES = {"app": AutoMLApp, "start": StartScreen, "run": RunScreen}
 
@@ -24,7 +27,8 @@ def test_every_action_has_a_method_a_slash_command_and_a_line_of_help() -> None:
     text = help_text()
     for act in ACTS:
         assert callable(getattr(HOMES[act.place], act.method)), act.id
-        assert act.slash.startswith("/") and act.help and f"`{act.slash}" in text and act.key in text
+        assert act.slash.startswith("/") and act.help and f"`{act.slash}" in text
+        assert act.key and f"| {act.key} |" in text, f"{act.id} has no key"
     assert len({a.id for a in ACTS}) == len(BY_SLASH) == len(ACTS)
     for place in HOMES:
         keys = [a.key for a in ACTS if a.key and a.place in ("app", place)]
@@ -37,20 +41,86 @@ def test_slash_commands_are_read_with_their_argument() -> None:
     assert parse_slash("/re")[0] is None and parse_slash("/nothing")[0] is None
 
 
-async def test_every_action_can_be_carried_out_in_a_run() -> None:
+PANELS = {"plan": "plan", "board": "board", "code": "code", "data": "data", "tree": "tree", "plot": "plot",
+          "log": "log", "report": "report", "resources": "load"}  # fmt: skip
+DIALOGS = {"help": HelpScreen, "settings": SettingsScreen, "sessions": SessionsScreen, "models": ModelsScreen,
+           "doctor": DoctorScreen}  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["slash", "key"])
+async def test_every_action_does_what_it_says(by: str) -> None:
+    """In a run that has ended, by its slash command and by its key."""
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
         screen = await running(pilot)
         await until(pilot, lambda: screen.session.closed)
-        for act in ACTS:
-            if act.place == "start" or act.id in ("app.quit", "app.new", "run.go_on", "run.extend"):
-                continue
-            screen.query_one("#say", Input).value = act.slash
-            screen.query_one("#say", Input).focus()
-            await pilot.press("enter")
-            await pilot.pause(0.1)
-            while app.screen is not screen:
-                await app.screen.dismiss()
+        say = screen.query_one("#say", Input)
+
+        async def do(act: Act) -> None:
+            say.focus()
+            if by == "slash":
+                say.value = act.slash
+            await pilot.press("enter" if by == "slash" else act.key)
+
+        for name, panel in PANELS.items():
+            screen.show_panel("plan" if name != "plan" else "log")
+            await do(BY_ID[f"run.{name}"])
+            await until(pilot, lambda panel=panel: screen.active == panel)
+        for name, dialog in DIALOGS.items():
+            await do(BY_ID[f"app.{name}"])
+            await until(pilot, lambda dialog=dialog: isinstance(app.screen, dialog))
+            await pilot.press("escape")
+            await until(pilot, lambda: app.screen is screen)
+        theme = app.theme
+        await do(BY_ID["app.theme"])
+        await until(pilot, lambda: app.theme != theme)
+        entries = screen.query_one("#entries").children
+        before = len(entries)
+        await do(BY_ID["run.export"])
+        await until(pilot, lambda: len(entries) == before + 1 and "predict.py" in str(entries[-1].render()))
+        timeline = screen.query_one(Timeline)
+        await do(BY_ID["run.thoughts"])
+        await until(pilot, lambda: timeline.unfolded)
+        shown = screen.has_class("panels")
+        await do(BY_ID["run.toggle"])
+        await until(pilot, lambda: screen.has_class("panels") != shown)
+        for name, told in (("run.stop", "has ended"), ("run.pause", "has ended"), ("app.target", "Churn"),
+                           ("app.metric", "roc_auc")):  # fmt: skip
+            app.clear_notifications()
+            await do(BY_ID[name])
+            await until(pilot, lambda told=told: any(told in n.message for n in app._notifications))
+        await do(BY_ID["run.go_on"])
+        await until(pilot, lambda: app.screen is not screen and isinstance(app.screen, RunScreen))
+        await until(pilot, lambda: app.screen.session.closed)  # type: ignore[attr-defined]
+        ended = app.screen
+        assert isinstance(ended, RunScreen) and client.load_request(ended.run_dir).time_limit_s > 600
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        await pilot.press("ctrl+q")
+        await until(pilot, lambda: not app.is_running)
+
+
+async def test_another_target_is_another_run_with_the_same_form() -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot, time_limit_s=77.0, model="none")
+        await until(pilot, lambda: screen.session.closed)
+        screen.query_one("#say", Input).value = "/target a"
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        form = app.screen
+        assert isinstance(form, StartScreen)
+        await until(pilot, lambda: form.query_one("#target", Select).value == "a" and form.suggested)
+        asked = form.request()
+        assert (asked.target, asked.time_limit_s, asked.model) == ("a", 77.0, "none")
+        form.do_metric("accur")
+        await until(pilot, lambda: form.query_one("#metric", Select).value == "accuracy")
+        form.do_target("TARGET")
+        await until(pilot, lambda: form.query_one("#target", Select).value == "target")
+        await until(pilot, lambda: form.suggested.get("target") == "target")
+        assert (form.request().target, form.request().metric) == ("target", "accuracy")
+        form.do_metric("nonsense")
+        await until(pilot, lambda: any("no metric nonsense" in n.message for n in app._notifications))
 
 
 async def test_the_palette_lists_the_actions_of_the_screen() -> None:
@@ -79,7 +149,10 @@ async def test_dialogs_open_and_close(size: tuple[int, int]) -> None:
         ):
             opens()
             await until(pilot, lambda screen=screen: isinstance(app.screen, screen))
-            await pilot.pause(0.1)
+            box = app.screen.query("#box, VerticalScroll").first().region
+            assert 60 <= box.width <= size[0] - 2 and box.x > 0 and box.bottom <= size[1], (
+                "the box is not on the screen"
+            )
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(app.screen, StartScreen))
 

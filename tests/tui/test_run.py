@@ -6,22 +6,23 @@ from collections.abc import Callable
 
 import pytest
 from textual.widgets import DataTable, Input, Markdown, Tree
-from tui_support import NARROW, WIDE, running, until
+from tui_support import NARROW, WIDE, running, text_of, until
 
 from automlgpt_local import client
 from automlgpt_local import events as ev
+from automlgpt_local.client import Attempt
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.approval import ApprovalScreen
 from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.sessions import SessionsScreen
 from automlgpt_local.tui.screens.start import StartScreen
-from automlgpt_local.tui.widgets.panels import Board, Columns, EventLogPanel, Plan
+from automlgpt_local.tui.widgets.panels import MOST_ROWS, Board, EventLogPanel, Plan
 from automlgpt_local.tui.widgets.status import StatusBar
-from automlgpt_local.tui.widgets.timeline import MOST_ENTRIES, Entry, Timeline
+from automlgpt_local.tui.widgets.timeline import MOST_ENTRIES, Note, Timeline
 
 
 def chat(screen: RunScreen) -> str:
-    return "\n".join(str(e.render()) for e in screen.query(Entry))
+    return "\n".join(e.source if isinstance(e, Note) else str(e.render()) for e in screen.query("Entry, Note"))
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
@@ -215,7 +216,7 @@ async def test_sessions_are_found_and_opened() -> None:
         await until(pilot, lambda: isinstance(app.screen, StartScreen))
 
 
-async def test_a_flood_leaves_the_chat_bounded() -> None:
+async def test_a_flood_leaves_the_chat_bounded_and_shows_the_newest() -> None:
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
         screen = await running(pilot)
@@ -227,40 +228,72 @@ async def test_a_flood_leaves_the_chat_bounded() -> None:
                 timeline.flush(screen.view)
                 await pilot.pause()
         timeline.flush(screen.view)
-        await pilot.pause(0.3)
-        assert len(screen.query(Entry)) <= MOST_ENTRIES + 1
+        await until(pilot, lambda: "warning 1999" in text_of(app))
+        entries = screen.query_one("#entries").children
+        assert MOST_ENTRIES - 1 <= len(entries) <= MOST_ENTRIES + 1
+        assert str(entries[-1].render()).endswith("warning 1999")
+        screen.view.attempts.update({n: Attempt(n, f"attempt {n}", score=0.5, status="ok") for n in range(10, 2_000)})
+        await pilot.press("f4")
+        await until(pilot, lambda: screen.query_one(Board).row_count == MOST_ROWS)
 
 
-async def test_hostile_events_are_drawn_inert() -> None:
-    bad = "\x1b]0;title\x07\x1b[2J[bold red]x[/]\u202eevil\x9b1m" + "y" * 1_000_000
+async def test_a_thought_is_drawn_as_markdown_while_it_is_written() -> None:
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
         screen = await running(pilot)
         await until(pilot, lambda: screen.session.closed)
-        view, timeline = screen.view, screen.query_one(Timeline)
-        hostile: list[ev.Event] = [
-            ev.Warned(bad),
-            ev.Noted("explore", bad, bad),
-            ev.Decided("reasoner", "tune", bad, {}, "model", bad),
-            ev.CodeRejected("tune", bad, 1),
-            ev.TookOver("tune", bad),
-            ev.Failed(bad, bad, bad, 70),
-            ev.Token("coder", bad),
-            ev.CodeWritten(7, "tune", "model", bad, bad, None, {}, {}, ""),
-            ev.AttemptFinished(7, bad, None, None, [], 1.0, bad),
-            ev.Profiled({"rows": 1, "columns": [{"name": bad, "kind": bad, "missing": 0, "unique": 1, "top": [bad]}]}),
-        ]
-        for n, event in enumerate(hostile):
-            record = ev.Record(1000 + n, "", 1.0, event)
-            view.apply(record)
-            timeline.add(record, view)
-        timeline.flush(view)
-        screen.query_one(Columns).show(view)
-        screen.query_one(Board).show(view)
-        screen.query_one(Plan).show(view)
-        await pilot.pause(0.3)
-        for key in ("f3", "f4", "f6", "f7"):
-            await pilot.press(key)
+        timeline = screen.query_one(Timeline)
+
+        async def say(agent: str, text: str) -> None:
+            timeline.add(ev.Record(0, "", 0.0, ev.Token(agent, text)), screen.view)  # type: ignore[arg-type]
+            timeline.flush(screen.view)
             await pilot.pause(0.1)
-            shown = app.export_screenshot()
-            assert "\x1b" not in shown and "\u202e" not in shown and "\x9b" not in shown
+
+        for part in ("Two ideas:\n\n- **trees", "** that go deep\n- `logs` of", " the \x1b[31mprice\n"):
+            await say("reasoner", part)
+        await until(pilot, lambda: "• trees that go deep" in text_of(app) and "• logs of the" in text_of(app))
+        assert "Reasoner thinks" in text_of(app) and "\x1b" not in text_of(app)
+        await say("coder", "import numpy as np\n")
+        await until(pilot, lambda: "Coder writes" in text_of(app) and "import numpy as np" in text_of(app))
+        assert "trees that go deep" not in text_of(app)
+        timeline.add(ev.Record(9_000, "", 0.0, ev.Noted("tune", "a tool", "it **says** `so`")), screen.view)
+        timeline.add(ev.Record(9_001, "", 0.0, ev.StageStarted("tune")), screen.view)
+        timeline.flush(screen.view)
+        await until(pilot, lambda: "it says so" in text_of(app) and "Coder writes" not in text_of(app))
+
+
+async def test_a_run_of_another_process_is_watched_and_stopped(act: Callable[..., None]) -> None:
+    act("--pace", "0.1")
+    from automlgpt_local.task import Request
+
+    elsewhere = client.start(Request(data=("data.csv",), target="Churn"))
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        app.open_run(elsewhere.run_dir)
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.task)
+        screen = app.screen
+        assert isinstance(screen, RunScreen) and screen.session.process is None
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: any("Another process" in n.message for n in app._notifications))
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.session.closed)
+        assert not client.runs.is_locked(elsewhere.run_dir)
+    elsewhere.kill()
+
+
+async def test_a_session_is_removed_only_when_asked_twice() -> None:
+    from automlgpt_local.task import Request
+
+    session = client.start(Request(data=("data.csv",), target="Churn"))
+    session.wait()
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: isinstance(app.screen, SessionsScreen) and app.screen.query_one(DataTable).row_count)
+        app.screen.query_one(DataTable).focus()
+        await pilot.press("delete")
+        await pilot.pause(0.2)
+        assert session.run_dir.exists()
+        await pilot.press("delete")
+        await until(pilot, lambda: not session.run_dir.exists())
+        await until(pilot, lambda: not app.screen.query_one(DataTable).row_count)

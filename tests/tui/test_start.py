@@ -72,7 +72,10 @@ async def test_an_unclear_target_is_asked_for(own_dirs: Path) -> None:
         await until(pilot, lambda: not app.screen.query_one("#go", Button).disabled)
 
 
-@pytest.mark.parametrize(("path", "problem"), [("gone.csv", "no file"), (".", "is a folder"), ("empty.csv", "")])
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [("gone.csv", "There is no file"), (".", "is a folder"), ("empty.csv", "The file is empty")],
+)
 async def test_a_file_that_is_no_table_is_explained(own_dirs: Path, path: str, problem: str) -> None:
     (own_dirs / "empty.csv").write_text("")
     app = AutoMLApp(path)

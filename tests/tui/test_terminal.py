@@ -25,11 +25,12 @@ LEFT = b"\x1b[?1049l"  # out of the alternate screen
 
 
 class Terminal:
-    def __init__(self, folder: Path, engine: list[str]) -> None:
+    def __init__(self, folder: Path, engine: list[str], preview: list[str] | None = None) -> None:
+        preview = preview or [sys.executable, str(Path(__file__).with_name("fake_preview.py"))]
         code = (
             "from automlgpt_local.client import session, children\n"
             f"session.ENGINE_COMMAND = {engine!r}\n"
-            f"children.PREVIEW_COMMAND = {[sys.executable, str(Path(__file__).with_name('fake_preview.py'))]!r}\n"
+            f"children.PREVIEW_COMMAND = {preview!r}\n"
             "from automlgpt_local.cli.main import main\nmain()"
         )
         self.master, slave = pty.openpty()
@@ -42,14 +43,18 @@ class Terminal:
         )  # fmt: skip
         self.drawn = b""
 
+    def read(self, seconds: float) -> bool:
+        """Take in what is drawn within so long; False at the end of the line."""
+        if select.select([self.master], [], [], seconds)[0]:
+            try:
+                self.drawn += os.read(self.master, 1 << 16)
+            except OSError:
+                return False
+        return True
+
     def until(self, mark: bytes, seconds: float = 60.0) -> None:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if select.select([self.master], [], [], 0.2)[0]:
-                try:
-                    self.drawn += os.read(self.master, 1 << 16)
-                except OSError:
-                    break
+        while time.monotonic() < end and self.read(0.2):
             if mark in re.sub(rb"\x1b\[[0-9;]*m", b"", self.drawn):
                 return
         raise AssertionError(f"{mark!r} was not drawn; the last was {self.drawn[-400:]!r}")

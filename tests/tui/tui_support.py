@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from textual.app import App
 from textual.pilot import Pilot
 
 from automlgpt_local import client
@@ -12,6 +17,7 @@ from automlgpt_local.task import Request
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.run import RunScreen
 
+SNAPSHOTS = Path(__file__).with_name("snapshots")
 ENGINE = [sys.executable, "-P", "-m", "automlgpt_local.client.scripted"]
 WIDE, NARROW = (160, 48), (80, 24)
 
@@ -34,3 +40,28 @@ async def running(pilot: Pilot[int], **values: object) -> RunScreen:
     await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.task)
     assert isinstance(app.screen, RunScreen)
     return app.screen
+
+
+def text_of(app: App[int]) -> str:
+    """What is on the screen, as text."""
+    return "\n".join(strip.text.rstrip() for strip in app.screen._compositor.render_strips()) + "\n"
+
+
+# What differs from run to run and from machine to machine, in as many characters.
+UNSTABLE = (
+    (r"\d{8}-\d{6}-[0-9a-f]{4}", "YYYYMMDD-HHMMSS-XXXX"), (r"\d{4}-\d\d-\d\d \d\d:\d\d", "YYYY-MM-DD HH:MM"),
+)  # fmt: skip
+
+
+def check_snapshot(app: App[int], name: str) -> None:
+    """Compare the screen's text with what it was; AUTOMLGPT_UPDATE_SNAPSHOTS=1 writes it anew, to be looked at."""
+    text = text_of(app)
+    for pattern, stands_for in UNSTABLE:
+        text = re.sub(pattern, lambda found, word=stands_for: word.ljust(len(found[0]))[: len(found[0])], text)
+    path = SNAPSHOTS / f"{name}-{app.size.width}x{app.size.height}.txt"
+    if os.environ.get("AUTOMLGPT_UPDATE_SNAPSHOTS"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    changed = difflib.unified_diff(before.splitlines(), text.splitlines(), "before", "now", lineterm="", n=0)
+    assert text == before, f"{path.name} changed:\n" + "\n".join(changed)

@@ -39,8 +39,8 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
     ApprovalScreen ContentSwitcher { height: 1fr; }
     ApprovalScreen TextArea { height: 1fr; border: none; background: $boost; }
     ApprovalScreen #read { width: auto; }
-    ApprovalScreen #answers { height: auto; align-horizontal: left; }
-    ApprovalScreen Button { margin-right: 1; min-width: 12; }
+    ApprovalScreen #answers { height: auto; margin-top: 1; }
+    ApprovalScreen Button { margin-right: 1; min-width: 10; }
     """
 
     def __init__(self, attempt: int, title: str, code: str) -> None:
@@ -55,10 +55,11 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
                     yield Static(highlight(inert(self.code, 200_000), language="python"), id="read")
                 yield TextArea.code_editor("", language=None, theme="css", id="code")
             with Horizontal(id="answers"):
-                yield Button("Allow (a)", id="once", variant="success")
-                yield Button("Always (A)", id="always")
-                yield Button("Edit (e)", id="edit")
-                yield Button("Reject (r)", id="reject", variant="error")
+                yield Button("a Allow", id="once", variant="success", compact=True)
+                yield Button("A Always", id="always", compact=True)
+                yield Button("e Edit", id="edit", compact=True)
+                yield Button("r, Esc Reject", id="reject", variant="error", compact=True)
+                yield Button("R Reject all", id="never", variant="error", compact=True)
 
     def on_mount(self) -> None:
         self._ask()
@@ -69,8 +70,6 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
         question = Content.assemble(
             (f"May attempt {self.attempt} run?  ", "bold $warning"),
             inert_line(self.attempt_title),
-            "\n",
-            ("a once   A always   e edit   r reject   R reject all   Esc reject", "$secondary"),
         )
         self.query_one("#question", Static).update(question)
 

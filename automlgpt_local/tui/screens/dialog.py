@@ -23,7 +23,7 @@ class TableDialog(ModalScreen[None]):
     searchable = True
 
     BINDINGS = [Binding("escape", "dismiss", "Back", id="dialog.back"), Binding("down", "to_table", show=False)]
-    CSS = """
+    DEFAULT_CSS = """
     TableDialog { align: center middle; }
     TableDialog #box {
         width: 96%;

@@ -27,7 +27,8 @@ class ExamplesScreen(ModalScreen[str | None]):
     CSS = """
     ExamplesScreen { align: center middle; }
     ExamplesScreen #box {
-        width: 76;
+        width: 84;
+        max-width: 98%;
         height: auto;
         max-height: 80%;
         background: $surface;

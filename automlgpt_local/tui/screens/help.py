@@ -5,8 +5,9 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Markdown
+from textual.widgets import Markdown, Static
 
 from automlgpt_local.tui.actions import ACTS, Act
 
@@ -35,6 +36,14 @@ def _row(act: Act) -> str:
     return f"| {act.key} | {slash} | **{act.title}**: {act.help} |"
 
 
+def _line(act: Act) -> Content:
+    """Key, command and meaning of an action, under each other from line to line."""
+    slash = f"{act.slash} {act.takes}".strip()
+    return Content.assemble(
+        (f"{act.key:<8}", "$accent"), (f"{slash:<18}", "$secondary"), (f"{act.title}: ", "bold"), act.help
+    )
+
+
 class HelpScreen(ModalScreen[None]):
     BINDINGS = [Binding("escape,f1,q", "dismiss", "Back", id="help.back")]
     CSS = """
@@ -47,8 +56,14 @@ class HelpScreen(ModalScreen[None]):
         border: round $primary;
         padding: 0 1;
     }
+    HelpScreen .acts { padding: 0 1; margin-bottom: 1; }
     """
 
     def compose(self) -> ComposeResult:
         with VerticalScroll():
-            yield Markdown(help_text(), open_links=False)
+            yield Markdown(INTRO, open_links=False)
+            for place, title in PLACES.items():
+                acts = [act for act in ACTS if act.place == place]
+                yield Static(
+                    Content("\n").join([Content.styled(title, "bold $primary"), *map(_line, acts)]), classes="acts"
+                )

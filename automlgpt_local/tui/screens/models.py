@@ -14,13 +14,13 @@ from automlgpt_local.tui.screens.dialog import TableDialog
 
 
 class ModelsScreen(TableDialog):
-    heading = "Models: Enter takes one for the next run, i imports a GGUF file, v verifies"
+    heading = "Models: Enter takes one for the next run"
     columns = (("Name", 28), ("State", 9), ("From", 10), ("Size", 10), ("For", 10), ("Licence", 16), ("File", 50))
     BINDINGS = [
         Binding("i", "import_file", "Import", id="models.import"),
         Binding("v", "verify", "Verify", id="models.verify"),
     ]
-    CSS = """
+    DEFAULT_CSS = """
     ModelsScreen #import { display: none; border: none; height: 1; background: $boost; padding: 0 1; }
     ModelsScreen #import.shown { display: block; }
     """

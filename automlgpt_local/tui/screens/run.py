@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from textual import events as ui
@@ -14,6 +15,7 @@ from textual.suggester import Suggester
 from textual.theme import Theme
 from textual.widgets import Footer, Input, TabbedContent, TabPane
 
+from automlgpt_local import client
 from automlgpt_local import events as ev
 from automlgpt_local.client import RunView, Session
 from automlgpt_local.client.inert import inert_line
@@ -33,13 +35,15 @@ from automlgpt_local.tui.widgets.panels import (
     Report,
     read_solution,
 )
+from automlgpt_local.tui.widgets.plot import Plots
 from automlgpt_local.tui.widgets.resources import Resources
 from automlgpt_local.tui.widgets.status import StatusBar
 from automlgpt_local.tui.widgets.timeline import Entry, Timeline
-from automlgpt_local.tui.words import say
+from automlgpt_local.tui.words import place, say
 
 FRAME_S = 0.1
 PER_FRAME = 300
+ELSEWHERE = "Another process works on this run; it can be watched and stopped here, nothing else."
 PANEL_S = 0.5  # between two drawings of the same panel
 # While somebody types, their letters come first: drawing waits until they pause, for at most so long.
 TYPING_S = 0.4
@@ -116,6 +120,7 @@ class RunScreen(Screen[None]):
                     ("Code", Code(id="code-panel")),
                     ("Data", Columns(widget_id="data-panel")),
                     ("Tree", Descent(widget_id="tree-panel")),
+                    ("Plot", Plots(widget_id="plot-panel")),
                     ("Log", EventLogPanel(widget_id="log-panel")),
                     ("Report", Report(widget_id="report-panel")),
                     ("Load", Resources(widget_id="load-panel")),
@@ -196,7 +201,7 @@ class RunScreen(Screen[None]):
             timeline.note(say(("Next", "bold"), back))
         self.query_one(Report).load(self.session.run_dir)
         if isinstance(outcome, ev.Finished):
-            timeline.note(say(("Files", "bold"), str(self.session.run_dir)))
+            timeline.note(say(("Files", "bold"), place(self.session.run_dir)))
             self.show_panel("report", switch=False)
 
     def _draw_panel(self) -> None:
@@ -211,6 +216,8 @@ class RunScreen(Screen[None]):
                 self.query_one(Descent).show(self.view)
             case "code":
                 self._draw_code()
+            case "plot":
+                self.call_later(self.query_one(Plots).show, self.view)
             case "log":
                 self.query_one(EventLogPanel).show()
             case "load":
@@ -255,7 +262,8 @@ class RunScreen(Screen[None]):
         self._dirty = True
 
     def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
-        self._dirty = True
+        self._panel_at, self._panel_drawn = time.monotonic(), self.active
+        self._draw_panel()
 
     def on_attempt_chosen(self, event: AttemptChosen) -> None:
         self.open_code(event.attempt)
@@ -319,7 +327,7 @@ class RunScreen(Screen[None]):
         elif self._ended:
             self.notify("The run has ended.")
         elif self.session.process is None:
-            self.notify("This run belongs to another process; it can only be watched here.", severity="warning")
+            self._stop_elsewhere()
         elif self.session.stopping:
             self.session.kill()
             self.notify("The engine was ended. What was acknowledged is kept.", severity="warning")
@@ -327,13 +335,19 @@ class RunScreen(Screen[None]):
             self.session.stop()
             self.notify("Stopping; the best model is kept. Esc again ends the engine at once.")
 
+    def _stop_elsewhere(self) -> None:
+        """The run of another process hears no commands of ours, but a stop by its folder."""
+        try:
+            client.stop_run(self.session.run_dir)
+            self.notify("Stopping; the best model is kept.")
+        except (AutoMLGPTError, OSError, ValueError) as error:
+            self.notify(str(error), severity="warning", markup=False)
+
     def do_pause(self, argument: str = "") -> None:
         if self._ended:
             self.notify("The run has ended.")
-        elif self.view.paused:
-            self.session.go_on()
-        else:
-            self.session.pause()
+        elif not (self.session.go_on() if self.view.paused else self.session.pause()):
+            self.notify(ELSEWHERE, severity="warning")
 
     def do_extend(self, argument: str = "") -> None:
         try:
@@ -345,12 +359,34 @@ class RunScreen(Screen[None]):
             self.do_go_on(argument)
         elif self.session.extend(seconds):
             self.notify(f"{format_seconds(seconds)} more.")
+        else:
+            self.notify(ELSEWHERE, severity="warning")
 
     def do_go_on(self, argument: str = "") -> None:
         if not self._ended:
             self.notify("The run works.")
             return
         self.app.resume_run(self.session.run_dir, argument)  # type: ignore[attr-defined]
+
+    def do_target(self, argument: str = "") -> None:
+        known = [str(c.get("name", "")) for c in self.view.profile.get("columns", [])]
+        exact = next((name for name in known if name.lower() == argument.lower()), argument)
+        self._ask_again("target", "The target", exact, str(self.view.task.get("target", "not known yet")))
+
+    def do_metric(self, argument: str = "") -> None:
+        self._ask_again("metric", "The metric", argument, self.view.metric or "not known yet")
+
+    def _ask_again(self, field: str, what: str, wanted: str, now: str) -> None:
+        """A run keeps its task to its end; another task is another run, asked for in the same form."""
+        if not wanted:
+            self.notify(f"{what} of this run: {inert_line(now, 60)}. With a name: a new run with it.", markup=False)
+            return
+        try:
+            request = replace(client.load_request(self.session.run_dir), **{field: wanted})  # type: ignore[arg-type]
+        except AutoMLGPTError as error:
+            self.notify(str(error), severity="warning", markup=False)
+            return
+        self.app.ask_again(request)  # type: ignore[attr-defined]
 
     def do_toggle(self, argument: str = "") -> None:
         self.toggle_class("panels")
@@ -373,6 +409,9 @@ class RunScreen(Screen[None]):
     def do_data(self, argument: str = "") -> None:
         self.show_panel("data")
 
+    def do_plot(self, argument: str = "") -> None:
+        self.show_panel("plot")
+
     def do_tree(self, argument: str = "") -> None:
         self.show_panel("tree")
 
@@ -388,7 +427,9 @@ class RunScreen(Screen[None]):
     def do_export(self, argument: str = "") -> None:
         files = [name for name in self.view.files if not name.startswith("attempts")]
         timeline = self.query_one(Timeline)
-        timeline.note(say(("Files", "bold"), str(self.session.run_dir), ", ".join(files) or "nothing is exported yet"))
+        timeline.note(
+            say(("Files", "bold"), place(self.session.run_dir), ", ".join(files) or "nothing is exported yet")
+        )
         timeline.flush(self.view)
 
     def on_unmount(self, event: ui.Unmount) -> None:

@@ -11,10 +11,11 @@ from automlgpt_local import client
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.settings import format_seconds
 from automlgpt_local.tui.screens.dialog import TableDialog
+from automlgpt_local.tui.words import place
 
 
 class SessionsScreen(TableDialog):
-    heading = "Sessions: Enter opens one (an interrupted one goes on), Delete removes it"
+    heading = "Sessions: Enter opens one; an interrupted one goes on"
     columns = (
         ("State", 12),
         ("Target", 20),
@@ -24,7 +25,10 @@ class SessionsScreen(TableDialog):
         ("Time", 9),
         ("Folder", 60),
     )
-    BINDINGS = [Binding("delete", "remove", "Remove", id="sessions.remove")]
+    BINDINGS = [
+        Binding("r", "go_on", "Resume with 10m more", id="sessions.go_on"),
+        Binding("delete", "remove", "Remove", id="sessions.remove"),
+    ]
 
     def on_mount(self) -> None:
         self._asked = ""
@@ -37,13 +41,29 @@ class SessionsScreen(TableDialog):
             score = "" if r.score is None else f"{r.score:.5g}"
             started = (r.started_at or "")[:16].replace("T", " ")
             rows.append(
-                (r.path, [r.state, r.target or "", r.metric or "", score, started, format_seconds(r.seconds), r.path])
+                (
+                    r.path,
+                    [
+                        r.state,
+                        r.target or "",
+                        r.metric or "",
+                        score,
+                        started,
+                        format_seconds(r.seconds),
+                        place(Path(r.path)),
+                    ],
+                )
             )
         self.app.call_from_thread(self.show_rows, rows)
 
     def chosen(self, key: str) -> None:
         self.dismiss()
         self.app.open_run(Path(key))  # type: ignore[attr-defined]
+
+    def action_go_on(self) -> None:
+        if (key := self.selected) is not None and not self.app._busy():  # type: ignore[attr-defined]
+            self.dismiss()
+            self.app.resume_run(Path(key))  # type: ignore[attr-defined]
 
     def action_remove(self) -> None:
         key = self.selected

@@ -11,7 +11,7 @@ from automlgpt_local.tui.theme import THEMES
 
 
 class SettingsScreen(TableDialog):
-    heading = "Settings (`automlgpt config init` writes a file to change them in); t: light or dark"
+    heading = "Settings: `automlgpt config init` writes a file to change them in"
     columns = (("Setting", 12), ("Value", 24), ("From", 34), ("What it is", 70))
     searchable = False
     BINDINGS = [Binding("t", "theme", "Light or dark", id="settings.theme")]

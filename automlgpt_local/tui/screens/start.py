@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import on, work
 from textual.app import ComposeResult
@@ -17,6 +19,7 @@ from textual.screen import Screen
 from textual.suggester import Suggester
 from textual.widgets import Button, DataTable, DirectoryTree, Footer, Input, Label, OptionList, Select, Static
 from textual.widgets.option_list import Option
+from textual.widgets.select import InvalidSelectValueError
 from textual.worker import get_current_worker
 
 from automlgpt_local import client, settings
@@ -27,7 +30,19 @@ from automlgpt_local.metrics import METRICS
 from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import bindings_of
 
+MOST_COLUMNS, CELL = 200, 30
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".xlsx", ".feather")
+GUIDE = """
+1  Choose a table: type its path above, or pick it on the left.
+   F3 writes an example, when you have none at hand.
+2  Confirm what is predicted, and how long it may take.
+3  Ctrl+S starts. Watch, say something, pause, or stop: the best
+   model so far is always kept.
+4  The run folder then holds the model, plain scikit-learn code,
+   predictions and a report.
+
+F1 explains every key. Nothing leaves this machine.
+"""
 WELCOME = (
     "Choose a table on the left, or type its path. Two agents on one local model then try, measure and choose; "
     "you get the model as plain scikit-learn code. Nothing leaves this machine."
@@ -92,11 +107,14 @@ class StartScreen(Screen[None]):
     StartScreen .head { color: $text-muted; padding: 0 1; }
     StartScreen #right { width: 1fr; padding: 0 1; }
     StartScreen #path { border: none; height: 1; padding: 0; background: $boost; margin: 0 0 1 0; }
-    StartScreen #table { height: 1fr; min-height: 3; }
+    StartScreen #table { height: 1fr; min-height: 3; display: none; }
+    StartScreen #guide { height: 1fr; color: $text-muted; }
+    StartScreen.opened #table { display: block; }
+    StartScreen.opened #guide { display: none; }
     StartScreen #form { height: auto; margin-top: 1; }
     StartScreen .row { height: 1; margin-bottom: 0; }
     StartScreen .row Label { width: 12; color: $text-muted; }
-    StartScreen .row Input { border: none; height: 1; width: 1fr; padding: 0 1; background: $boost; }
+    StartScreen .row Input { border: none; height: 1; width: 1fr; padding: 0; background: $boost; }
     StartScreen .row Select { width: 1fr; }
     StartScreen #message { height: auto; max-height: 6; margin: 1 0 0 0; }
     StartScreen.-narrow #message { max-height: 4; margin: 0; }
@@ -134,6 +152,7 @@ class StartScreen(Screen[None]):
                     id="path",
                     suggester=PathSuggester(),
                 )
+                yield Static(GUIDE, id="guide", markup=False)
                 yield DataTable(id="table", cursor_type="none", zebra_stripes=True)
                 with VerticalScroll(id="form"):
                     with Horizontal(classes="row"):
@@ -277,12 +296,16 @@ class StartScreen(Screen[None]):
         self.columns = values["columns"]
         table = self.query_one("#table", DataTable)
         table.clear(columns=True)
-        for name in self.columns[:200]:
-            table.add_column(Text(inert_line(name, 30)))
-        for row in values["head"]:
-            table.add_row(*(Text(inert_line(text, 30), no_wrap=True) for text in row[:200]))
+        self.add_class("opened")
+        names = [inert_line(name, CELL) for name in self.columns[:MOST_COLUMNS]]
+        rows = [[inert_line(text, CELL) for text in row[:MOST_COLUMNS]] for row in values["head"]]
+        for i, name in enumerate(names):
+            widest = max(cell_len(text) for text in (name, *(row[i] for row in rows if i < len(row))))
+            table.add_column(Text(name), width=max(1, min(CELL, widest)))
+        for row in rows:
+            table.add_row(*(Text(text, no_wrap=True) for text in row))
         self.query_one("#target", Select).set_options([(Text(inert_line(c, 60)), c) for c in self.columns])
-        more = f" (the first 200 of {len(self.columns)} columns)" if len(self.columns) > 200 else ""
+        more = f" (the first {MOST_COLUMNS} of them shown)" if len(self.columns) > MOST_COLUMNS else ""
         self._tell(f"{values['rows']:,} rows, {len(self.columns)} columns{more}", "$secondary")
 
     def _show_task(self, task: dict[str, Any]) -> None:
@@ -344,6 +367,42 @@ class StartScreen(Screen[None]):
             self._tell(f"{error.message}\n{error.hint}", "$error")
             return
         self.app.show_session(session, Path(self.path).name)  # type: ignore[attr-defined]
+
+    def do_target(self, argument: str = "") -> None:
+        self._choose("#target", argument, self.columns, "column")
+
+    def do_metric(self, argument: str = "") -> None:
+        self._choose("#metric", argument, list(METRICS), "metric")
+
+    def _choose(self, field: str, wanted: str, known: list[str], what: str) -> None:
+        """Set a field by name; without one, open its list."""
+        select: Select[str] = self.query_one(field, Select)
+        fitting = [k for k in known if k.lower() == wanted.lower()] or [
+            k for k in known if wanted and k.lower().startswith(wanted.lower())
+        ]
+        if not wanted and known:
+            select.focus()
+            select.expanded = True
+        elif len(fitting) != 1:
+            told = f"There is no {what} {inert_line(wanted, 40)} here." if wanted else "Choose a table first."
+            self.notify(told, severity="warning", markup=False)
+        else:
+            self._touched.add(field[1:])
+            with suppress(InvalidSelectValueError):
+                select.value = fitting[0]
+
+    def fill(self, request: Request) -> None:
+        """The form as it was for another run."""
+        self.open_path(request.data[0])
+        self.query_one("#time", Input).value = f"{request.time_limit_s:g}s"
+        self.query_one("#model", Input).value = request.model
+        self.query_one("#ask", Input).value = request.ask or ""
+        if request.metric:
+            self._touched.add("metric")
+            self.query_one("#metric", Select).value = self._metric_shown = request.metric
+        if request.target:
+            self._touched.add("target")
+            self._look(Request(data=(self.path,), target=request.target))
 
     def do_examples(self, argument: str = "") -> None:
         from automlgpt_local.tui.screens.examples import ExamplesScreen

@@ -25,6 +25,7 @@ from automlgpt_local.tui.words import mark, rich_say, rich_style
 
 CODE_LIMIT = 60_000
 MOST_LINES = 2_000
+MOST_ROWS = 200
 
 
 class AttemptChosen(Message):
@@ -41,7 +42,7 @@ def cell(colours: dict[str, str], text: object, limit: int = 60, style: str = ""
 
 
 class Plan(Tree[int]):
-    """Stages in their order; under each, what was tried in it."""
+    """Stages in their order; under each, the tools that were called and what was tried."""
 
     DEFAULT_CSS = "Plan { background: transparent; padding: 0 1; }"
 
@@ -51,6 +52,7 @@ class Plan(Tree[int]):
         self.guide_depth = 3
         self._branches: dict[str, TreeNode[int]] = {}
         self._leaves: dict[int, TreeNode[int]] = {}
+        self._tools: dict[tuple[str, str], TreeNode[int]] = {}
 
     def on_mount(self) -> None:
         for stage in STAGES:
@@ -60,20 +62,40 @@ class Plan(Tree[int]):
         for stage in view.stages:
             if stage not in self._branches:
                 self._branches[stage] = self.root.add("", expand=True)
-        colours = self.app.theme_variables
-        for stage, node in self._branches.items():
-            state = view.stages.get(stage, "")
-            sign = {"running": "▸", "done": "✓"}.get(state, " ")
-            style = {"running": "bold $accent", "done": ""}.get(state, "$secondary")
-            count = sum(a.stage == stage for a in view.attempts.values())
-            tried = f"{count} attempt{'s' if count > 1 else ''}" if count else ""
-            relabel(node, rich_say(colours, (f"{sign} {stage}", style), (tried, "$secondary")))
-            node.allow_expand = bool(count)
+        self._show_tools(view)
         for attempt in view.attempts.values():
             if attempt.number not in self._leaves:
-                parent = self._branches.get(attempt.stage) or self._branches[STAGES[0]]
-                self._leaves[attempt.number] = parent.add_leaf("", attempt.number)
+                self._leaves[attempt.number] = self._branch(attempt.stage).add_leaf("", attempt.number)
             relabel(self._leaves[attempt.number], attempt_label(attempt, self.app.theme_variables))
+        for stage, node in self._branches.items():
+            relabel(node, self._stage_label(stage, view))
+            node.allow_expand = bool(node.children)
+
+    def _branch(self, stage: str) -> TreeNode[int]:
+        return self._branches.get(stage) or self._branches[STAGES[0]]
+
+    def _show_tools(self, view: RunView) -> None:
+        calls: dict[tuple[str, str], int] = {}
+        for call in view.tools:
+            calls[call] = calls.get(call, 0) + 1
+        for (stage, title), times in calls.items():
+            if (stage, title) not in self._tools:
+                self._tools[stage, title] = self._branch(stage).add_leaf("")
+            label = rich_say(
+                self.app.theme_variables, ("⚙", "$secondary"), title[:60], (f"× {times}" if times > 1 else "", "")
+            )
+            relabel(self._tools[stage, title], label)
+
+    def _stage_label(self, stage: str, view: RunView) -> Text:
+        state = view.stages.get(stage, "")
+        sign = {"running": "▸", "done": "✓"}.get(state, " ")
+        style = {"running": "bold $accent", "done": ""}.get(state, "$secondary")
+        count = sum(a.stage == stage for a in view.attempts.values())
+        tried = f"{count} attempt{'s' if count > 1 else ''}" if count else ""
+        took = format_seconds(view.seconds_in(stage)) if state == "done" else ""
+        return rich_say(
+            self.app.theme_variables, (f"{sign} {stage:<9}", style), (tried, "$secondary"), (took, "$secondary")
+        )
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
         if event.node.data is not None:
@@ -100,16 +122,16 @@ def attempt_label(attempt: Attempt, colours: dict[str, str]) -> Text:
 
 
 class Board(DataTable[Text]):
-    """Attempts, the best first; Enter opens the code."""
+    """Attempts, the best MOST_ROWS, the best first; Enter opens the code."""
 
     COLUMNS = (
         ("#", 3),
         ("State", 9),
         ("Score", 8),
         ("± noise", 7),
-        ("What", 40),
         ("Gain", 8),
         ("Fit", 7),
+        ("What", 40),
         ("Weight", 6),
         ("By", 8),
     )
@@ -129,7 +151,9 @@ class Board(DataTable[Text]):
 
     def show(self, view: RunView) -> None:
         ranked = view.ranking()
-        order = ranked + sorted((a for a in view.attempts.values() if a not in ranked), key=lambda a: -a.number)
+        scored = {a.number for a in ranked}
+        order = ranked + sorted((a for a in view.attempts.values() if a.number not in scored), key=lambda a: -a.number)
+        order = order[:MOST_ROWS]
         rows = [self._row(a) for a in order]
         if rows == self._rows:
             return
@@ -146,7 +170,7 @@ class Board(DataTable[Text]):
     def _row(self, a: Attempt) -> tuple[str, ...]:
         return (
             str(a.number), f"{mark(a)[0]} {a.status}", number(a.score), "" if a.noise is None else f"{a.noise:.2g}",
-            a.title + (" (probe)" if a.probe else ""), "" if a.gain is None else f"{a.gain:+.3g}", f"{a.seconds:.1f} s",
+            "" if a.gain is None else f"{a.gain:+.3g}", f"{a.seconds:.1f} s", a.title + (" (probe)" if a.probe else ""),
             f"{a.weight:.0%}" if a.weight else "", a.by,
         )  # fmt: skip
 
@@ -254,7 +278,7 @@ class Columns(Vertical):
     Columns #data-head { padding: 0 1; height: auto; max-height: 6; color: $text-muted; }
     Columns DataTable { height: 1fr; }
     """
-    LABELS = (("Column", 24), ("Kind", 12), ("Missing", 7), ("Unique", 8), ("Target", 6), ("Note", 34), ("Note", 40))
+    LABELS = (("Column", 24), ("Kind", 12), ("Missing", 7), ("Unique", 8), ("Target", 6), ("Note", 34), ("Values", 40))
 
     def __init__(self, *, widget_id: str) -> None:
         super().__init__(id=widget_id)

@@ -8,16 +8,18 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.highlight import highlight
 from textual.message import Message
-from textual.widgets import Static
+from textual.widgets import Markdown, Static
+from textual.widgets.markdown import MarkdownStream
 
 from automlgpt_local import events as ev
 from automlgpt_local.client import RunView
-from automlgpt_local.client.inert import inert
+from automlgpt_local.client.inert import inert, inert_line
 from automlgpt_local.tui.words import attempt_card, entry
 
-MOST_ENTRIES = 250
+MOST_ENTRIES = 150
 LIVE_LINES = 8
 LIVE_CHARACTERS = 4_000
+NOTE_CHARACTERS = 1_500
 
 
 class Entry(Static):
@@ -50,6 +52,14 @@ class Entry(Static):
             self.update(content)
 
 
+class Note(Markdown):
+    """What a tool answered; links are shown and not followed."""
+
+    def __init__(self, title: str, text: str) -> None:
+        heading = inert_line(title, 120).replace("*", "\\*").replace("`", "\\`")
+        super().__init__(f"**{heading}**\n\n{inert(text, NOTE_CHARACTERS)}", open_links=False)
+
+
 class Timeline(Vertical):
     """`add` events, `token` for text that is being written, `flush` once per frame."""
 
@@ -61,32 +71,37 @@ class Timeline(Vertical):
     Timeline Entry.attempt { margin-bottom: 1; }
     Timeline Entry.attempt { padding-left: 1; border-left: outer $primary 60%; }
     Timeline Entry.attempt:hover { background: $boost; }
-    Timeline #writing {
-        height: 9;
-        padding: 0 2;
-        background: $surface;
-        color: $text-muted;
-        display: none;
-    }
+    Timeline Note { height: auto; padding: 0 0 0 1; margin: 0; border-left: outer $secondary 60%; color: $text-muted; }
+    Timeline Note > * { margin: 0; padding: 0; }
+    Timeline #writing { height: 9; padding: 0 2; background: $surface; color: $text-muted; display: none; }
     Timeline #writing.shown { display: block; }
+    Timeline #thinking { height: 8; display: none; }
+    Timeline #thinking Markdown { padding: 0; margin: 0; background: transparent; }
+    Timeline #thinking.shown { display: block; }
     """
 
     def __init__(self, *, widget_id: str) -> None:
         super().__init__(id=widget_id)
         self._cards: dict[int, Entry] = {}
         self._changed: dict[int, bool] = {}  # attempt -> may its card have grown?
-        self._waiting: list[Entry] = []
+        self._waiting: list[Entry | Note] = []
         self._writer = ""
         self.written = ""
         self._written_changed = False
+        self._unstreamed = ""
+        self._stream: MarkdownStream | None = None
         self.unfolded = False
 
     def compose(self) -> ComposeResult:
         yield VerticalScroll(id="entries", can_focus=True)
-        yield Static(id="writing", markup=False)
+        with Vertical(id="writing"):
+            yield Static(id="written", markup=False)
+            with VerticalScroll(id="thinking", can_focus=False):
+                yield Markdown(open_links=False, id="thought")
 
     def on_mount(self) -> None:
         self.query_one("#entries", VerticalScroll).anchor()
+        self.query_one("#thinking", VerticalScroll).anchor()
 
     def add(self, record: ev.Record, view: RunView) -> None:
         event = record.event
@@ -103,6 +118,8 @@ class Timeline(Vertical):
             self._waiting.append(card)
         elif number in self._cards and not isinstance(event, ev.Refitted):
             self._changed[number] = self._changed.get(number, False) or not isinstance(event, ev.FoldFinished)
+        elif isinstance(event, ev.Noted):
+            self._waiting.append(Note(event.title, event.text))
         elif (content := entry(record, view, self.unfolded)) is not None:
             self._waiting.append(Entry(content, record))
 
@@ -113,6 +130,8 @@ class Timeline(Vertical):
     def _token(self, event: ev.Token) -> None:
         if event.agent != self._writer:
             self._writer, self.written = event.agent, ""
+        if event.agent == "reasoner":
+            self._unstreamed += event.text
         self.written = (self.written + event.text)[-LIVE_CHARACTERS:]
         self._written_changed = True
 
@@ -137,13 +156,28 @@ class Timeline(Vertical):
 
     def _draw_writing(self) -> None:
         """The last lines, in a box of fixed height, so that nothing else has to move."""
-        writing = self.query_one("#writing", Static)
-        writing.set_class(bool(self.written), "shown")
+        self.query_one("#writing").set_class(bool(self.written), "shown")
+        thinking = self._writer == "reasoner"
+        self.query_one("#thinking").set_class(thinking, "shown")
+        fresh, self._unstreamed = self._unstreamed, ""
+        self.call_later(self._think, inert(fresh) if thinking else None)
         if self.written:
-            tail = "\n".join(inert(self.written, line_limit=400).splitlines()[-LIVE_LINES:])
-            body = highlight(tail, language="python") if self._writer == "coder" else Content(tail)
-            text = Content.assemble((f"{self._writer.capitalize()} writes\n", "bold $primary"), body)
-            writing.update(text, layout=False)
+            head = Content.styled(f"{self._writer.capitalize()} {'thinks' if thinking else 'writes'}", "bold $primary")
+            if not thinking:
+                tail = "\n".join(inert(self.written, line_limit=400).splitlines()[-LIVE_LINES:])
+                head = Content.assemble(head, "\n", highlight(tail, language="python"))
+            self.query_one("#written", Static).update(head)
+
+    async def _think(self, fresh: str | None) -> None:
+        """Add to the thought that is being drawn as Markdown; None when it is over."""
+        thought = self.query_one("#thought", Markdown)
+        if (fresh is None or len(thought.source) > LIVE_CHARACTERS) and self._stream is not None:
+            await self._stream.stop()
+            self._stream = None
+            await thought.update("")
+        if fresh:
+            self._stream = self._stream or Markdown.get_stream(thought)
+            await self._stream.write(fresh)
 
     def fold(self, unfolded: bool) -> None:
         self.unfolded = unfolded
