@@ -305,8 +305,14 @@ class Loop:
         return replace(answer, values={"next": "stop", "evidence": calm} if calm else {"next": fitting[0]})
 
     def _candidates(self) -> list[str]:
-        """Recipes worth another try: the best ones, those of the ensemble first among equals."""
-        return self._tunable()[:4] or self._untried()
+        """Recipes worth another try: the best ones, less those whose hyper-parameters change nothing any more."""
+        tunable = self._tunable()
+        return [r for r in tunable if not self._exhausted(r)][:4] or tunable[:4] or self._untried()
+
+    def _exhausted(self, recipe: str) -> bool:
+        """Did its last two attempts only repeat scores that it had reached before?"""
+        losses = [loss for _, loss in self.bench.journal.history(recipe)]
+        return len(losses) > 2 and losses[-1] in losses[:-1] and losses[-2] in losses[:-2]
 
     def _tunable(self) -> list[str]:
         """Recipes with a complete attempt, the best first."""

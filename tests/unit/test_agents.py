@@ -184,6 +184,16 @@ def test_costs_of_untried_recipes_count_the_classes_where_trees_do(tmp_path: Pat
     assert not bench.fits("lightgbm") and bench.fits("linear")
 
 
+def test_a_recipe_that_only_repeats_its_scores_is_not_tuned_further(tmp_path: Path, iris: Profile) -> None:
+    search, _ = loop(tmp_path, iris, RuleAdvisor(), replace(TASK, trials=20))
+    bench = search.bench
+    same = search._draft("linear", "the same module again", "recipes")
+    for _ in range(3):
+        bench.attempt(lambda: same)
+    bench.attempt(lambda: search._draft("lightgbm", "another", "recipes"))
+    assert search._candidates() == ["lightgbm"]
+
+
 def test_decisions_name_what_they_are_about(tmp_path: Path, iris: Profile) -> None:
     search, recorder = loop(tmp_path, iris, RuleAdvisor())
     search.run()
