@@ -25,20 +25,28 @@ _CLAUSE_END = re.compile(
 )
 
 _TARGET = re.compile(
-    r"\b(?:predict(?:s|ing)?|forecast(?:ing)?|estimat(?:e|ing)|classify|guess|target(?: column| variable)?"
+    r"\b(?:predict(?:s|ing)?\b|(?:predictions?|forecasts?|estimates?)\s+(?:of|for)\b|forecast(?:ing)?\b|estimat(?:e|ing)\b"
+    r"|regress(?:ing)?\b|classify\b|guess\b|target(?: column| variable)?"
     r"(?:\s+is|\s+should be|\s*[:=]|(?=\s+[\"'`]))|(?:label|outcome|response|dependent variable)\s+(?:is|column is))",
     re.IGNORECASE,
 )
 _PROSE = re.compile(r"\s*(?:whether|if|how|which|who|when|what|that|will|on|with|for|from|in)\b", re.IGNORECASE)
 _IGNORE = re.compile(
     r"\b(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) out|leave aside|omit(?:ting)?|disregard(?:ing)?"
-    r"|(?:do not|don'?t|never)\s+(?:use|look at|consider)|not\s+using|without(?:\s+using)?|skip(?:ping)?"
-    r"|remov(?:e|ing))\b",
+    r"|(?:do not|don'?t|never)\s+(?:use|look at|consider)|not\s+(?:using|from|with)\b|without(?:\s+using)?"
+    r"|skip(?:ping)?|remov(?:e|ing))\b",
     re.IGNORECASE,
 )
-_SOFT_IGNORE = re.compile(r"without|skip|remov|use|using|look|consider", re.IGNORECASE)
+_SOFT_IGNORE = re.compile(r"without|not\s|skip|remov|use|using|look|consider", re.IGNORECASE)
 _USE_ONLY = re.compile(
     r"\b(?:(?:use|using)\s+only|only\s+(?:use|using)|based\s+only\s+on|only\s+from)\b", re.IGNORECASE
+)
+_FORMULA = re.compile(r"\bregress\w*\s+[^,.;]{1,60}?\s+on\b|~", re.IGNORECASE)
+_FROM = re.compile(r"\b(?:from|using|with|based\s+on)\b", re.IGNORECASE)
+_ONLY = re.compile(r"\s*(?:columns?\s+|features?\s+)?(?:only|alone|and\s+nothing\s+else)\b", re.IGNORECASE)
+_NOT_BEFORE = re.compile(
+    r"\b(?:next|last|previous|coming|this|every|each|per|by|from|using|with|on|ignor\w+|than)\s+(?:the\s+)?$",
+    re.IGNORECASE,
 )
 _GROUP = re.compile(
     r"\b(?:group(?:ed|ing|s)?\s+(?:by|on|column(?:\s+is)?|is|are(?:\s+given\s+by)?|[:=])|split(?:ting)?\s+(?:by|on)"
@@ -60,7 +68,7 @@ _AS_WEIGHT = re.compile(
 )
 _LABEL = r"[\"'`][^\"'`]+[\"'`]|[\w<>=+.-]+"
 _POSITIVE = re.compile(
-    rf"\bpositive\s+(?:(?:class|label)\s*(?:is|should\s+be|[:=])?|is|[:=])\s*(?P<a>{_LABEL})"
+    rf"\bpositive\s*(?:\b(?:class|label)\s*(?:is|should\s+be|[:=])?|\bis\b|[:=])\s*(?P<a>{_LABEL})"
     rf"|\b(?:treat|take|count|use|with)\s+(?P<b>{_LABEL})\s+as\s+(?:the\s+)?positive\b"
     rf"|(?P<c>{_LABEL})\s+is\s+the\s+positive\s+(?:class|label)\b",
     re.IGNORECASE,
@@ -70,7 +78,7 @@ _NA_IS_A_CLASS = re.compile(
     r"(?:\w+\s+){0,2}?(?:class|label|category|value|region|group|country)\b",
     re.IGNORECASE,
 )
-_NEW = re.compile(r"\b(?:new|unseen|other|unknown|future)\s+(?=\w)", re.IGNORECASE)
+_NEW = re.compile(r"\b(?:new|unseen|unknown|future)\s+(?=\w)", re.IGNORECASE)
 _NOT_COLUMNS = re.compile(
     r"\s*(?:missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
     r"|everything|it\b)",
@@ -115,6 +123,9 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     found = _POSITIVE.search(text)
     if found:
         asked.positive = (found["a"] or found["b"] or found["c"]).strip("\"'`").rstrip(".,")
+    elif asked.target is not None:
+        equals = re.search(rf"{re.escape(asked.target)}[\"'`]?\s*={{1,2}}\s*(?P<label>{_LABEL})", text, re.IGNORECASE)
+        asked.positive = equals["label"].strip("\"'`").rstrip(".,") if equals else None
     asked.exact_target = True if _NA_IS_A_CLASS.search(text) else None
     rest = reader.blanked()
     metrics = phrases.metrics(rest)
@@ -151,13 +162,16 @@ class _Reader:
         return "".join(letters)
 
     def target(self, asked: Asked) -> str | None:
+        formula = re.match(r"\s*(?P<name>[^~,.;]+?)\s*~", self.text)
+        if formula and find_column(formula["name"], self.columns):
+            return find_column(formula["name"], self.columns)
         for match in _TARGET.finditer(self.text):
             found, _, unknown = self._list(match.end(), most=1)
             if found:
                 return found[0]
             clause_end = _CLAUSE_END.search(self.text, match.end())
             clause = self.text[match.end() : clause_end.start() if clause_end else len(self.text)]
-            mentioned = self._mentioned(clause, match.end())
+            mentioned = self._in_brackets(clause) or self._mentioned(clause, match.end())
             if mentioned:
                 return mentioned
             if not unknown:
@@ -189,7 +203,11 @@ class _Reader:
         """ "Who will churn?": the only column that a text mentions, where it asks for no other."""
         roles = {asked.group, asked.time, asked.weight, *asked.ignore}
         words = [w[0].strip(".") for w in re.finditer(r"[\w.-]{4,}", self.blanked())]
-        named = {c for w in words if (c := find_column(w, self.columns)) and c not in roles and not phrases.is_term(w)}
+        named = {
+            c for w in words
+            if (c := find_column(w, self.columns) or self._by_token(w, loose=False))
+            and c not in roles and not phrases.is_term(w)
+        }  # fmt: skip
         named |= self._verbatim() - roles
         if len(named) != 1:
             return None
@@ -235,6 +253,11 @@ class _Reader:
         for match in _USE_ONLY.finditer(self.text):
             found, _, _ = self._list(match.end())
             if found:
+                keep = {*found, asked.target, asked.group, asked.time, asked.weight}
+                names += [c for c in self.columns if c not in keep]
+        for match in (*_FORMULA.finditer(self.text), *_FROM.finditer(self.text)):
+            found, end, _ = self._list(match.end())
+            if found and (match.re is _FORMULA or _ONLY.match(self.text, end)):
                 keep = {*found, asked.target, asked.group, asked.time, asked.weight}
                 names += [c for c in self.columns if c not in keep]
         for match in _IGNORE.finditer(self.text):
@@ -310,7 +333,7 @@ class _Reader:
         for n in range(len(words), 0, -1):
             phrase = self.text[start : start + words[n - 1].end()]
             for candidate in dict.fromkeys(
-                [phrase.rstrip(".,;:!?"), phrase, phrase.rstrip(".,;:!?)").removesuffix("'s")]
+                [phrase.rstrip(".,;:!?+&~ "), phrase, phrase.rstrip(".,;:!?)").removesuffix("'s")]
             ):
                 name = find_column(candidate, self.columns)
                 if name is not None:
@@ -336,11 +359,20 @@ class _Reader:
             having = [c for c in self.columns if singular.lower() in tokens(c)]
         return having[0] if len(having) == 1 else None
 
+    def _in_brackets(self, clause: str) -> str | None:
+        """ "the final grade (G3)"."""
+        for inside in re.findall(r"\(([^()]+)\)", clause):
+            name = find_column(inside, self.columns)
+            if name is not None:
+                return name
+        return None
+
     def _mentioned(self, clause: str, offset: int) -> str | None:
         """The first column that a clause mentions by its full name of at least three letters."""
         for word in re.finditer(r"[\w.-]{3,}", clause):
             name = find_column(word[0].strip("."), self.columns) or self._by_token(word[0].strip("."), loose=False)
-            if name is not None and word[0].lower() not in phrases.COMMON_WORDS:
+            before = _NOT_BEFORE.search(clause[: word.start()])
+            if name is not None and word[0].lower() not in phrases.COMMON_WORDS and before is None:
                 self.used.append((offset + word.start(), offset + word.end()))
                 return name
         return None

@@ -69,11 +69,34 @@ def said(text: str) -> dict[str, Any]:
         ),
         ("classify Churn, balanced accuracy", {"target": "Churn", "kind": "multiclass", "metric": "balanced_accuracy"}),
         ("predict price in 2 hours and 30 minutes", {"target": "price", "time_limit_s": 9000.0}),
+        ("predict price but not from tenure and gender", {"target": "price", "ignore": ("tenure", "gender")}),
+        ("predict Churn, churn='Yes'", {"target": "Churn", "positive": "Yes"}),
+        ("predict Churn; positive=No", {"target": "Churn", "positive": "No"}),
+        ("predict the yearly outcome (y)", {"target": "y"}),
         ("Do not use xgboost or catboost to predict y", {"target": "y", "never": ("xgboost", "catboost")}),
     ],
 )
 def test_sentences(text: str, expected: dict[str, Any]) -> None:
     assert said(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "target", "used"),
+    [
+        ("predict sales from month and price only", "sales", {"month", "price"}),
+        ("predict sales using price alone", "sales", {"price"}),
+        ("regress sales on month and price", "sales", {"month", "price"}),
+        ("sales ~ month + price", "sales", {"month", "price"}),
+        ("forecast next month's sales by store", "sales", {"month", "price", "store", "churned"}),
+        ("churned prediction please, 2 min", "churned", {"month", "price", "store", "sales"}),
+        ("a prediction of sales", "sales", {"month", "price", "store", "churned"}),
+    ],
+)
+def test_what_is_predicted_and_from_what(text: str, target: str, used: set[str]) -> None:
+    columns = ["month", "sales", "price", "store", "churned"]
+    asked = parse_ask(text, columns)
+    assert asked.target == target
+    assert set(columns) - {target, *asked.ignore} == used
 
 
 @pytest.mark.parametrize(
