@@ -22,6 +22,8 @@ _LOAD_HINT = "The file may be damaged: `automlgpt models verify`, or copy it aga
 _LOAD_HINTS = {  # words of llama.cpp's reason -> what to do
     "unknown model architecture": "This llama.cpp does not know it. A newer llama-cpp-python may, or another model.",
     "not within the file bounds": "The file is cut short. Copy it again.",
+    "invalid magic": "It is no GGUF file.",
+    "failed to read": "It is no GGUF file, or it is cut short. Copy it again.",
     "key not found in model": "It may be an adapter, or made for another program: take a GGUF of a whole model.",
 }
 

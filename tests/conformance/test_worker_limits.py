@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from llm_fixtures import write_model
+from llm_fixtures import write_adapter, write_model
 
-from automlgpt_local.errors import BackendError, ModelError, WorkerDiedError
+from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.llm.backend import Choice, Message, Text
 from automlgpt_local.llm.gguf_header import read_header
 from automlgpt_local.llm.local import LocalBackend
@@ -105,6 +105,21 @@ def _alive(pid: int) -> bool:
         return False
 
 
+REASONS = {  # of a file that is no model -> what must be said about it
+    "empty": "failed to read",
+    "four bytes": "failed to read",
+    "not a model": "expected 'GGUF'",
+    "cut in its header": "failed to read",
+    "cut in its tensors": "not within the file bounds",
+    "a version of the future": "version 99",
+    "a billion tensors": "exceeds maximum",
+    "no tensors": "'token_embd.weight' not found",
+    "a key of many bytes": "exceeds maximum",
+    "zeros for weights": "is empty",
+    "an unknown architecture": "unknown model architecture: 'strange'",
+    "heads that do not divide": "wrong shape",
+    "weights that are no numbers": "invalid data",
+}
 HEADERS = ("empty", "four bytes", "not a model", "cut in its header", "a billion tensors", "a key of many bytes")
 
 
@@ -133,10 +148,31 @@ def hostile_files(folder: Path, model: Path) -> dict[str, Path]:
 
 def test_hostile_files_are_clear_errors(tmp_path: Path, model: Path) -> None:
     for name, file in hostile_files(tmp_path, model).items():
-        with LocalBackend(file) as backend, pytest.raises((ModelError, BackendError)) as caught:
+        with LocalBackend(file) as backend, pytest.raises(ModelError) as caught:
             backend.fill("coder", ["the"], ["x", SLOT])
-            raise AssertionError(f"{name} was taken for a model")
-        assert len(caught.value.message) > 10, name
+        assert REASONS[name] in caught.value.message, name
+        assert caught.value.hint, name
+
+
+def test_adapters_that_do_not_fit_are_clear_errors(tmp_path: Path, model: Path) -> None:
+    narrow = write_adapter(tmp_path / "narrow.gguf", width=32)
+    junk = tmp_path / "junk.gguf"
+    junk.write_bytes(b"x" * 5000)
+    for file, reason in ((narrow, "wrong base model"), (model, "'adapter'"), (junk, "magic")):
+        with LocalBackend(model, adapters={"coder": file}) as backend, pytest.raises(ModelError) as caught:
+            backend.fill("coder", ["the"], ["x", SLOT])
+        assert reason in caught.value.message and "base model" in caught.value.hint
+
+
+def test_a_worker_that_hangs_is_ended_and_replaced(model: Path) -> None:
+    with LocalBackend(model) as backend:
+        pid = backend.info and backend.pid
+        assert pid
+        os.kill(pid, signal.SIGSTOP)
+        with pytest.raises(TurnTimeoutError, match="was ended"):
+            backend.fill("coder", ["the"], ["x", SLOT], timeout_s=0.3)
+        assert backend.fill("coder", ["the"], ["x", SLOT]).values["x"] in SLOT.options
+        assert backend.pid != pid
 
 
 def test_headers_of_hostile_files_are_read_with_bounds(tmp_path: Path, model: Path) -> None:
