@@ -24,11 +24,9 @@ MISSING_WORDS = frozenset(
         "tbd", "#n/a", "", "(null)", "(blank)", "no data", "#value!", "#ref!", "#div/0!",
     }
 )  # fmt: skip
-_AMOUNT = r"[\s$€£¥₹]*[-+(]?[\s$€£¥₹]*(?:\d{1,3}(?:{t}\d{3})+|\d+)(?:{d}\d+)?[\s$€£¥₹%]*[)-]?\s*"
-AMOUNTS = {
-    d: re.compile(_AMOUNT.replace("{t}", re.escape(t)).replace("{d}", re.escape(d)))
-    for d, t in ((".", ","), (",", "."))
-}
+_AMOUNT = r"[\s$€£¥₹]*[-+(]?[\s$€£¥₹]*(?:\d{1,3}(?:[{t}\s'’]\d{2,3})*[{t}\s'’]\d{3}|\d+)(?:{d}\d+)?[\s$€£¥₹%]*[)-]?\s*"
+AMOUNTS = {d: re.compile(_AMOUNT.replace("{t}", t).replace("{d}", re.escape(d))) for d, t in ((".", ","), (",", "."))}
+_UNUSUAL = re.compile(r"[)-]$|\d[\s'’]\d|,\d\d,")
 MAX_DISTINCT_CHECKED = 2000
 MIN_ID_ROWS = 20
 
@@ -95,15 +93,15 @@ def text_kind(name: str, counts: pd.Series, rows: int) -> tuple[ColumnKind, str]
 def are_amounts(values: pd.Series, decimal: str) -> bool:
     """Whether text holds nothing but numbers as `as_number` reads them: "1.234,50 €" beside a decimal comma.
 
-    Beside a decimal point such text stays text (it is parsed by code that can be read), but for accountants' negative
-    numbers: "(12.50)" and "12.50-".
+    Beside a decimal point such text stays text (it is parsed by code that can be read), but for what that code does
+    not know: accountants' negative numbers, "(12.50)" and "12.50-", and thousands apart by blanks or apostrophes.
     """
     known, found = values.dropna(), list[str]()
     for part in (known.iloc[:100], known):  # most text is told by its first rows
         found = [v for v in map(str.strip, map(str, part.unique())) if v.lower() not in MISSING_WORDS]
         if not all(AMOUNTS[decimal].fullmatch(v) for v in found):
             return False
-    return bool(found) and (decimal == "," or any(v.endswith((")", "-")) for v in found))
+    return bool(found) and (decimal == "," or any(_UNUSUAL.search(v) for v in found))
 
 
 def _units_are_few(values: list[str]) -> bool:

@@ -88,7 +88,7 @@ def load(
     found = [w for f in formats for w in f.warnings]
     first = formats[0]
     options = Schema(
-        first.format, {}, target, first.sep, first.encoding, first.decimal, first.names, first.skip, sheet
+        first.format, {}, target, first.sep, first.encoding, first.decimal, first.names, first.skip, first.blanks, sheet
     )  # columns are filled in below
     frames = [_infer(path, fmt, target, options) for path, fmt in zip(files, formats)]
     formats = [replace(fmt, encoding=frame.attrs.pop("encoding", fmt.encoding)) for fmt, frame in zip(formats, frames)]
@@ -198,7 +198,7 @@ def _read(
     known: dict[str, ColumnType] = dict.fromkeys(text, "text")
     like = replace(
         schema, format=fmt.format, columns={**schema.columns, **known}, sep=fmt.sep, encoding=fmt.encoding,
-        decimal=fmt.decimal, names=fmt.names, skip=fmt.skip,
+        decimal=fmt.decimal, names=fmt.names, skip=fmt.skip, blanks=fmt.blanks,
     )  # fmt: skip
     options = like.read_options()
     options["dtype"] = dict.fromkeys(text, "str")

@@ -35,6 +35,7 @@ class Schema:
     decimal: str = "."
     names: tuple[str, ...] | None = None  # given where the file's header has one name too few
     skip: int = 0  # lines above the header
+    blanks: bool = False  # a blank stands behind each separator
     sheet: str | None = None
     exact_target: bool = False
     spellings: dict[str, str] = field(default_factory=dict)
@@ -82,6 +83,8 @@ class Schema:
             options["decimal"] = self.decimal
         if self.skip:
             options["skiprows"] = self.skip
+        if self.blanks:
+            options["skipinitialspace"] = True
         if self.names:
             options |= {"header": 0, "names": list(self.names)}
         return options
@@ -99,7 +102,7 @@ def as_number(values: pd.Series, decimal: str = ".") -> pd.Series:
     unread = numbers.isna() & values.notna()
     if unread.any():  # "$1,234.50", "35 %", decimal commas, "(12.50)" and "12.50-" below zero
         thousands = "," if decimal == "." else "."
-        text = values[unread].astype("str").str.replace(rf"[\s$€£¥₹%{thousands}]", "", regex=True)
+        text = values[unread].astype("str").str.replace(rf"[\s$€£¥₹%'’{thousands}]", "", regex=True)
         text = text.str.replace(r"^\((.*)\)$|^(.*\d)-$", r"-\1\2", regex=True)
         again = pd.to_numeric(text.str.replace(decimal, ".", regex=False), errors="coerce")
         numbers[unread] = again.astype("float64")

@@ -24,9 +24,10 @@ SEPARATORS = (",", ";", "\t", "|")
 BLANKS = r"\s+"
 CONVERT = "Save the table as CSV (UTF-8, with a line of column names) or as parquet."
 
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:[.\s'’]\d{3})+),\d+(?:[eE][+-]?\d+)?")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
-_DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
+_DECIMAL_POINT = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:[,\s'’]\d{3})+)\.\d+(?:[eE][+-]?\d+)?")
+MOST_TITLE_LINES = 10
 _DECLARED = re.compile(r"\ufeff?\"?sep=(.)\"?\s*?\r?\n", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
 
@@ -42,6 +43,7 @@ class FileFormat:
     decimal: str = "."
     names: tuple[str, ...] | None = None
     skip: int = 0
+    blanks: bool = False  # a blank stands behind each separator
     warnings: tuple[str, ...] = ()
 
 
@@ -177,11 +179,37 @@ def _lines(path: Path, sample: bytes, encoding: str) -> str:
     return text
 
 
-def _rows(text: str, sep: str) -> list[list[str]]:
+def _without_titles(text: str) -> tuple[list[str], str]:
+    """(lines above the column names: a title, comments, blank lines; the text behind them)."""
+    lines = text.splitlines(keepends=True)[: MOST_TITLE_LINES + 50]
+
+    def filled(sep: str) -> list[int]:
+        return [sum(bool(cell.strip()) for row in csv.reader([line], delimiter=sep) for cell in row) for line in lines]
+
+    counts = [filled(sep) for sep in SEPARATORS]
+    if not lines or any(count[0] >= 2 for count in counts):
+        return [], text
+    usual, count = max(((Counter(filter(None, c[1:])).most_common(1) or [(0, 0)])[0][0], c) for c in counts)
+    header = next((i for i, n in enumerate(count) if n > 1), 0)
+    if usual < 3 or not 0 < header <= MOST_TITLE_LINES or count[header] < 0.6 * usual:
+        return [], text
+    titles = "".join(lines[:header])
+    if not titles.strip() or titles.count('"') % 2:  # pandas passes over blank lines; a quoted name may hold a break
+        return [], text
+    return lines[:header], text[sum(map(len, lines[:header])) :]
+
+
+def _blanks_follow(rows: list[list[str]]) -> bool:
+    """Whether what stands behind a separator begins with a blank, as in `a, b, "c, d"`."""
+    cells = [cell for row in rows[:SAMPLE_LINES] for cell in row[1:] if cell]
+    return len(cells) > 0 and sum(cell.startswith(" ") for cell in cells) >= 0.8 * len(cells)
+
+
+def _rows(text: str, sep: str, blanks: bool = False) -> list[list[str]]:
     if sep == BLANKS:
         text = "\n".join(line.strip() for line in text.splitlines())
     lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=" " if sep == BLANKS else sep, skipinitialspace=sep == BLANKS)
+    reader = csv.reader(lines, delimiter=" " if sep == BLANKS else sep, skipinitialspace=blanks or sep == BLANKS)
     rows: list[list[str]] = []
     try:
         for row in reader:
@@ -218,8 +246,11 @@ def _csv_format(path: Path, text: str, sep: str | None, compression: str | None,
     declared = _DECLARED.match(text)  # the first line of what Excel writes for itself
     if declared:
         text, sep = text[declared.end() :], sep or declared[1]
+    titles, text = _without_titles(text)
     chosen = sep or _best_separator(text)
     rows = _rows(text, chosen)
+    blanks = chosen in (",", ";") and _blanks_follow(rows)
+    rows = _rows(text, chosen, blanks) if blanks else rows
     if not rows:
         raise DataError(f"{path} holds no lines.", "A table needs a line of column names and at least 20 rows.")
     header, body = rows[0], rows[1:]
@@ -231,6 +262,8 @@ def _csv_format(path: Path, text: str, sep: str | None, compression: str | None,
             "A table needs a target and at least one more column. Is the separator another one? Name it with --sep.",
         )
     found: list[str] = []
+    if titles:
+        found.append(f"{len(titles)} line(s) above the column names were passed over ({titles[0].strip()[:60]!r}).")
     names: tuple[str, ...] | None = None
     if len(header) + 1 == Counter(len(row) for row in body).most_common(1)[0][0] and any(row[-1] for row in body):
         names = ("row_name", *header)
@@ -239,8 +272,9 @@ def _csv_format(path: Path, text: str, sep: str | None, compression: str | None,
     if all(_NUMBER.fullmatch(c) for c in cells) and (len(set(cells)) < len(cells) or any("." in c for c in cells)):
         found.append("The first line looks like data, not like column names; it was taken as the names.")
     return FileFormat(
-        "csv", compression, encoding, chosen, _decimal(body, chosen), names, int(declared is not None), tuple(found)
-    )
+        "csv", compression, encoding, chosen, _decimal(body, chosen), names, int(declared is not None) + len(titles),
+        blanks, tuple(found),
+    )  # fmt: skip
 
 
 def _decimal(rows: list[list[str]], sep: str) -> str:
@@ -248,7 +282,7 @@ def _decimal(rows: list[list[str]], sep: str) -> str:
     commas = points = thousands = 0
     for row in rows:
         for cell in row:
-            text = cell.strip()
+            text = cell.strip().strip("$€£¥₹% ")
             points += bool(_DECIMAL_POINT.fullmatch(text))
             thousands += bool(_THOUSANDS.fullmatch(text))
             commas += bool(_DECIMAL_COMMA.fullmatch(text))

@@ -90,6 +90,52 @@ def test_decimal_comma(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
 
 
+BODY = "".join(f"{i},{i % 7 * 1.5},{'abc'[i % 3]},{i % 2}\n" for i in range(60))
+
+
+@pytest.mark.parametrize(
+    "above", ["Quarterly report 2023\n\n", "Quarterly report 2023,,,\n,,,\n", "# exported\n# on monday\n"]
+)
+def test_titles_above_the_names(tmp_path: Path, above: str) -> None:
+    path = write(tmp_path / "a.csv", f"{above}id,x,c,y\n{BODY}")
+    table = load(path)
+    assert list(table.frame.columns) == ["id", "x", "c", "y"]
+    assert len(table.frame) == 60
+    assert "2 line(s) above the column names" in table.warnings[0]
+    pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
+
+
+@pytest.mark.parametrize("head", ["id,x,c,y\n", "\n\nid,x,c,y\n", '"i\nd",x,c,y\n'])
+def test_what_is_no_title(tmp_path: Path, head: str) -> None:
+    table = load(write(tmp_path / "a.csv", head + BODY))
+    assert list(table.frame.columns)[1:] == ["x", "c", "y"]
+    assert len(table.frame) == 60
+    assert table.warnings == ()
+
+
+def test_a_blank_behind_each_separator(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a, b, y\n" + "".join(f'{i}, "p, q{i % 3}", <=50K\n' for i in range(30)))
+    table = load(path)
+    assert table.frame.iloc[1].tolist() == [1.0, "p, q1", "<=50K"]
+    pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
+
+
+@pytest.mark.parametrize(
+    ("written", "number", "sep"),
+    [
+        ("1'234.5", 1234.5, ";"),
+        ("1 234,5", 1234.5, ";"),
+        ("1\u202f234,5 €", 1234.5, ";"),
+        ('"1,23,450.5"', 123450.5, ","),
+    ],
+)
+def test_thousands_of_many_countries(tmp_path: Path, written: str, number: float, sep: str) -> None:
+    path = write(tmp_path / "a.csv", f"a{sep}y\n" + f"{written}{sep}1\n" * 30)
+    table = load(path)
+    assert table.frame["a"].tolist() == [number] * 30
+    pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
+
+
 def test_amounts_beside_a_decimal_comma(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "umsatz;quote;konto;datum;ip;y\n" + "".join(
         f"{u};{q};{k};0{1 + i % 9}.02.2020;10.0.0.{i};{i},5\n" for i, (u, q, k) in enumerate(
