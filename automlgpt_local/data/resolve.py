@@ -10,7 +10,7 @@ import pandas as pd
 
 from automlgpt_local.data import machine
 from automlgpt_local.data.load import Table, column_names
-from automlgpt_local.data.names import metric_name, near_names, resolve_column
+from automlgpt_local.data.names import find_column, metric_name, near_names, resolve_column
 from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.data.schema import as_number
 from automlgpt_local.data.splits import holdout_share, require_groups
@@ -329,8 +329,19 @@ def _check_weight(table: Table, weight: str) -> None:
         )
 
 
+def _listed(names: tuple[str, ...], columns: list[str]) -> list[str]:
+    """The columns of --ignore, which was split at commas: "City, State" may be one name."""
+    found, at = [], 0
+    while at < len(names):
+        ends = range(len(names), at + 1, -1) if find_column(names[at], columns) is None else range(0)
+        whole = ((", ".join(names[at:end]), end) for end in ends)
+        name, at = next(((c, end) for n, end in whole if (c := find_column(n, columns))), (names[at], at + 1))
+        found.append(resolve_column(name, columns, "--ignore"))
+    return found
+
+
 def _ignored(request: Request, asked: Asked, columns: list[str], target: str, notes: _Notes) -> tuple[str, ...]:
-    flagged = [resolve_column(name, columns, "--ignore") for name in request.ignore]
+    flagged = _listed(request.ignore, columns)
     ignored = tuple(dict.fromkeys([*flagged, *asked.ignore]))
     if target in ignored:
         raise UsageError(f"The column {target!r} is the target and cannot be ignored.", "Change --ignore or --target.")

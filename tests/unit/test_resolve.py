@@ -257,6 +257,14 @@ def test_spellings_of_a_label_are_one_class(tmp_path: Path) -> None:
         task_of(tmp_path, data, target="sold", metric="f1", strict=True)
 
 
+def test_a_name_with_a_comma_can_be_ignored(tmp_path: Path) -> None:
+    data = frame().rename(columns={"colour": "City, State"})
+    task = task_of(tmp_path, data, target="sold", ignore=("row_id", "City", "State", "w"))
+    assert task.ignore == ("row_id", "City, State", "w")
+    with pytest.raises(UsageError, match="'State'"):
+        task_of(tmp_path, data, target="sold", ignore=("State", "w"))
+
+
 def test_case_counts_in_short_labels(tmp_path: Path) -> None:
     assert task_of(tmp_path, frame().assign(sold=["Co", "CO", "N"] * 20), target="sold").kind == "multiclass"
 
