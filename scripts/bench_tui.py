@@ -25,6 +25,8 @@ from pathlib import Path
 
 APP = """
 import sys
+from automlgpt_local.tui.guard import die_with_parent
+die_with_parent()
 from automlgpt_local.client import session
 engine = "automlgpt_local.client.scripted"
 session.ENGINE_COMMAND = [sys.executable, "-P", "-m", engine, "--mode", "flood",

@@ -261,13 +261,14 @@ def absolute(request: Request) -> Request:
             raise UsageError(f"{path} is a folder.", "Name the file itself; several files may follow each other.")
         if not Path(path).is_file():
             raise UsageError(f"There is no file {path}.", "Check the spelling and the folder you are in.")
-    named = request.model.endswith(".gguf") or "/" in request.model
+    from automlgpt_local.llm.open import absolute_model
+
     return replace(
         request,
         data=tuple(str(Path(p).absolute()) for p in request.data),
         test=str(Path(request.test).absolute()) if request.test else None,
         submission=str(Path(request.submission).absolute()) if request.submission else None,
-        model=str(Path(request.model).expanduser().absolute()) if named else request.model,
+        model=absolute_model(request.model),
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, Select
+from textual.widgets import DataTable, Input, Select
 from tui_support import NARROW, WIDE, running, until
 
 from automlgpt_local import client
 from automlgpt_local.tui.actions import ACTS, BY_ID, BY_SLASH, Act, parse_slash
 from automlgpt_local.tui.app import AutoMLApp
+from automlgpt_local.tui.screens import models
 from automlgpt_local.tui.screens.doctor import DoctorScreen
 from automlgpt_local.tui.screens.help import HelpScreen, help_text
 from automlgpt_local.tui.screens.models import ModelsScreen
@@ -186,3 +189,19 @@ async def test_commands_and_columns_are_completed() -> None:
     assert await suggest("leave out @tot") == "leave out @TotalCharges"
     assert await suggest("plain words") is None and await suggest("@nothing") is None
     assert "\x1b" not in str(await suggest("@\x1b"))
+
+
+async def test_a_model_is_checked_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"ok": False, "findings": [{"name": "loads", "ok": True, "detail": ""},
+                                      {"name": "repeats", "ok": False, "detail": "two answers differ"}]}  # fmt: skip
+    monkeypatch.setattr(models, "CHECK_COMMAND", [sys.executable, "-c", f"print({json.dumps(json.dumps(told))})"])
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(app.screen, ModelsScreen) and app.screen.query_one(DataTable).row_count)
+        app.screen.query_one(DataTable).focus()
+        await pilot.press("c")
+        await until(pilot, lambda: any("repeats: two answers differ" in n.message for n in app._notifications))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        assert app.screen.query_one("#model", Input).value == "nano"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 from textual import on, work
@@ -9,8 +12,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Input
 
+from automlgpt_local.client.inert import inert
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.tui.screens.dialog import TableDialog
+
+CHECK_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.cli", "models", "check"]
 
 
 class ModelsScreen(TableDialog):
@@ -19,6 +25,7 @@ class ModelsScreen(TableDialog):
     BINDINGS = [
         Binding("i", "import_file", "Import", id="models.import"),
         Binding("v", "verify", "Verify", id="models.verify"),
+        Binding("c", "check", "Check", id="models.check"),
     ]
     DEFAULT_CSS = """
     ModelsScreen #import { display: none; border: none; height: 1; background: $boost; padding: 0 1; }
@@ -103,6 +110,25 @@ class ModelsScreen(TableDialog):
             self.app.call_from_thread(self.notify, f"{name}: {text}", severity=severity, markup=False)
         except (AutoMLGPTError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
+
+    def action_check(self) -> None:
+        if (name := self.selected) is not None:
+            self.notify(f"{name} is being tried; this takes a while.", markup=False)
+            self._check(name)
+
+    @work(thread=True, exclusive=True, group="models")
+    def _check(self, name: str) -> None:
+        """The conformance test, in a process of its own: models are never loaded in this one."""
+        child = subprocess.run(
+            [*CHECK_COMMAND, name, "--json"], capture_output=True, text=True, stdin=subprocess.DEVNULL, errors="replace"
+        )
+        try:
+            failed = [f"{f['name']}: {f['detail']}" for f in json.loads(child.stdout)["findings"] if f["ok"] is False]
+            text = f"{name}: " + ("; ".join(failed) if failed else "works here as it should")
+        except (ValueError, KeyError):
+            failed, text = [name], child.stderr.strip().rpartition("\n\n")[2] or "the check broke off"
+        severity = "error" if failed else "information"
+        self.app.call_from_thread(self.notify, inert(text, 600), severity=severity, markup=False, timeout=15)
 
     def action_verify(self) -> None:
         if (name := self.selected) is not None:

@@ -16,7 +16,9 @@ from automlgpt_local.settings import format_seconds
 class StatusBar(Static):
     """Call `show` once per frame; it draws only what changed, and its columns do not move."""
 
-    DEFAULT_CSS = "StatusBar { height: 2; padding: 0 1; background: $surface; }"
+    DEFAULT_CSS = """
+    StatusBar { height: 2; padding: 0 1; background: $surface; text-wrap: nowrap; text-overflow: ellipsis; }
+    """
 
     def __init__(self, *, widget_id: str) -> None:
         super().__init__(id=widget_id, markup=False)
