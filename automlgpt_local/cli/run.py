@@ -52,6 +52,7 @@ def command(data: tuple[str, ...], out: str | None, as_json: bool, detach: bool,
     The result is a run folder: model, plain scikit-learn code, predictions, report.
     """
     from automlgpt_local import client
+    from automlgpt_local.llm.open import check_model
 
     started_at = client.process_started_at()
     request = make_request(data, **flags)
@@ -64,16 +65,6 @@ def command(data: tuple[str, ...], out: str | None, as_json: bool, detach: bool,
     session = client.start(request, out, detach=detach, started_at=started_at)
     code = wave_off(session, as_json) if detach else watch(session, as_json)
     click.get_current_context().exit(code)
-
-
-def check_model(model: str) -> None:
-    """Raise ModelError for a model that is not here, before anything heavy starts."""
-    if model in ("none", "random") or model.startswith(("http://", "https://")):
-        return
-    from automlgpt_local.llm.catalog import resolve
-    from automlgpt_local.llm.open import split_adapters
-
-    resolve(split_adapters(model)[0])
 
 
 def make_request(data: tuple[str, ...], **flags: Any) -> Any:

@@ -11,22 +11,38 @@ from automlgpt_local.llm.backend import Backend
 AGENTS = ("reasoner", "coder")
 
 ONE_THREAD_BYTES = 64 * 2**20  # a second thread gains nothing here, and waits for its core on a busy machine
+_CODER = ",coder="
+_SCHEMES = ("http://", "https://")
 _MEMORY_SHARE = 0.7  # of what is free; fits need the rest
 
 
 def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) -> Backend | None:
     """`none` -> None, `random`, `nano`, a name of the catalogue, the path of a .gguf file, or a server's address.
 
-    A model may carry adapters: `nano+mine.gguf` for both agents, `nano+coder=mine.gguf` for one of them.
-    `options` go to LocalBackend. The model loads in the background. Raises ModelError with a hint when there is none.
+    `A,coder=B` gives the Coding agent a model of its own. A model may carry adapters: `nano+mine.gguf` for both
+    agents, `nano+coder=mine.gguf` for one of them. `options` go to LocalBackend. The model loads in the background.
+    Raises ModelError with a hint when there is none.
     """
+    reasoner, coder = split_agents(model)
+    if coder is None:
+        return _open(model, threads, seed, _MEMORY_SHARE, options)
+    from automlgpt_local.llm.pair import PairBackend
+
+    first = _open(reasoner, threads, seed, _MEMORY_SHARE / 2, options)
+    second = _open(coder, threads, seed, _MEMORY_SHARE / 2, options)
+    if first is None or second is None:
+        raise ModelError("One agent alone cannot be without a model.", "Write `--model none`, or name two models.")
+    return PairBackend(first, second)
+
+
+def _open(model: str, threads: int, seed: int, memory_share: float, options: dict[str, Any]) -> Backend | None:
     if model == "none":
         return None
     if model == "random":
         from automlgpt_local.llm.random import RandomBackend
 
         return RandomBackend(seed)
-    if model.startswith(("http://", "https://")):
+    if model.startswith(_SCHEMES):
         from automlgpt_local.llm.remote import RemoteBackend
 
         return RemoteBackend(model)
@@ -41,11 +57,44 @@ def open_backend(model: str, threads: int = 1, seed: int = 0, **options: Any) ->
         threads = 1
     if entry.bytes > SMALL_MODEL_BYTES and "kv_type" not in options:
         wanted = options.pop("context_tokens", None)
-        plan = fit(entry.path, available_mib() * _MEMORY_SHARE, wanted_tokens=wanted, weights_bytes=entry.bytes)
+        plan = fit(entry.path, available_mib() * memory_share, wanted_tokens=wanted, weights_bytes=entry.bytes)
         options |= {"context_tokens": plan.context_tokens, "kv_type": plan.kv_type}
     return LocalBackend(
         entry.path, threads=threads, name=entry.name, sha256=entry.sha256, dialect=entry.dialect, **options
     )
+
+
+def check_model(model: str) -> None:
+    """Raise ModelError for a model that is not here, before anything heavy starts."""
+    for one in split_agents(model):
+        if one is not None and one not in ("none", "random") and not one.startswith(_SCHEMES):
+            from automlgpt_local.llm.catalog import resolve
+
+            resolve(split_adapters(one)[0])
+
+
+def absolute_model(model: str) -> str:
+    """The same model, with paths that mean the same in any folder."""
+
+    def absolute(name: str) -> str:
+        is_path = name.endswith(".gguf") or "/" in name
+        return str(Path(name).expanduser().absolute()) if is_path else name
+
+    def with_adapters(one: str) -> str:
+        if one.startswith(_SCHEMES):
+            return one
+        base, *adapters = [one] if Path(one).expanduser().exists() else one.split("+")
+        named = [adapter.partition("=") if "=" in adapter else ("", "", adapter) for adapter in adapters]
+        files = [f"{agent}{mark}{Path(file).expanduser().absolute()}" for agent, mark, file in named]
+        return "+".join([absolute(base), *files])
+
+    return _CODER.join(with_adapters(one) for one in split_agents(model) if one is not None)
+
+
+def split_agents(model: str) -> tuple[str, str | None]:
+    """(the Reasoning agent's model, the Coding agent's): the second is None where both share the first."""
+    first, marked, second = model.partition(_CODER)
+    return (first, second) if marked and not Path(model).expanduser().exists() else (model, None)
 
 
 def split_adapters(model: str) -> tuple[str, dict[str, Path]]:

@@ -8,7 +8,8 @@ import pytest
 
 from automlgpt_local.errors import BackendError, ModelError
 from automlgpt_local.llm.backend import Choice, Message, Reply, Text
-from automlgpt_local.llm.open import open_backend, split_adapters
+from automlgpt_local.llm.open import absolute_model, check_model, open_backend, split_adapters, split_agents
+from automlgpt_local.llm.pair import PairBackend
 from automlgpt_local.llm.random import RandomBackend
 from automlgpt_local.llm.scripted import ScriptedBackend
 
@@ -83,3 +84,57 @@ def test_adapters_are_named_with_the_model(tmp_path: Path) -> None:
         split_adapters("nano+missing.gguf")
     with pytest.raises(ModelError, match="no agent"):
         split_adapters(f"nano+painter={one}")
+
+
+def test_each_agent_may_have_its_own_model() -> None:
+    reasoner = ScriptedBackend([{"c0": "none"}, "thought"], context_tokens=4096)
+    coder = ScriptedBackend([{"c0": "log"}, "```python\nx = 1\n```"])
+    pair = PairBackend(reasoner, coder)
+    assert pair.info.context_tokens == 4096 and "coder scripted" in pair.info.name
+    assert pair.fill("reasoner", [], TEMPLATE[:3]).values["c0"] == "none"
+    assert pair.fill("coder", [], TEMPLATE[:3]).values["c0"] == "log"
+    assert pair.chat("coder", []).code == "x = 1\n"
+    assert pair.chat("reasoner", []).text == "thought"
+    pair.close()
+    assert reasoner.closed and coder.closed
+    with pytest.raises(ModelError, match="dialect"):
+        _ = PairBackend(reasoner, RandomBackend(0)).info
+
+
+def test_two_models_are_opened_by_name() -> None:
+    pair = open_backend("random,coder=random", seed=3)
+    assert isinstance(pair, PairBackend) and pair.info.dialect == "compact"
+    with pytest.raises(ModelError, match="without a model"):
+        open_backend("random,coder=none")
+    with pytest.raises(ModelError, match="No model is called 'nowhere'"):
+        check_model("random,coder=nowhere")
+    check_model("http://127.0.0.1:1/v1,coder=random")
+
+
+@pytest.mark.parametrize(
+    ("model", "absolute"),
+    [
+        ("nano", "nano"),
+        ("http://127.0.0.1:8080/v1", "http://127.0.0.1:8080/v1"),
+        ("m.gguf", "{here}/m.gguf"),
+        ("nano+x.gguf", "nano+{here}/x.gguf"),
+        ("nano+coder=x/y.gguf", "nano+coder={here}/x/y.gguf"),
+        ("m.gguf+reasoner=r.gguf+coder=c.gguf", "{here}/m.gguf+reasoner={here}/r.gguf+coder={here}/c.gguf"),
+        ("qwen3-8b,coder=c.gguf+a.gguf", "qwen3-8b,coder={here}/c.gguf+{here}/a.gguf"),
+        ("http://localhost:1/v1,coder=b/c.gguf", "http://localhost:1/v1,coder={here}/b/c.gguf"),
+    ],
+)
+def test_paths_within_a_models_name_become_absolute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str, absolute: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute_model(model) == absolute.format(here=tmp_path)
+
+
+def test_a_file_whose_name_looks_like_two_models_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a,coder=b.gguf").touch()
+    Path("c+d.gguf").touch()
+    assert split_agents("a,coder=b.gguf") == ("a,coder=b.gguf", None)
+    assert absolute_model("a,coder=b.gguf") == f"{tmp_path}/a,coder=b.gguf"
+    assert absolute_model("c+d.gguf") == f"{tmp_path}/c+d.gguf"
