@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 from textual.widgets import DataTable, Input, Select
 from tui_support import NARROW, WIDE, running, until
 
@@ -14,6 +15,7 @@ from automlgpt_local import client
 from automlgpt_local.tui.actions import ACTS, BY_ID, BY_SLASH, Act, parse_slash
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens import models
+from automlgpt_local.tui.screens.approval import ApprovalScreen
 from automlgpt_local.tui.screens.doctor import DoctorScreen
 from automlgpt_local.tui.screens.help import HelpScreen, help_text
 from automlgpt_local.tui.screens.models import ModelsScreen
@@ -36,6 +38,13 @@ def test_every_action_has_a_method_a_slash_command_and_a_line_of_help() -> None:
     for place in HOMES:
         keys = [a.key for a in ACTS if a.key and a.place in ("app", place)]
         assert len(keys) == len(set(keys))
+
+
+def test_the_keys_of_dialogs_are_in_the_help() -> None:
+    text = help_text()
+    for dialog in (ApprovalScreen, SessionsScreen, ModelsScreen, SettingsScreen):
+        for binding in dialog.BINDINGS:
+            assert isinstance(binding, Binding) and f"| {binding.key.split(',')[0]} | {binding.description} |" in text
 
 
 def test_slash_commands_are_read_with_their_argument() -> None:

@@ -23,11 +23,28 @@ INTRO = """# How it works
 """
 
 
+def dialog_keys() -> list[tuple[str, list[tuple[str, str]]]]:
+    """The keys of each dialog, with what they do, from the dialogs themselves."""
+    from automlgpt_local.tui.screens.approval import ApprovalScreen
+    from automlgpt_local.tui.screens.models import ModelsScreen
+    from automlgpt_local.tui.screens.sessions import SessionsScreen
+    from automlgpt_local.tui.screens.settings import SettingsScreen
+
+    dialogs = (("May this code run?", ApprovalScreen), ("Sessions", SessionsScreen), ("Models", ModelsScreen),
+               ("Settings", SettingsScreen))  # fmt: skip
+    return [
+        (title, [(b.key.split(",")[0], b.description) for b in dialog.BINDINGS if isinstance(b, Binding)])
+        for title, dialog in dialogs
+    ]
+
+
 def help_text() -> str:
     parts = [INTRO]
     for place, title in PLACES.items():
         rows = [_row(act) for act in ACTS if act.place == place]
         parts.append(f"## {title}\n| key | command | what it does |\n|---|---|---|\n" + "\n".join(rows))
+    rows = [f"| {title} | {key} | {what} |" for title, keys in dialog_keys() for key, what in keys]
+    parts.append("## In dialogs\n| dialog | key | what it does |\n|---|---|---|\n" + "\n".join(rows))
     return "\n\n".join(parts)
 
 
@@ -42,6 +59,10 @@ def _line(act: Act) -> Content:
     return Content.assemble(
         (f"{act.key:<8}", "$accent"), (f"{slash:<18}", "$secondary"), (f"{act.title}: ", "bold"), act.help
     )
+
+
+def _section(title: str, lines: list[Content]) -> Static:
+    return Static(Content("\n").join([Content.styled(title, "bold $primary"), *lines]), classes="acts")
 
 
 class HelpScreen(ModalScreen[None]):
@@ -64,6 +85,6 @@ class HelpScreen(ModalScreen[None]):
             yield Markdown(INTRO, open_links=False)
             for place, title in PLACES.items():
                 acts = [act for act in ACTS if act.place == place]
-                yield Static(
-                    Content("\n").join([Content.styled(title, "bold $primary"), *map(_line, acts)]), classes="acts"
-                )
+                yield _section(title, [_line(act) for act in acts])
+            for title, keys in dialog_keys():
+                yield _section(title, [Content.assemble((f"{key:<8}", "$accent"), what) for key, what in keys])
