@@ -221,13 +221,12 @@ class Runtime(ModelVocabulary):
                 raise BackendError(f"llama.cpp failed to evaluate a batch (status {status}): {self.log.errors(1)}")
 
     def decode_next(self, number: int, token: int, position: int, adapter: Any) -> np.ndarray | None:
-        """`decode` and `read_logits` for a single token, as cheap as Python allows. None: nothing happened."""
+        """`decode` and `read_logits` for a single token, as cheap as Python allows. None: it was not evaluated."""
         if adapter is not self._active_adapter or self.slow_tokens_per_s:
             return None
         self._next_token[0] = token
         self._next_position[0] = position
         if self._decode(self._context, self._next_batches[number]):
-            self.remove(number, position)
             return None
         self.evaluated_tokens += 1
         known = self._logits.get(self._logits_address(self._context, -1))

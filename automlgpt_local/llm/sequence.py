@@ -72,6 +72,7 @@ class Sequence:
             if logits is not None:
                 evaluated.append(pending.pop())
                 return logits
+            self._cut(len(evaluated))  # whatever a failed attempt has left behind
         self._evaluate_all()
         return self.runtime.read_logits()
 
