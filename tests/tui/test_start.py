@@ -163,6 +163,15 @@ async def test_a_leak_is_told_before_the_run(own_dirs: Path) -> None:
         message = app.screen.query_one("#message")
         await until(pilot, lambda: "leaky may know the answer: it follows the target" in str(message.render()))
         assert not app.screen.query_one("#go", Button).disabled
+        screen = app.screen
+        assert isinstance(screen, StartScreen) and screen.query_one("#leaks").display
+        assert screen.request().leaks == "drop"
+        screen.query_one("#leaks", Select).value = "keep"
+        await pilot.pause()
+        assert screen.request().leaks == "keep"
+        screen.open_path("data.csv")
+        await until(pilot, lambda: screen.suggested)
+        assert screen.request().leaks == Request(data=()).leaks
 
 
 async def test_paths_are_completed(own_dirs: Path) -> None:

@@ -31,6 +31,7 @@ from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import bindings_of
 
 MOST_COLUMNS, CELL = 200, 30
+LEAKS = [("leave suspicious columns out", "drop"), ("keep them", "keep")]
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".xlsx", ".feather")
 GUIDE = """
 1  Choose a table: type its path above, or pick it on the left.
@@ -121,6 +122,8 @@ class StartScreen(Screen[None]):
     StartScreen.-narrow #form { margin-top: 0; }
     StartScreen.-narrow #welcome { display: none; }
     StartScreen.-narrow #go { margin-top: 0; }
+    StartScreen .leaks { display: none; }
+    StartScreen.leaking .leaks { display: block; }
     StartScreen #go { margin-top: 1; min-width: 20; }
     """
 
@@ -174,6 +177,9 @@ class StartScreen(Screen[None]):
                     with Horizontal(classes="row"):
                         yield Label("In words")
                         yield Input(id="ask", placeholder="what you want, if the fields above do not say it")
+                    with Horizontal(classes="row leaks"):
+                        yield Label("Leaks")
+                        yield Select[str](LEAKS, allow_blank=False, id="leaks", compact=True)
                 yield Static(id="message", markup=False)
                 yield Button("Start (ctrl+s)", id="go", variant="primary", disabled=True, compact=True)
         yield Footer(show_command_palette=False)
@@ -238,6 +244,7 @@ class StartScreen(Screen[None]):
         self.path = str(Path(path).expanduser()) if path else ""
         self.query_one("#path", Input).value = self.path
         self.columns, self.suggested, self._touched = [], {}, set()
+        self.remove_class("leaking")
         self.query_one("#table", DataTable).clear(columns=True)
         self.query_one("#go", Button).disabled = True
         self._tell("reading …", "$secondary")
@@ -281,6 +288,7 @@ class StartScreen(Screen[None]):
         elif values["step"] == "profile" and self.suggested:
             leaks = [c for c in values["profile"].get("columns", []) if c.get("leak")]
             lines = [f"! {c['name']} may know the answer: {c.get('leak_reason', '')}" for c in leaks[:3]]
+            self.set_class(bool(leaks), "leaking")
             if lines:
                 self._tell("\n".join([self._said, *lines]), "")
         elif values["step"] == "error" and self.columns and "target" not in self._touched:
@@ -350,6 +358,8 @@ class StartScreen(Screen[None]):
             memory_mib=settings.parse_mib(chosen.memory) if chosen.memory else None,
             approve="ask" if chosen.approve == "ask" else "auto",
         )  # fmt: skip
+        if self.has_class("leaking"):
+            request = replace(request, leaks="keep" if self.query_one("#leaks", Select).value == "keep" else "drop")
         # What was only suggested stays open when the wish in words may say otherwise.
         if ask and "target" not in self._touched:
             request = replace(request, target=None)
