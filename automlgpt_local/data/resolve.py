@@ -77,8 +77,8 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         if n_groups == len(table.frame):
             notes.warn(f"Each row has its own {group!r}: there is nothing to keep together.")
             group = None
-    if time is not None and np.isnan(time_order(table.frame[time])).mean() > 0.1:
-        raise DataError(f"The time column {time!r} holds neither dates nor numbers.", "Name another with --time.")
+    if time is not None:
+        _check_time(table, time, notes)
     ignore = _ignored(request, asked, columns, target, notes)
     ignore += tuple(_not_in_test(request, columns, {target, weight, group, *ignore}, notes))
     rows = len(values)
@@ -327,6 +327,14 @@ def _check_weight(table: Table, weight: str) -> None:
             f"The weight column {weight!r} holds missing, negative or no positive numbers.",
             "Weights are numbers above 0.",
         )
+
+
+def _check_time(table: Table, time: str, notes: _Notes) -> None:
+    unknown = np.isnan(time_order(table.frame[time]))
+    if unknown.mean() > 0.1:
+        raise DataError(f"The time column {time!r} holds neither dates nor numbers.", "Name another with --time.")
+    if unknown.any():
+        notes.warn(f"{int(unknown.sum())} rows have no readable {time!r}; they count as the oldest.")
 
 
 def _listed(names: tuple[str, ...], columns: list[str]) -> list[str]:

@@ -257,6 +257,15 @@ def test_spellings_of_a_label_are_one_class(tmp_path: Path) -> None:
         task_of(tmp_path, data, target="sold", metric="f1", strict=True)
 
 
+def test_rows_without_a_time_are_the_oldest(tmp_path: Path) -> None:
+    data = frame()
+    data.loc[[3, 7], "day"] = [None, "soon"]
+    assert any(
+        "2 rows have no readable 'day'" in w for w in task_of(tmp_path, data, target="sold", time="day").warnings
+    )
+    assert not any("readable" in w for w in task_of(tmp_path, target="sold", time="day").warnings)
+
+
 def test_a_name_with_a_comma_can_be_ignored(tmp_path: Path) -> None:
     data = frame().rename(columns={"colour": "City, State"})
     task = task_of(tmp_path, data, target="sold", ignore=("row_id", "City", "State", "w"))
