@@ -46,7 +46,7 @@ class AutoMLApp(App[int]):
     ModalScreen { background: $background 60%; }
     * {
         scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; scrollbar-background: $surface;
-        scrollbar-background-hover: $surface; scrollbar-background-active: $surface; scrollbar-color: $panel-lighten-2;
+        scrollbar-background-hover: $surface; scrollbar-background-active: $surface; scrollbar-color: $secondary 40%;
         scrollbar-corner-color: $surface;
     }
     Toast { background: $panel; }

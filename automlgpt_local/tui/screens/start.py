@@ -34,13 +34,13 @@ MOST_COLUMNS, CELL = 200, 30
 LEAKS = [("leave suspicious columns out", "drop"), ("keep them", "keep")]
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".xlsx", ".feather")
 GUIDE = """
-1  Choose a table: type its path above, or pick it on the left.
-   F3 writes an example, when you have none at hand.
-2  Confirm what is predicted, and how long it may take.
-3  Ctrl+S starts. Watch, say something, pause, or stop: the best
-   model so far is always kept.
-4  The run folder then holds the model, plain scikit-learn code,
-   predictions and a report.
+1  Choose a table: type its path above, or pick
+   it on the left. F3 writes an example.
+2  Confirm what is predicted, and the time.
+3  Ctrl+S starts. Watch, say something, pause, or
+   stop: the best model so far is always kept.
+4  The run folder then holds the model, plain
+   scikit-learn code, predictions and a report.
 
 F1 explains every key. Nothing leaves this machine.
 """
@@ -115,7 +115,7 @@ class StartScreen(Screen[None]):
     StartScreen #form { height: auto; margin-top: 1; }
     StartScreen .row { height: 1; margin-bottom: 0; }
     StartScreen .row Label { width: 12; color: $text-muted; }
-    StartScreen .row Input { border: none; height: 1; width: 1fr; padding: 0; background: $boost; }
+    StartScreen .row Input { border: none; height: 1; width: 1fr; padding: 0; background: $surface; }
     StartScreen .row Select { width: 1fr; }
     StartScreen #message { height: auto; max-height: 6; margin: 1 0 0 0; }
     StartScreen.-narrow #message { max-height: 4; margin: 0; }

@@ -64,7 +64,7 @@ class Plots(Vertical):
         heights = [y for i, y in enumerate(best) for y in ((y,) if i == 0 else (best[i - 1], y))]
         canvas.plot([x for x, _ in steps], heights, marker="braille")
         kept = [a for a in scored if a.status == "kept"]
-        for group, marker in ((kept, "✓"), ([a for a in scored if a.status != "kept"], "·")):
+        for group, marker in ((kept, "✓"), ([a for a in scored if a.status != "kept"], "○")):
             if group:
                 canvas.scatter([a.number for a in group], [float(a.score or 0.0) for a in group], marker=marker)
         ticks = numbers[:: max(1, len(numbers) // 10)]
@@ -73,7 +73,7 @@ class Plots(Vertical):
         plot.refresh()
         better = "higher" if larger else "lower"
         self.query_one("#scores-note", Static).update(
-            f"✓ kept   · not kept   the line is the best so far; {better} is better"
+            f"✓ kept   ○ not kept   the line is the best so far; {better} is better"
         )
 
 

@@ -69,7 +69,7 @@ class StatusBar(Static):
         second = Content.assemble(
             (f"{state:<13}", "bold $accent" if live else "bold"),
             ("━" * full, "$primary"),
-            ("─" * (width - full), "$panel-lighten-2"),
+            ("─" * (width - full), "$secondary 60%"),
             f" {clock:<16}",
             (f"{len(view.attempts):>3} attempts  ", "$secondary"),
             (f"{best:<16}", "bold $success"),
