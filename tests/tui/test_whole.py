@@ -65,7 +65,11 @@ def test_from_a_table_to_a_model_by_keys_alone(terminal: Terminal, own_dirs: Pat
     eyes = Eyes(terminal)
     eyes.until("path of a CSV", "iris.csv")
     terminal.type("iris.csv\r")
-    form = eyes.until("sepal", "multiclass: predict")
+    eyes.until("sepal", "setosa", "Which column is to be predicted?")  # four numbers and a class: it could be any
+    terminal.type("\r")  # the list of columns
+    time.sleep(1.0)
+    terminal.type("\x1b[F\r")  # the last one
+    form = eyes.until("multiclass: predict")
     assert "log_loss" in form and "10s" in form
     terminal.type("\x13")  # ctrl+s
     eyes.until("Attempt 1", "model nano")
