@@ -145,7 +145,7 @@ async def test_approvals(act: Callable[..., None], keys: str | list[str], answer
     act("--mode", "ask")
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
-        await_screen = lambda: isinstance(app.screen, ApprovalScreen)  # noqa: E731
+        await_screen = lambda: isinstance(app.screen, ApprovalScreen) and app.screen.query("#read")  # noqa: E731
         screen = None
         from automlgpt_local.task import Request
 
@@ -176,7 +176,7 @@ async def test_code_can_be_edited_before_it_runs(act: Callable[..., None]) -> No
         approve = session.approve
         session.approve = lambda *a: sent.append(a) or approve(*a)  # type: ignore
         app.show_session(session, "data.csv")
-        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
+        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen) and app.screen.query("#read"))
         await pilot.press("e")
         await pilot.press(*"# a r", "ctrl+s")
         await until(pilot, lambda: sent)

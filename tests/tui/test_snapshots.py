@@ -68,12 +68,13 @@ async def test_a_run_and_its_panels(size: tuple[int, int]) -> None:
 
 
 @SIZES
-async def test_an_approval(size: tuple[int, int], act: Callable[..., None]) -> None:
+async def test_an_approval(size: tuple[int, int], act: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunScreen, "_measure", lambda screen: None)  # tokens per second are never the same
     act("--mode", "ask")
     app = AutoMLApp()
     async with app.run_test(size=size) as pilot:
         app.show_session(client.start(Request(data=("data.csv",), approve="ask")), "data.csv")
-        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen))
+        await until(pilot, lambda: isinstance(app.screen, ApprovalScreen) and app.screen.query("#read"))
         await pilot.pause(0.3)
         check_snapshot(app, "approval")
 
