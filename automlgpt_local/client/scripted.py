@@ -304,10 +304,10 @@ class _Engine:
 
 
 def flood(seconds: float, most_events: int) -> int:
-    """200 tokens and 20 events a second, for `scripts/bench_tui.py`; then up to `most_events`, ten times faster."""
+    """200 tokens and 20 events a second, for `scripts/bench_tui.py`; then up to `most_events` in a flood."""
     started_at = time.monotonic()
     end = started_at + seconds
-    seq = tick = attempt = 0
+    seq = tick = told = attempt = 0
     code = solution(1, "a flood").splitlines(keepends=True)
 
     def say(event: ev.Event) -> None:
@@ -321,8 +321,9 @@ def flood(seconds: float, most_events: int) -> int:
     while (calm := time.monotonic() < end) or seq < most_events:
         tick += 1
         print(json.dumps({"v": 1, "type": "token", "agent": "coder", "text": code[tick % len(code)]}), flush=True)
-        if tick % 10 == 0:
-            kind = tick // 10 % 20
+        if tick % (10 if calm else 2) == 0:
+            told += 1
+            kind = told % 20
             if kind == 0:
                 attempt += 1
                 say(ev.CodeWritten(attempt, "tune", "model", f"attempt {attempt}", "lightgbm", None, {}, {}, ""))
@@ -334,7 +335,7 @@ def flood(seconds: float, most_events: int) -> int:
                 say(ev.AttemptFinished(attempt, "ok", 0.8 + attempt / 10_000, 0.002, [0.8], 1.0))
             else:
                 say(ev.Gated(attempt, None, 0.001, 0.002, attempt % 7 == 0))
-        time.sleep(0.005 if calm else 0.0005)
+        time.sleep(max(0.0, started_at + 0.005 * tick - time.monotonic()) if calm else 0.001)
     time.sleep(5.0)  # what came last is drawn and measured
     say(ev.Finished(0.8, 0.8, "roc_auc", seconds, 0))
     return 0
