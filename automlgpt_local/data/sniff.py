@@ -186,7 +186,10 @@ def _without_titles(text: str) -> tuple[list[str], str]:
     def filled(sep: str) -> list[int]:
         return [sum(bool(cell.strip()) for row in csv.reader([line], delimiter=sep) for cell in row) for line in lines]
 
-    counts = [filled(sep) for sep in SEPARATORS]
+    try:
+        counts = [filled(sep) for sep in SEPARATORS]
+    except csv.Error:
+        return [], text
     if not lines or any(count[0] >= 2 for count in counts):
         return [], text
     usual, count = max(((Counter(filter(None, c[1:])).most_common(1) or [(0, 0)])[0][0], c) for c in counts)
@@ -246,6 +249,7 @@ def _csv_format(path: Path, text: str, sep: str | None, compression: str | None,
     declared = _DECLARED.match(text)  # the first line of what Excel writes for itself
     if declared:
         text, sep = text[declared.end() :], sep or declared[1]
+    csv.field_size_limit(max(csv.field_size_limit(), 4 * SAMPLE_BYTES))
     titles, text = _without_titles(text)
     chosen = sep or _best_separator(text)
     rows = _rows(text, chosen)

@@ -113,6 +113,11 @@ def test_what_is_no_title(tmp_path: Path, head: str) -> None:
     assert table.warnings == ()
 
 
+def test_a_cell_of_many_letters(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", "a,b,y\n" + f"1,{'x' * 140_000},1\n" * 3)
+    assert list(load(path).frame.columns) == ["a", "b", "y"]
+
+
 def test_a_blank_behind_each_separator(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "a, b, y\n" + "".join(f'{i}, "p, q{i % 3}", <=50K\n' for i in range(30)))
     table = load(path)
