@@ -93,9 +93,9 @@ class Plan(Tree[int]):
         count = sum(a.stage == stage for a in view.attempts.values())
         tried = f"{count} attempt{'s' if count > 1 else ''}" if count else ""
         took = format_seconds(view.seconds_in(stage)) if state == "done" else ""
-        return rich_say(
-            self.app.theme_variables, (f"{sign} {stage:<9}", style), (tried, "$secondary"), (took, "$secondary")
-        )
+        colours = self.app.theme_variables
+        label = Text(f"{sign} {inert_line(stage, 12):<9} ", rich_style(colours, style), no_wrap=True)
+        return label.append_text(rich_say(colours, (tried, "$secondary"), (took, "$secondary")))
 
     def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
         if event.node.data is not None:

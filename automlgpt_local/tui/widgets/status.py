@@ -67,7 +67,7 @@ class StatusBar(Static):
             ("   model ", "$secondary"), inert_line(view.model or "…", 24),
         )  # fmt: skip
         second = Content.assemble(
-            (f"{state:<13}", "bold $accent" if live else "bold"),
+            (f"{state:<14}", "bold $accent" if live else "bold"),
             ("━" * full, "$primary"),
             ("─" * (width - full), "$secondary 60%"),
             f" {clock:<16}",
