@@ -83,4 +83,4 @@ class StatusBar(Static):
                 "$secondary",
             ),
         )
-        self.update(Content.assemble(first, "\n", second), layout=False)
+        self.update(Content.assemble(first, "\n", second.rstrip()), layout=False)

@@ -72,7 +72,7 @@ class Timeline(Vertical):
     Timeline Entry.attempt { padding-left: 1; border-left: outer $primary 60%; }
     Timeline Entry.attempt:hover { background: $boost; }
     Timeline Note { height: auto; padding: 0 0 0 1; margin: 0; border-left: outer $secondary 60%; color: $text-muted; }
-    Timeline Note MarkdownParagraph { margin: 0; }
+    Timeline Note > * { margin: 0; padding: 0; }
     Timeline #writing { height: 9; padding: 0 2; background: $surface; color: $text-muted; display: none; }
     Timeline #writing.shown { display: block; }
     Timeline #thinking { height: 8; display: none; }
