@@ -39,7 +39,7 @@ class Eyes:
         self._stream.feed(UNKNOWN.sub(b"", whole))
         return "\n".join(line.rstrip() for line in self.screen.display)
 
-    def until(self, *marks: str, seconds: float = 20.0) -> str:
+    def until(self, *marks: str, seconds: float = 60.0) -> str:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             text = self.text()
@@ -73,7 +73,7 @@ def test_from_a_table_to_a_model_by_keys_alone(terminal: Terminal, own_dirs: Pat
     assert "log_loss" in form and "10s" in form
     terminal.type("\x13")  # ctrl+s
     eyes.until("Attempt 1", "model nano")
-    eyes.until("done: log_loss", seconds=45.0)
+    eyes.until("done: log_loss", seconds=90.0)
     terminal.type("\x1bOS")  # F4
     board = eyes.until("State", "± noise", "✓ kept")
     assert "log_loss" in board and board.splitlines()[1].startswith(" done")
