@@ -161,9 +161,8 @@ async def test_dialogs_open_and_close(size: tuple[int, int]) -> None:
         ):
             opens()
             await until(pilot, lambda screen=screen: isinstance(app.screen, screen))
-            boxes = app.screen.query("#box, VerticalScroll")
-            await until(pilot, lambda boxes=boxes: boxes and boxes.first().region.width)
-            box = boxes.first().region
+            await until(pilot, lambda: any(b.region.width for b in app.screen.query("#box, VerticalScroll")))
+            box = app.screen.query("#box, VerticalScroll").first().region
             assert 60 <= box.width <= size[0] - 2 and box.x > 0 and box.bottom <= size[1], (
                 "the box is not on the screen"
             )
