@@ -15,6 +15,7 @@ from automlgpt_local.client.session import absolute
 from automlgpt_local.task import Request
 
 PREVIEW_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.client.preview"]
+ASK_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.cli", "ask", "--json", "--"]
 PREDICT_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.predict"]
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -51,6 +52,24 @@ def preview(request: Request, pipe: Sequence[str] = ()) -> Iterator[dict[str, An
         child.wait()
         child.stdout.close()
         child.stderr.close()
+
+
+def ask(run_dir: Path, question: str) -> str:
+    """An answer from the rows of a run's table. Raises AutoMLGPTError."""
+    child = subprocess.run(
+        [*ASK_COMMAND, str(run_dir), question],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **_ONE_THREAD},
+    )
+    try:
+        return str(json.loads(child.stdout)["answer"])
+    except (ValueError, KeyError, TypeError):
+        said = child.stderr.strip().rpartition("\n\n")[2].removeprefix("Error: ")
+        raise errors.AutoMLGPTError(said[-2000:] or "The question could not be answered.") from None
 
 
 def predict(run_dir: Path, data: Path, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from tui_support import NARROW, WIDE, running, text_of, until
 
 from automlgpt_local import client
 from automlgpt_local import events as ev
-from automlgpt_local.client import Attempt
+from automlgpt_local.client import Attempt, children
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.approval import ApprovalScreen
 from automlgpt_local.tui.screens.run import RunScreen
@@ -297,3 +298,22 @@ async def test_a_session_is_removed_only_when_asked_twice() -> None:
         await pilot.press("delete")
         await until(pilot, lambda: not session.run_dir.exists())
         await until(pilot, lambda: not app.screen.query_one(DataTable).row_count)
+
+
+async def test_a_question_is_answered_from_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    say = "import json, sys; print(json.dumps({'answer': f'{sys.argv[-1]} **{len(sys.argv)}** rows'}))"
+    monkeypatch.setattr(children, "ASK_COMMAND", [sys.executable, "-c", say])
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: screen.session.closed)
+        screen.query_one("#say", Input).value = "how many?"
+        await pilot.press("enter")
+        await until(pilot, lambda: "From the data" in text_of(app) and "how many? 3 rows" in text_of(app))
+        assert "You how many?" in text_of(app)
+        monkeypatch.setattr(
+            children, "ASK_COMMAND", [sys.executable, "-c", "import sys; sys.exit('Error: no such column')"]
+        )
+        screen.query_one("#say", Input).value = "and x?"
+        await pilot.press("enter")
+        await until(pilot, lambda: "No answer" in text_of(app) and "no such column" in text_of(app))

@@ -35,8 +35,7 @@ async def test_the_first_screen(size: tuple[int, int]) -> None:
     app = AutoMLApp()
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: app.screen.query_one("#recent", OptionList).option_count)
-        await pilot.pause(0.3)
-        check_snapshot(app, "start")
+        await check_snapshot(pilot, "start")
 
 
 @SIZES
@@ -47,8 +46,7 @@ async def test_the_form(size: tuple[int, int]) -> None:
         assert isinstance(screen, StartScreen)
         await until(pilot, lambda: screen.suggested)
         await until(pilot, lambda: screen.query_one("#recent", OptionList).option_count)
-        await pilot.pause(0.3)
-        check_snapshot(app, "form")
+        await check_snapshot(pilot, "form")
 
 
 @SIZES
@@ -57,14 +55,12 @@ async def test_a_run_and_its_panels(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         screen = await running(pilot)
         await until(pilot, lambda: screen.session.closed)
-        await pilot.pause(0.8)
-        check_snapshot(app, "chat")
+        await check_snapshot(pilot, "chat")
         if size == NARROW:
             await pilot.press("ctrl+o")
         for name in ("plan", "board", "code", "data", "tree", "plot", "log", "report"):
             screen.show_panel(name)
-            await pilot.pause(0.7)
-            check_snapshot(app, name)
+            await check_snapshot(pilot, name)
 
 
 @SIZES
@@ -75,8 +71,7 @@ async def test_an_approval(size: tuple[int, int], act: Callable[..., None], monk
     async with app.run_test(size=size) as pilot:
         app.show_session(client.start(Request(data=("data.csv",), approve="ask")), "data.csv")
         await until(pilot, lambda: isinstance(app.screen, ApprovalScreen) and app.screen.query("#read"))
-        await pilot.pause(0.3)
-        check_snapshot(app, "approval")
+        await check_snapshot(pilot, "approval")
 
 
 @SIZES
@@ -97,8 +92,7 @@ async def test_the_dialogs(size: tuple[int, int], own_dirs: Path, monkeypatch: p
             await until(pilot, lambda: not isinstance(app.screen, StartScreen))
             tables = app.screen.query(DataTable)
             await until(pilot, lambda tables=tables: not tables or tables.first().row_count)
-            await pilot.pause(0.4)
-            check_snapshot(app, name)
+            await check_snapshot(pilot, name)
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(app.screen, StartScreen))
 
@@ -112,8 +106,7 @@ async def test_the_palette_and_a_completed_command() -> None:
         await pilot.press("ctrl+p")
         await until(pilot, lambda: app.screen is not screen)
         await pilot.press(*"leader")
-        await pilot.pause(0.7)
-        check_snapshot(app, "palette")
+        await check_snapshot(pilot, "palette")
         await pilot.press("escape")
         await until(pilot, lambda: app.screen is screen)
         screen.query_one("#say", Input).focus()

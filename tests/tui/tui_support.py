@@ -51,13 +51,23 @@ def text_of(app: App[int]) -> str:
 UNSTABLE = re.compile(r"\b20\d{6}-\d{6}(?:-[0-9a-f]*)?|\b20\d\d-\d\d-\d\d(?: [\d:]*)?")
 
 
-def check_snapshot(app: App[int], name: str) -> None:
-    """Compare the screen's text with what it was; AUTOMLGPT_UPDATE_SNAPSHOTS=1 writes it anew, to be looked at."""
-    text = UNSTABLE.sub(lambda found: re.sub("[0-9a-f]", "0", found[0]), text_of(app))
+async def check_snapshot(pilot: Pilot[int], name: str) -> None:
+    """Wait until the screen's text is what it was; AUTOMLGPT_UPDATE_SNAPSHOTS=1 writes it anew, to be looked at."""
+    app = pilot.app
     path = SNAPSHOTS / f"{name}-{app.size.width}x{app.size.height}.txt"
     if os.environ.get("AUTOMLGPT_UPDATE_SNAPSHOTS"):
+        await pilot.pause(1.5)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        path.write_text(stable_text(app), encoding="utf-8")
     before = path.read_text(encoding="utf-8") if path.exists() else ""
+    for _ in range(100):
+        text = stable_text(app)
+        if text == before:
+            return
+        await pilot.pause(0.1)
     changed = difflib.unified_diff(before.splitlines(), text.splitlines(), "before", "now", lineterm="", n=0)
-    assert text == before, f"{path.name} changed:\n" + "\n".join(changed)
+    raise AssertionError(f"{path.name} changed:\n" + "\n".join(changed))
+
+
+def stable_text(app: App[int]) -> str:
+    return UNSTABLE.sub(lambda found: re.sub("[0-9a-f]", "0", found[0]), text_of(app))

@@ -19,6 +19,7 @@ INTRO = """# How it works
 3. **Steer.** Pause, say something (it goes out at the next step), give more time, or stop: the best model is kept.
 4. **Take it home.** The run folder holds the model, plain scikit-learn code, predictions and a report.
 
+A line that ends with a question mark is answered from the data, while the run goes on.
 `ctrl+p` finds every action by name; a `/` at the beginning of the line runs it.
 """
 

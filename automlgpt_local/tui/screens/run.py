@@ -8,16 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from textual import events as ui
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.suggester import Suggester
 from textual.theme import Theme
 from textual.widgets import Footer, Input, TabbedContent, TabPane
+from textual.worker import get_current_worker
 
 from automlgpt_local import client
 from automlgpt_local import events as ev
-from automlgpt_local.client import RunView, Session
+from automlgpt_local.client import RunView, Session, children
 from automlgpt_local.client.inert import inert_line
 from automlgpt_local.client.words import line_of
 from automlgpt_local.errors import AutoMLGPTError
@@ -289,12 +291,32 @@ class RunScreen(Screen[None]):
                 )
             else:
                 self.run_act(act.id, argument)
+        elif text.endswith("?"):
+            timeline = self.query_one(Timeline)
+            timeline.note(say(("You", "bold $accent"), text))
+            timeline.flush(self.view)
+            self._answer(text)
         elif self._ended:
             self.notify("The run has ended. /continue 10m goes on with it.", severity="warning")
         elif self.queued:
             self.notify("One message waits already; Esc takes it back.", severity="warning")
         else:
             self._queue(text)
+
+    @work(thread=True, group="answers")
+    def _answer(self, question: str) -> None:
+        """A question is answered from the rows, in a process of its own; the run goes on meanwhile."""
+        try:
+            title, text = "From the data", children.ask(self.session.run_dir, question)
+        except AutoMLGPTError as error:
+            title, text = "No answer", str(error)
+        if not get_current_worker().is_cancelled:
+            self.app.call_from_thread(self._show_answer, title, text)
+
+    def _show_answer(self, title: str, text: str) -> None:
+        timeline = self.query_one(Timeline)
+        timeline.answer(title, text)
+        timeline.flush(self.view)
 
     def _queue(self, text: str) -> None:
         self.queued = self.query_one(StatusBar).queued = text

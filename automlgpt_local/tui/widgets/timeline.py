@@ -127,6 +127,10 @@ class Timeline(Vertical):
         """Something that the app itself has to say."""
         self._waiting.append(Entry(content))
 
+    def answer(self, title: str, text: str) -> None:
+        """What was found out for the person who asked; lines stay lines."""
+        self._waiting.append(Note(title, text.replace("\n", "  \n")))
+
     def _token(self, event: ev.Token) -> None:
         if event.agent != self._writer:
             self._writer, self.written = event.agent, ""
