@@ -31,6 +31,7 @@ class Answer:
     probabilities: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     about: tuple[str, ...] = ()  # as in events.Decided
+    trimmed: str = ""  # what was left out of the prompt so that it fits into the context, in words
 
 
 @dataclass(frozen=True)

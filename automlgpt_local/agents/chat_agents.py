@@ -103,7 +103,7 @@ class ChatAgents:
         lines: list[str] = []
         for column in columns:
             line = column_line(column)
-            room -= len(line) // 3 + 1  # a token is about three characters of names and numbers
+            room -= self._backend.count_tokens(line)
             if room < 0:
                 break
             lines.append(line)
@@ -114,13 +114,18 @@ class ChatAgents:
 
 
 def column_line(column: ColumnProfile) -> str:
-    """One column in a line: its name as a JSON string, so that no name can end the line."""
+    """One column in a line: its name as a JSON string, so that no name can end the line.
+
+    Only what cannot be seen is escaped: letters of any script would cost several times their tokens.
+    """
     facts = [str(column.kind), f"{column.missing:.0%} missing", f"{column.unique} distinct"]
     if column.min is not None and column.max is not None:
-        facts.append(f"{column.min:.6g} to {column.max:.6g}")
+        facts.append(f"{column.min:.4g} to {column.max:.4g}")
     if column.association is not None:
         facts.append(f"association {column.association:.2f}")
-    return f"- {json.dumps(str(column.name)[:80])}: {', '.join(facts)}"
+    quoted = json.dumps(str(column.name)[:80], ensure_ascii=False)
+    name = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
+    return f"- {name}: {', '.join(facts)}"
 
 
 def journal(now: Situation) -> str:
@@ -132,7 +137,11 @@ def _enum(options: Sequence[Any]) -> dict[str, Any]:
 
 
 def _answer(reply: Reply, values: dict[str, Any], thought: str) -> Answer:
-    return Answer(values, "model", thought, 0, reply.output_tokens, reply.evaluated_tokens, {}, round(reply.seconds, 3))
+    probabilities = {name: round(p, 4) for name, p in reply.probabilities.items()}
+    return Answer(
+        values, "model", thought, 0, reply.output_tokens, reply.evaluated_tokens, probabilities,
+        round(reply.seconds, 3), trimmed=reply.trimmed,
+    )  # fmt: skip
 
 
 @cache

@@ -28,6 +28,7 @@ from automlgpt_local.events import (
     Noted,
     StageStarted,
     TookOver,
+    Warned,
 )
 from automlgpt_local.recipes import Recipe
 from automlgpt_local.search.blend import Blender
@@ -168,6 +169,8 @@ class Workbench:
             started = time.monotonic()
             try:
                 answer = put(self.advisor)
+                if answer.trimmed:
+                    self.recorder.ambient(Warned(answer.trimmed))
                 check(answer.values)
                 self.failures_in_a_row = 0
                 return answer
