@@ -193,6 +193,8 @@ class Gated(Event):
 
 @dataclass(frozen=True)
 class EnsembleChosen(Event):
+    """`score`, `single_score`: of the blend and of its best member, on all out-of-fold rows together."""
+
     weights: dict[str, float]  # attempt -> weight
     score: float
     single_score: float

@@ -260,7 +260,7 @@ class Workbench:
     def _write(self, make_draft: Callable[[], Draft], probe: bool) -> CodeWritten:
         self.control.check()
         if self.room_s() < 1.0 and (self.journal.best() is not None or self.clock.left_s() < 1.0):
-            raise StopSearchError("time")
+            raise StopSearchError("time", f"{self.clock.used_s():.0f} s used; the rest is for the final model")
         draft = make_draft()
         number = self.journal.next_number
         path = self.evaluator.solution_path(number)

@@ -160,8 +160,9 @@ def _group_parts(group: np.ndarray, n_parts: int, seed: int) -> list[np.ndarray]
 
 
 def _one_part(strata: np.ndarray, group: np.ndarray | None, share: float, seed: int) -> np.ndarray:
-    """About `share` of the rows, strata in proportion, groups never cut."""
-    return _parts(strata, group, max(2, round(1 / share)), seed)[0]
+    """About `share` of the rows, strata in proportion, groups never cut; of rare strata as many as a part can hold."""
+    parts = _parts(strata, group, max(2, round(1 / share)), seed)
+    return max(parts, key=lambda part: len(np.unique(strata[part])))
 
 
 def _by_time(time: np.ndarray, share: float, n_rows: int, most_folds: int) -> Splits:

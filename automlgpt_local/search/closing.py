@@ -52,12 +52,11 @@ class Closing:
 
         def make() -> EnsembleChosen:
             self.blender.update(self.pool, self.recorder.clock.left_s() - WRITING_S)
-            single, score = self.pool[0], self.blender.score
-            assert single.score is not None and score is not None
-            metric = self.evaluator.metric
-            kept = len(self.blender.weights) > 1 and metric.loss(score) < metric.loss(self._single_out_of_fold())
-            weights = self.blender.weights if kept else {single.attempt.number: 1.0}
-            return EnsembleChosen({str(n): w for n, w in weights.items()}, score, single.score, kept)
+            metric, single = self.evaluator.metric, self._single_out_of_fold()
+            score = single if len(self.blender.weights) == 1 or self.blender.score is None else self.blender.score
+            kept = metric.loss(score) < metric.loss(single)
+            weights = self.blender.weights if kept else {self.pool[0].attempt.number: 1.0}
+            return EnsembleChosen({str(n): w for n, w in weights.items()}, score, single, kept)
 
         chosen = self.recorder.step(EnsembleChosen, make)
         self.blender.weights = {int(n): w for n, w in chosen.weights.items()}

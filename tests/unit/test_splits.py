@@ -129,3 +129,12 @@ def test_rare_classes_are_always_trained_on(counts: list[int], seed: int, large:
     inner = y[splits.development]
     for train, _ in splits.folds:
         assert set(inner[train]) == set(y)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_locked_rows_hold_a_rare_class_too(seed: int) -> None:
+    y = np.zeros(3000, dtype=int)
+    y[np.random.default_rng(seed).permutation(3000)[:8]] = 1
+    splits = make_splits(task(n_rows=3000, seed=seed), y)
+    assert y[splits.holdout].sum() == 1
+    assert len(splits.holdout) == 300
