@@ -127,3 +127,24 @@ def test_killed_in_the_middle_it_gives_the_terminal_back_and_the_run_goes_on(own
         assert client.state(run) == "done"
     finally:
         second.close()
+
+
+def test_without_its_terminal_the_app_ends_and_the_run_can_go_on(own_dirs: Path) -> None:
+    app = Terminal(own_dirs, [*ENGINE, "--pace", "0.2"])
+    try:
+        app.until(b"path of a CSV")
+        app.type("data.csv\r")
+        app.until(b"predict target")
+        app.type("\x13")
+        app.until(b"Attempt 1")
+        child = app.app_pid()
+        os.close(app.slave), os.close(app.master)  # the window was closed, the connection was cut
+        assert app.process.wait(20) in (129, 130)
+        assert not Path(f"/proc/{child}").exists()
+    finally:
+        app.process.kill()
+    run = Path(client.list_runs()[0].path)
+    deadline = time.monotonic() + 20
+    while client.state(run) == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert client.state(run) == "interrupted"
