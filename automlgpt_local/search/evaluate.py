@@ -135,7 +135,7 @@ class Evaluator:
     ) -> Iterator[FoldFinished]:  # fmt: skip
         rounds = -(-len(pending) // self.parallel)
         per_fold_s = max(1.0, seconds / max(1, rounds))
-        stop = False
+        stop = self._hopeless(finished, best) or any(e.status != "ok" for e in finished.values())
         with ThreadPoolExecutor(self.parallel) as pool:
             waiting = list(pending)
             running: dict[Future[Outcome], Fold] = {}

@@ -1,0 +1,36 @@
+"""What an evaluation does after a resume, without a sandbox."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from automlgpt_local.events import FoldFinished
+from automlgpt_local.metrics import METRICS
+from automlgpt_local.search.evaluate import Attempt, Evaluation, Evaluator
+
+ATTEMPT = Attempt(2, "select", "linear", "", {}, {}, None)
+BEST = Evaluation(ATTEMPT, "ok", 0.1, 0.001, (0.1,) * 4, 4.0, 1.0, {}, "", (0, 1, 2, 3))
+
+
+def evaluator() -> Any:
+    bare = object.__new__(Evaluator)
+    bare.metric, bare.parallel = METRICS["rmse"], 1
+    bare._control = SimpleNamespace(check=lambda: None)  # type: ignore[assignment]
+    bare._run_fold = lambda *_: pytest.fail("a fold was run")  # type: ignore[method-assign]
+    return bare
+
+
+@pytest.mark.parametrize(("status", "score"), [("ok", 5.0), ("error", None)])
+def test_an_attempt_that_was_given_up_before_a_kill_stays_given_up(status: str, score: float | None) -> None:
+    recorded = {k: FoldFinished(2, k, status, score, 1.0) for k in (0, 1)}
+    pending = [SimpleNamespace(index=k) for k in (2, 3)]
+    assert list(evaluator()._run_folds(ATTEMPT, pending, 10.0, recorded, BEST)) == []
+
+
+def test_a_promising_one_goes_on() -> None:
+    recorded = {k: FoldFinished(2, k, "ok", 0.09, 1.0) for k in (0, 1)}
+    with pytest.raises(pytest.fail.Exception, match="a fold was run"):
+        list(evaluator()._run_folds(ATTEMPT, [SimpleNamespace(index=2)], 10.0, recorded, BEST))
