@@ -342,7 +342,8 @@ def plain_params(values: Any) -> dict[str, Any]:
     """The numbers, strings and booleans among a child's `fitted_params`; whatever else it sent is left out."""
     if not isinstance(values, dict):
         return {}
-    return {str(k)[:64]: v for k, v in list(values.items())[:64] if isinstance(v, int | float | str | bool)}
+    first = list(values.items())[:64]
+    return {str(k)[:64]: v for k, v in first if isinstance(v, str) or (isinstance(v, int | float) and abs(v) < 2**63)}
 
 
 def mean_params(each: list[dict[str, Any]]) -> dict[str, Any]:
@@ -350,7 +351,7 @@ def mean_params(each: list[dict[str, Any]]) -> dict[str, Any]:
     names = each[0] if each else {}
     merged: dict[str, Any] = {}
     for name, first in names.items():
-        values = [e[name] for e in each if name in e]
+        values = [e[name] for e in each if name in e and type(e[name]) in (type(first), int, float)]
         if isinstance(first, bool | str):
             merged[name] = first
         elif all(isinstance(v, int) for v in values):

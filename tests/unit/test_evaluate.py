@@ -9,7 +9,7 @@ import pytest
 
 from automlgpt_local.events import FoldFinished
 from automlgpt_local.metrics import METRICS
-from automlgpt_local.search.evaluate import Attempt, Evaluation, Evaluator
+from automlgpt_local.search.evaluate import Attempt, Evaluation, Evaluator, mean_params, plain_params
 
 ATTEMPT = Attempt(2, "select", "linear", "", {}, {}, None)
 BEST = Evaluation(ATTEMPT, "ok", 0.1, 0.001, (0.1,) * 4, 4.0, 1.0, {}, "", (0, 1, 2, 3))
@@ -34,3 +34,9 @@ def test_a_promising_one_goes_on() -> None:
     recorded = {k: FoldFinished(2, k, "ok", 0.09, 1.0) for k in (0, 1)}
     with pytest.raises(pytest.fail.Exception, match="a fold was run"):
         list(evaluator()._run_folds(ATTEMPT, [SimpleNamespace(index=2)], 10.0, recorded, BEST))
+
+
+def test_what_folds_say_of_their_parameters_need_not_agree() -> None:
+    each = [{"n": 3, "rate": 0.1, "kind": "a", "huge": 10**400}, {"n": "three", "rate": 0.3, "kind": 7}, {"n": 4}]
+    assert mean_params([plain_params(e) for e in each]) == {"n": 4, "rate": pytest.approx(0.2), "kind": "a"}
+    assert plain_params(["no", "object"]) == {}
