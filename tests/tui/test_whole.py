@@ -74,6 +74,7 @@ def test_from_a_table_to_a_model_by_keys_alone(terminal: Terminal, own_dirs: Pat
     terminal.type("\x13")  # ctrl+s
     eyes.until("Attempt 1", "model nano")
     eyes.until("done: log_loss", seconds=90.0)
+    eyes.until("species is predicted by")  # the report opens by itself
     terminal.type("\x1bOS")  # F4
     board = eyes.until("State", "± noise", "✓ kept")
     assert "log_loss" in board and board.splitlines()[1].startswith(" done")
