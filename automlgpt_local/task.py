@@ -9,6 +9,7 @@ Kind = Literal["binary", "multiclass", "regression"]
 Source = Literal["flag", "ask", "inferred", "default"]
 
 TASK_VERSION = 1
+PARTS = ("gate", "second-agent")  # what `--without` can leave out of a run, to see what it is worth
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Request:
     leaks: Literal["ask", "drop", "keep"] = "ask"
     strict: bool = False
     ensemble: bool = True
+    without: tuple[str, ...] = ()
     sandbox: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -57,7 +59,7 @@ class TaskSpec:
     """`task.json`: what will be predicted, how it is scored, and where each answer came from.
 
     `exact_target`: only an empty cell of the target is missing, "NA" or "None" is a class. `only` and `never` name
-    recipe families. `holdout` is the share of rows locked away until the run ends.
+    recipe families. `holdout` is the share of rows locked away until the run ends. `without` names PARTS left out.
     """
 
     target: str
@@ -73,6 +75,7 @@ class TaskSpec:
     only: tuple[str, ...] = ()
     never: tuple[str, ...] = ()
     ensemble: bool = True
+    without: tuple[str, ...] = ()
     holdout: float = 0.1
     seed: int = 0
     threads: int = 1

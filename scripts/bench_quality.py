@@ -3,8 +3,8 @@
     python scripts/bench_quality.py --data DATA --suite SUITE.json --seconds 120 --systems ours,lightgbm,flaml \
         --models none,nano --peer-python flaml=/path/to/venv/bin/python --out bench
 
-Systems: ours, ours-single (no ensemble), lightgbm (its defaults), flaml, lightautoml, autotinker,
-autogluon-best_quality, autogluon-good_quality. Writes OUT/results.csv (one row a run) and OUT/results.md.
+Systems: ours, ours-single (no ensemble), ours-gateless, ours-oneagent, lightgbm (its defaults), flaml, lightautoml,
+autotinker, autogluon-best_quality, autogluon-good_quality. Writes RESULTS (one row a run) and OUT/results.md.
 Wall time is that of the whole process, seen from outside; a fixed LightGBM fit is timed before each run.
 """
 
@@ -30,6 +30,7 @@ from bench_table import markdown
 
 ROOT = Path(__file__).resolve().parent.parent
 FIELDS = ["data", "system", "seed", "seconds", "error", "wall_s", "peak_mib", "calibration_s", "status", "at"]
+FIELDS += ["predict_rows_per_s"]  # of a new process that loads the model and predicts the test part
 CALIBRATION = """
 import time, numpy, lightgbm
 rng = numpy.random.default_rng(0); X = rng.normal(size=(20000, 20)); y = X[:, 0] + rng.normal(size=20000)
@@ -38,6 +39,10 @@ start = time.perf_counter(); lightgbm.LGBMRegressor(n_estimators=100, n_jobs=2, 
 print(time.perf_counter() - start)
 """
 PROGRAM = [sys.executable, "-c", "from automlgpt_local.cli.main import main; main()"]
+VARIANTS = {
+    "ours": [], "ours-single": ["--no-ensemble"], "ours-gateless": ["--without", "gate"],
+    "ours-oneagent": ["--without", "second-agent"],
+}  # fmt: skip
 GRACE = 4  # a run is killed after this many times its seconds, plus a minute
 
 
@@ -48,7 +53,8 @@ def main() -> int:
     names = prepare(Path(options.data), json.loads(Path(options.suite).read_text()), out / "splits", options.rows)
     names = [n for n in names if not options.only or n in options.only.split(",")]
     pythons = dict(pair.split("=", 1) for pair in options.peer_python)
-    results = read(out / "results.csv")
+    kept = options.results or out / "results.csv"
+    results = read(kept)
     for name in names:  # data set by data set, so that systems are interleaved in time
         for system in systems_of(options):
             for seed in [int(s) for s in options.seeds.split(",")]:
@@ -57,7 +63,7 @@ def main() -> int:
                     continue
                 row = run(name, system, seed, options, pythons)
                 results = [r for r in results if tuple(r[f] for f in FIELDS[:4]) != key] + [row]
-                write(out / "results.csv", results)
+                write(kept, results)
                 print(f"{name:18s} {system:24s} {row['error']:>10s} {row['wall_s']:>8s} s  {row['status']}", flush=True)
                 (out / "results.md").write_text(markdown(results))
     print(markdown(results))
@@ -71,7 +77,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=120)
     parser.add_argument("--systems", default="ours,lightgbm")
     parser.add_argument("--models", default="none", help="for ours: none, random, nano or a path; several by comma")
-    parser.add_argument("--ablation", action="store_true", help="ours and ours-single with none, random and nano")
+    parser.add_argument("--ablation", action="store_true", help="every variant of ours with none, random and nano")
+    parser.add_argument("--results", type=Path, help="the CSV of all runs so far; default: OUT/results.csv")
     parser.add_argument("--only", default="", help="names of data sets, by comma")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--rows", type=int, default=20_000, help="rows kept of a data set")
@@ -83,11 +90,12 @@ def parse() -> argparse.Namespace:
 
 def systems_of(options: argparse.Namespace) -> list[str]:
     """`ours` stands for one system per model: ours:none, ours:nano."""
-    models = "none,random,nano" if options.ablation else options.models
-    systems = "ours,ours-single" if options.ablation else options.systems
+    if options.ablation:
+        found = [f"{variant}:{model}" for variant in VARIANTS for model in ("none", "random", "nano")]
+        return [s for s in found if s != "ours-oneagent:none"]  # without a model there are no agents to join
     found = []
-    for system in systems.split(","):
-        found += [f"{system}:{model}" for model in models.split(",")] if system.startswith("ours") else [system]
+    for system in options.systems.split(","):
+        found += [f"{system}:{model}" for model in options.models.split(",")] if system in VARIANTS else [system]
     return found
 
 
@@ -112,7 +120,23 @@ def run(name: str, system: str, seed: int, options: argparse.Namespace, pythons:
             status = f"no score: {problem}"
     row = [name, system, str(seed), str(options.seconds), found, f"{wall_s:.1f}", f"{peak_mib:.0f}"]
     row += [f"{float(calibration.stdout):.2f}", status, datetime.now(UTC).isoformat(timespec="seconds")]
+    row += [predict_speed(system, split, work, command) if status == "ok" else ""]
     return dict(zip(FIELDS, row))
+
+
+def predict_speed(system: str, split: Path, work: Path, command: list[str]) -> str:
+    """Rows a second of a fitted model on the test part, by a process of its own; empty for peers that keep no model."""
+    if system.startswith("ours"):
+        command = [*PROGRAM, "predict", str(work), str(split / "test_x.csv"), "-o", str(work / "again.csv")]
+    elif system.startswith("autogluon"):
+        command = [*command[:2], "predict", *command[3:]]
+    else:
+        return ""
+    rows = len((split / "test_y.csv").read_text().splitlines()) - 1
+    started = time.perf_counter()
+    status, _ = timed(command, work.with_suffix(".predict.log"), 300)
+    shutil.rmtree(work / "ag", ignore_errors=True)
+    return f"{rows / (time.perf_counter() - started):.0f}" if status == "ok" else ""
 
 
 def command_of(
@@ -130,7 +154,7 @@ def command_of(
         "--test", str(split / "test_x.csv"), "--out", str(work), "--model", model, "--seed", str(seed),
         "--leaks", "keep", "--json",
     ]  # fmt: skip
-    return command + (["--no-ensemble"] if kind == "ours-single" else []), work / "predictions.csv"
+    return command + VARIANTS[kind], work / "predictions.csv"
 
 
 def environment() -> dict[str, str]:

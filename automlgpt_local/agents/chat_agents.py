@@ -26,8 +26,11 @@ PROFILE_SHARE = 0.35  # of the context, for the columns' lines; what does not fi
 class ChatAgents:
     by: Author = "model"
 
-    def __init__(self, backend: Backend, request: str, seed: int, on_text: Callable[[Agent, str], None]) -> None:
+    def __init__(
+        self, backend: Backend, request: str, seed: int, on_text: Callable[[Agent, str], None], one_agent: bool = False
+    ) -> None:
         self._backend, self._request, self._seed, self._on_text = backend, request, seed, on_text
+        self._one_agent = one_agent  # one conversation and one system prompt for both jobs
 
     # --- the Reasoning agent
     def next_tool(self, now: Situation, done: Sequence[str]) -> Answer:
@@ -89,7 +92,11 @@ class ChatAgents:
     def _turn(
         self, agent: Agent, now: Situation, question: str, max_tokens: int, schema: dict[str, Any] | None
     ) -> Reply:
-        system = render(agent, table=self._table(now))
+        if self._one_agent:
+            agent = "reasoner"
+            system = "\n\n".join((render("coder", table=""), render("reasoner", table=self._table(now))))
+        else:
+            system = render(agent, table=self._table(now))
         messages = [Message("system", system), Message("user", question)]
         return self._backend.chat(
             agent, messages, schema=schema, max_tokens=max_tokens, seed=self._seed * 100_003 + now.turn,

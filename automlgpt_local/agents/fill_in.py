@@ -22,9 +22,11 @@ TUNING_TEMPERATURE = 0.7
 
 
 class FillInAgents:
-    def __init__(self, backend: Backend, author: Author, seed: int, turn_s: float = 20.0) -> None:
+    def __init__(
+        self, backend: Backend, author: Author, seed: int, turn_s: float = 20.0, one_agent: bool = False
+    ) -> None:
         self.by = author
-        self._backend, self._seed, self._turn_s = backend, seed, turn_s
+        self._backend, self._seed, self._turn_s, self._one_agent = backend, seed, turn_s, one_agent
 
     def _ask(self, agent: str, now: Situation, template: Template, temperature: float = 0.0) -> Answer:
         """One decision in a short transcript of its own: the opening, then the question.
@@ -32,6 +34,7 @@ class FillInAgents:
         The opening is the shared prefix that stays evaluated; what was decided before stands in the board of the
         question itself, so nothing else of the past is needed.
         """
+        agent = "reasoner" if self._one_agent else agent
         opening = compact.opening(agent, now.task, now.profile)
         filled = self._backend.fill(
             agent, [opening], template, temperature=temperature, seed=self._seed * 100_003 + now.turn,

@@ -248,7 +248,8 @@ class Workbench:
         if old is not None:
             ours, theirs = new.loss_by_fold, old.loss_by_fold
             both = sorted(ours.keys() & theirs.keys())
-            result = compare([ours[k] for k in both], [theirs[k] for k in both])
+            strictness = 0.0 if "gate" in self.task.without else 1.0
+            result = compare([ours[k] for k in both], [theirs[k] for k in both], strictness)
             noise = result.noise if math.isfinite(result.noise) else 0.0
             event = Gated(new.attempt.number, old.attempt.number, result.gain, noise, result.kept)
         if self.recorder.step(Gated, lambda: event, attempt=new.attempt.number).kept:

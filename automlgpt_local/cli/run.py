@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from automlgpt_local.cli.options import Duration, Memory, Names
+from automlgpt_local.task import PARTS
 
 
 @click.command("run", short_help="Train on a table: the main job.")
@@ -42,6 +43,8 @@ from automlgpt_local.cli.options import Duration, Memory, Names
 @click.option("--dry-run", is_flag=True, help="Print task.json as it would be, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout, nothing else.")
 @click.option("--no-ensemble", is_flag=True, help="One single model.")
+@click.option("--without", multiple=True, type=click.Choice(PARTS),
+              help="For experiments: leave out the gate, or let one agent do both jobs.")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Go on in the background; `automlgpt sessions show` follows it.")
 @click.option(
     "--unsafe-no-sandbox", is_flag=True, help="Run generated code without any walls. You alone answer for it."
@@ -91,7 +94,7 @@ def make_request(data: tuple[str, ...], **flags: Any) -> Any:
         time=flags["time_column"], weight=flags["weight"], positive=flags["positive"],
         exact_target=flags["exact_target"], sep=flags["sep"],
         sheet=flags["sheet"], leaks=flags["leaks"], strict=flags["strict"], ensemble=not flags["no_ensemble"],
-        sandbox=not flags["unsafe_no_sandbox"],
+        without=flags["without"], sandbox=not flags["unsafe_no_sandbox"],
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from automlgpt_local.agents.workbench import write_durably
 from automlgpt_local.errors import AutoMLGPTError, BudgetError, DeniedError, NoModelError
 from automlgpt_local.events import (
     Agent,
+    Author,
     Exported,
     Finished,
     ModelStarted,
@@ -233,9 +234,11 @@ class Session:
 
         if backend is None:
             return RuleAdvisor()
+        one_agent = "second-agent" in task.without
         if backend.info.dialect == "compact":
-            return FillInAgents(backend, "random" if self.request.model == "random" else "model", task.seed)
-        return ChatAgents(backend, self.request.ask or "", task.seed, self._token)
+            author: Author = "random" if self.request.model == "random" else "model"
+            return FillInAgents(backend, author, task.seed, one_agent=one_agent)
+        return ChatAgents(backend, self.request.ask or "", task.seed, self._token, one_agent)
 
     def _token(self, agent: Agent, text: str) -> None:
         token = Token(agent, text)
