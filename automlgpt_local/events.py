@@ -165,6 +165,7 @@ class FoldFinished(Event):
     peak_mib: float = 0.0
     fitted_params: dict[str, Any] = field(default_factory=dict)
     error: str = ""
+    predict_s: float = 0.0  # of its validation rows
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ class Request:
     strict: bool = False
     ensemble: bool = True
     without: tuple[str, ...] = ()
+    predict_limit_ms: float | None = None
     sandbox: bool = True
 
     def to_json(self) -> dict[str, Any]:
@@ -60,6 +61,7 @@ class TaskSpec:
 
     `exact_target`: only an empty cell of the target is missing, "NA" or "None" is a class. `only` and `never` name
     recipe families. `holdout` is the share of rows locked away until the run ends. `without` names PARTS left out.
+    `predict_limit_ms`: what 1,000 rows may take to predict, in milliseconds.
     """
 
     target: str
@@ -76,6 +78,7 @@ class TaskSpec:
     never: tuple[str, ...] = ()
     ensemble: bool = True
     without: tuple[str, ...] = ()
+    predict_limit_ms: float | None = None
     holdout: float = 0.1
     seed: int = 0
     threads: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ class BoardRow:
 @dataclass
 class Journal:
     metric: Metric
+    predict_limit_ms: float = math.inf  # for 1,000 rows; slower attempts are no candidates
     evaluations: list[Evaluation] = field(default_factory=list)
     sources: dict[int, str] = field(default_factory=dict)  # attempt -> module text
     prints: dict[str, int] = field(default_factory=dict)  # fingerprint of code and params -> attempt
@@ -42,8 +44,10 @@ class Journal:
         return float("inf") if evaluation.score is None else self.metric.loss(evaluation.score)
 
     def pool(self) -> list[Evaluation]:
-        """Complete attempts on all folds, best first."""
+        """Complete attempts on all folds, best first. Where none predicts fast enough, the fastest alone."""
         complete = [e for e in self.evaluations if e.ok and not e.attempt.probe]
+        fast = [e for e in complete if e.predict_ms <= self.predict_limit_ms]
+        complete = fast or sorted(complete, key=lambda e: e.predict_ms)[:1]
         return sorted(complete, key=lambda e: (self.loss(e), e.attempt.number))[:POOL]
 
     def best(self) -> Evaluation | None:

@@ -80,7 +80,7 @@ class Workbench:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.journal = Journal(self.evaluator.metric)
+        self.journal = Journal(self.evaluator.metric, self.task.predict_limit_ms or math.inf)
         self.clock = self.recorder.clock
         self._told_out_of_share = False
         for record in self.recorder.log.records:

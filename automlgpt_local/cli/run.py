@@ -43,6 +43,8 @@ from automlgpt_local.task import PARTS
 @click.option("--dry-run", is_flag=True, help="Print task.json as it would be, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout, nothing else.")
 @click.option("--no-ensemble", is_flag=True, help="One single model.")
+@click.option("--predict-limit", type=click.FloatRange(0, min_open=True), metavar="MS",
+              help="Milliseconds that the model may take to predict 1,000 rows.")  # fmt: skip
 @click.option("--without", multiple=True, type=click.Choice(PARTS),
               help="For experiments: leave out the gate, or let one agent do both jobs.")  # fmt: skip
 @click.option("--detach", is_flag=True, help="Go on in the background; `automlgpt sessions show` follows it.")
@@ -94,7 +96,7 @@ def make_request(data: tuple[str, ...], **flags: Any) -> Any:
         time=flags["time_column"], weight=flags["weight"], positive=flags["positive"],
         exact_target=flags["exact_target"], sep=flags["sep"],
         sheet=flags["sheet"], leaks=flags["leaks"], strict=flags["strict"], ensemble=not flags["no_ensemble"],
-        without=flags["without"], sandbox=not flags["unsafe_no_sandbox"],
+        without=flags["without"], predict_limit_ms=flags["predict_limit"], sandbox=not flags["unsafe_no_sandbox"],
     )  # fmt: skip
 
 

@@ -97,6 +97,7 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         never=_said("never", (), asked.never, (), notes),
         ensemble=_said("ensemble", None if request.ensemble else False, asked.ensemble, True, notes),
         without=request.without,
+        predict_limit_ms=request.predict_limit_ms,
         holdout=_said("holdout", None, None, holdout_share(rows), notes),
         seed=request.seed,
         threads=_said("threads", request.threads, asked.threads, machine.available_threads(), notes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 import time
@@ -197,7 +198,9 @@ class Session:
             if task.kind in r.kinds and (not task.only or r.family in task.only) and r.family not in task.never
         }  # fmt: skip
         limit_s = self.recorder.clock.limit_s
-        self.blender = Blender(evaluator, limit_s, task.ensemble, _closing_s(self._prepared_s, limit_s))
+        predict_limit_ms = task.predict_limit_ms or math.inf
+        closing_s = _closing_s(self._prepared_s, limit_s)
+        self.blender = Blender(evaluator, limit_s, task.ensemble, closing_s, predict_limit_ms)
         evaluator.ending_s = self.blender.ending_s
         bench = Workbench(
             task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
@@ -265,6 +268,9 @@ class Session:
         closing = Closing(self.evaluator, recorder, self.control, self.blender, pool)
         recorder.note(StageStarted("ensemble"))
         chosen = closing.choose()
+        if task.predict_limit_ms is not None and pool[0].predict_ms > task.predict_limit_ms:
+            told = f"{pool[0].predict_ms:.3g} ms for 1,000 rows"
+            recorder.ambient(Warned(f"No model predicts as fast as was asked for; the fastest is kept ({told})."))
         rule = closing.decision()
         recorder.note(StageStarted("holdout"))
         holdout = closing.score_holdout(chosen, rule)

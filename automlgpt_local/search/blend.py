@@ -25,12 +25,13 @@ LEAST_WEIGHT = 0.05  # a member of less weight changes less than its refit and i
 
 @dataclass
 class Blender:
-    """`ensemble` False: the best single model only."""
+    """`ensemble` False: the best single model only. `predict_limit_ms`: of all members together, for 1,000 rows."""
 
     evaluator: Evaluator
     limit_s: float
     ensemble: bool
     closing_s: float = CLOSING_WORK_S
+    predict_limit_ms: float = math.inf
     weights: dict[int, float] = field(default_factory=dict)
     score: float | None = None
     history: list[float] = field(default_factory=list)  # the blend's loss after each update
@@ -86,7 +87,10 @@ class Blender:
         kept = {n: w for n, w in sorted(weights.items(), key=lambda item: -item[1]) if w >= LEAST_WEIGHT}
         single = len(self.evaluator.workspace.folds) == 1
         limit = min(refits_s, self.limit_s * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE))
-        while len(kept) > 1 and sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit:
+        while len(kept) > 1 and (
+            sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit
+            or sum(self._evaluations[n].predict_ms for n in kept) > self.predict_limit_ms
+        ):
             kept.popitem()
         total = sum(kept.values())
         return {n: w / total for n, w in kept.items()}

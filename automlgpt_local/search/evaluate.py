@@ -49,7 +49,10 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`fold_losses`: lower is better, in the order of the folds. `fit_s`: mean seconds of one fold's fork."""
+    """`fold_losses`: lower is better, in the order of the folds. `fit_s`: mean seconds of one fold's fork.
+
+    `predict_ms`: milliseconds that 1,000 rows took to predict.
+    """
 
     attempt: Attempt
     status: str
@@ -61,6 +64,7 @@ class Evaluation:
     fitted_params: dict[str, Any] = field(default_factory=dict)
     error: str = ""
     folds: tuple[int, ...] = ()
+    predict_ms: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -114,7 +118,7 @@ class Evaluator:
             attempt, done.status, done.score, done.noise, losses, done.seconds,
             sum(seconds_each) / max(1, len(seconds_each)),
             mean_params([e.fitted_params for e in events if e.status == "ok"]), done.error,
-            tuple(e.fold for e in events if e.score is not None),
+            tuple(e.fold for e in events if e.score is not None), predict_ms(events, folds),
         )  # fmt: skip
 
     def _scored(self, events: list[FoldFinished]) -> int:
@@ -236,8 +240,13 @@ class Evaluator:
             self._fit_shares[attempt.recipe] = min(0.9, max(0.2, fit_s / outcome.seconds))
         return FoldFinished(
             attempt.number, fold.index, status, score, round(outcome.seconds, 3), round(outcome.peak_mib, 1),
-            plain_params(fitted), error[-2000:],
+            plain_params(fitted), error[-2000:], self._predict_s(outcome),
         )  # fmt: skip
+
+    def _predict_s(self, outcome: Outcome) -> float:
+        """What the fork says that its validation rows took, as far as it can be true."""
+        told = outcome.result.get("predict_s")
+        return round(min(max(told, 0.0), outcome.seconds), 4) if isinstance(told, float) and told == told else 0.0
 
     def _checked(self, values: Any, n_rows: int) -> np.ndarray:
         """Probabilities (n_rows, n_classes) that sum to one, or finite floats (n_rows,). Raises ValueError."""
@@ -344,6 +353,13 @@ def plain_params(values: Any) -> dict[str, Any]:
         return {}
     first = list(values.items())[:64]
     return {str(k)[:64]: v for k, v in first if isinstance(v, str) or (isinstance(v, int | float) and abs(v) < 2**63)}
+
+
+def predict_ms(events: list[FoldFinished], folds: list[Fold]) -> float:
+    """Milliseconds for 1,000 rows, over all folds that ended well."""
+    rows = {f.index: len(f.valid) for f in folds}
+    known = [(e.predict_s, rows[e.fold]) for e in events if e.status == "ok"]
+    return 1e6 * sum(s for s, _ in known) / max(1, sum(n for _, n in known))
 
 
 def mean_params(each: list[dict[str, Any]]) -> dict[str, Any]:

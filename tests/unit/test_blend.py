@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from automlgpt_local.agents.journal import Journal
+from automlgpt_local.events import FoldFinished
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.search.blend import LEAST_WEIGHT, Blender
-from automlgpt_local.search.evaluate import Attempt, Evaluation
+from automlgpt_local.search.evaluate import Attempt, Evaluation, predict_ms
+from automlgpt_local.search.workspace import Fold
 
 N = 4000
 RNG = np.random.default_rng(0)
@@ -41,6 +45,11 @@ class Evaluator:
 def blender(spreads: dict[int, float], fit_s: dict[int, float] | None = None, limit_s: float = 1000.0) -> Blender:
     evaluator = Evaluator(spreads, fit_s or {})
     return Blender(evaluator, limit_s, ensemble=True)  # type: ignore[arg-type]
+
+
+def timed(number: int, loss: float, predict_ms: float) -> Evaluation:
+    attempt = Attempt(number, "select", "lightgbm", "", {}, {}, None)
+    return Evaluation(attempt, "ok", loss, 0.01, (loss,) * 4, 4.0, 1.0, {}, "", (0, 1, 2, 3), predict_ms)
 
 
 def score_of(blend: Blender) -> float:
@@ -75,3 +84,28 @@ def test_the_ending_takes_as_long_as_its_longest_refit_at_least() -> None:
     blend.update(blend.evaluator.pool)  # type: ignore[attr-defined]
     blend.evaluator.parallel = 4
     assert blend.ending_s() >= blend.closing_s + blend.refit_s(2)
+
+
+def test_members_together_predict_as_fast_as_was_asked_for() -> None:
+    blend = blender({1: 0.5, 2: 0.6, 3: 0.7})
+    pool = [timed(n, s, 10.0) for n, s in ((1, 0.5), (2, 0.6), (3, 0.7))]
+    blend.update(pool)
+    assert blend.weights.keys() == {1, 2, 3}
+    blend.predict_limit_ms = 25.0
+    blend.update(pool)
+    assert blend.weights.keys() == {1, 2}
+
+
+def test_slow_models_are_no_candidates_unless_nothing_is_fast_enough() -> None:
+    journal = Journal(METRICS["rmse"], predict_limit_ms=20.0)
+    journal.evaluations += [timed(1, 0.5, 90.0), timed(2, 0.6, 15.0), timed(3, 0.7, 5.0)]
+    assert [e.attempt.number for e in journal.pool()] == [2, 3]
+    journal.predict_limit_ms = 1.0
+    assert [e.attempt.number for e in journal.pool()] == [3]
+
+
+def test_seconds_of_folds_become_milliseconds_for_a_thousand_rows() -> None:
+    folds = [Fold(k, np.arange(10), np.arange(500), Path()) for k in range(2)]
+    events = [FoldFinished(1, k, "ok", 0.5, 1.0, predict_s=0.02) for k in range(2)]
+    assert predict_ms(events, folds) == pytest.approx(40.0)
+    assert predict_ms([], folds) == 0.0
