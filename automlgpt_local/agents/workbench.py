@@ -249,7 +249,8 @@ class Workbench:
             ours, theirs = new.loss_by_fold, old.loss_by_fold
             both = sorted(ours.keys() & theirs.keys())
             strictness = 0.0 if "gate" in self.task.without else 1.0
-            result = compare([ours[k] for k in both], [theirs[k] for k in both], strictness)
+            folds_of_a_cut = self.evaluator.workspace.splits.folds_of_a_cut
+            result = compare([ours[k] for k in both], [theirs[k] for k in both], strictness, folds_of_a_cut)
             noise = result.noise if math.isfinite(result.noise) else 0.0
             event = Gated(new.attempt.number, old.attempt.number, result.gain, noise, result.kept)
         if self.recorder.step(Gated, lambda: event, attempt=new.attempt.number).kept:

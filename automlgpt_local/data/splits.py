@@ -19,16 +19,25 @@ MIN_HOLDOUT_ROWS = 200
 MIN_GROUPS = 4
 MOST_BALANCED_GROUPS = 1000  # more even out by themselves, and balancing them takes seconds
 TARGET_BINS = 10
+REPEAT_SEED = 7919  # between the seeds of two cuts of the same rows
 
 
 @dataclass(frozen=True)
 class Splits:
-    """development, holdout: row positions. folds: (training, validation) positions within `development`."""
+    """development, holdout: row positions. folds: (training, validation) positions within `development`.
+
+    repeats: how many times the development rows are cut anew, one after the other in `folds`.
+    """
 
     strategy: str
     development: np.ndarray
     holdout: np.ndarray
     folds: list[tuple[np.ndarray, np.ndarray]]
+    repeats: int = 1
+
+    @property
+    def folds_of_a_cut(self) -> int:
+        return max(1, len(self.folds) // self.repeats)
 
 
 def holdout_share(n_rows: int) -> float:
@@ -50,13 +59,18 @@ def fold_count(n_rows: int) -> int:
     return 1
 
 
+def repeat_count(n_rows: int) -> int:
+    """How often a small table is cut anew: with few rows, which rows a fold has matters more than the model."""
+    return 3 if n_rows < 1_000 else 2 if n_rows < 2_500 else 1
+
+
 def make_splits(
     task: TaskSpec, y: np.ndarray, frame: pd.DataFrame | None = None, *, group: np.ndarray | None = None,
-    time: np.ndarray | None = None, most_folds: int = 8,
+    time: np.ndarray | None = None, most_folds: int = 8, most_repeats: int = 1,
 ) -> Splits:  # fmt: skip
     """Split rows for a task. y: (n_rows,). `group` and `time` default to the task's columns in `frame`.
 
-    most_folds: what the time allows; 1 is a single 80/20 split.
+    most_folds, most_repeats: what the time allows; 1 fold is a single 80/20 split.
 
     Raises DataError when a group leaves nothing to validate on.
     """
@@ -74,16 +88,22 @@ def make_splits(
         holdout, development = _keep_classes(y, holdout, development, group)
     inner_strata, inner_group = strata[development], None if group is None else group[development]
     n_folds = min(most_folds, fold_count(len(development)))
+    strategy = "grouped" if group is not None else "stratified" if task.kind != "regression" else "quantile-stratified"
+    repeats = 1
     if n_folds == 1:
-        valid = _one_part(inner_strata, inner_group, 0.2, task.seed)
-        parts = [valid]
+        parts = [_one_part(inner_strata, inner_group, 0.2, task.seed)]
+        strategy += " single split"
     else:
-        parts = _parts(inner_strata, inner_group, n_folds, task.seed)
+        repeats = min(most_repeats, repeat_count(len(development)))
+        parts = [
+            part for cut in range(repeats)
+            for part in _parts(inner_strata, inner_group, n_folds, task.seed + REPEAT_SEED * cut)
+        ]  # fmt: skip
+        strategy += f", cut {repeats} times" if repeats > 1 else ""
     if task.kind != "regression":
         parts = _train_sees_all(y[development], parts, inner_group)
     folds = [(_without(len(development), part), part) for part in parts if len(part)]
-    strategy = "grouped" if group is not None else "stratified" if task.kind != "regression" else "quantile-stratified"
-    return Splits(strategy if n_folds > 1 else f"{strategy} single split", development, holdout, folds)
+    return Splits(strategy, development, holdout, folds, repeats)
 
 
 def require_groups(n_groups: int, column: str | None) -> None:

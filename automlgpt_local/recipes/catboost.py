@@ -37,6 +37,7 @@ DEFAULTS = {
 }
 LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 45  # 750 trees at a rate of 0.06 are usually enough
+PROBE_TREES = (2, 12)
 CATBOOST_PARAMETERS = ["learning_rate", "depth", "l2_leaf_reg", "random_strength", "bagging_temperature"]
 CATBOOST_PARAMETERS += ["one_hot_max_size", "border_count", "grow_policy"]
 OBJECTIVES = {"mae": "MAE", "medae": "MAE", "mape": "MAPE", "tweedie": "Tweedie:variance_power=1.5"}  # by metric
@@ -120,13 +121,21 @@ class Model(BaseEstimator):
         self.fitted_params_ = {"n_trees": refit_trees(self.models_[0].tree_count_), "learning_rate": rate}
 
     def _rate(self, data, deadline):
-        """The learning rate, raised when three trees tell that the time allows too few of them."""
-        rate, started = self.params["learning_rate"], time.monotonic()
+        """The learning rate, raised when a few trees tell that the time allows too few of them.
+
+        A fit with two trees tells what comes before the first one; what a longer one takes more is the trees'.
+        """
+        rate, ends = self.params["learning_rate"], [time.monotonic()]
         if deadline == np.inf:
             return rate
-        catboost.CatBoost(self._settings(3, 0)).fit(data)
-        now = time.monotonic()
-        affordable = max(1, 3 * (deadline - now) / (now - started))
+        for trees in PROBE_TREES:
+            catboost.CatBoost(self._settings(trees, 0)).fit(data)
+            ends.append(time.monotonic())
+            if ends[-1] > deadline:
+                return 0.3
+        before = ends[1] - ends[0]
+        tree_s = max(1e-5, (ends[2] - ends[1] - before) / (PROBE_TREES[1] - PROBE_TREES[0]))
+        affordable = max(1.0, (deadline - ends[2] - before) / tree_s)
         return max(rate, min(0.3, TREES_TIMES_RATE / affordable))
 
     def _settings(self, trees, copy):

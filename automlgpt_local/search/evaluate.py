@@ -296,7 +296,8 @@ class Evaluator:
         status = "ok" if len(scored) == len(folds) else bad[0].status if bad else "pruned"
         if status == "timeout" and scored and not attempt.probe and self._beats(scored, best):
             status = "ok"  # on fewer folds; the others are left from here on
-        noise = float(np.std(scores, ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else None
+        independent = min(len(scores), self.workspace.splits.folds_of_a_cut) if len(folds) > 1 else len(scores)
+        noise = float(np.std(scores, ddof=1) / np.sqrt(independent)) if len(scores) > 1 else None
         finished = AttemptFinished(
             attempt.number, status, mean, noise, scores,
             round(sum(e.seconds for e in events), 3), bad[0].error if bad else "",

@@ -16,19 +16,26 @@ class Gain:
     kept: bool
 
 
-def compare(fold_losses_new: Sequence[float], fold_losses_old: Sequence[float], strictness: float = 1.0) -> Gain:
+def compare(
+    fold_losses_new: Sequence[float],
+    fold_losses_old: Sequence[float],
+    strictness: float = 1.0,
+    folds_of_a_cut: int | None = None,
+) -> Gain:
     """Compare the folds that both have, in order; keep the new model when gain > strictness * noise.
 
-    The standard error is that of Nadeau and Bengio (2003): sqrt((1 / k + test / train) * variance), where a fold of
-    k has test / train = 1 / (k - 1). One fold alone tells nothing of noise (infinite), so nothing is kept by it.
+    The standard error is that of Nadeau and Bengio (2003): sqrt((1 / n + test / train) * variance) over n folds, where
+    a cut into k folds has test / train = 1 / (k - 1); k is n, unless the rows were cut several times. One fold alone
+    tells nothing of noise (infinite), so nothing is kept by it.
     """
     differences = [old - new for new, old in zip(fold_losses_new, fold_losses_old)]
-    k = len(differences)
-    if k == 0:
+    n = len(differences)
+    if n == 0:
         return Gain(0.0, math.inf, False)
-    gain = math.fsum(differences) / k
-    if k == 1:
+    gain = math.fsum(differences) / n
+    if n == 1:
         return Gain(gain, math.inf, False)
-    variance = math.fsum((d - gain) ** 2 for d in differences) / (k - 1)
-    noise = math.sqrt((1 / k + 1 / (k - 1)) * variance)
+    variance = math.fsum((d - gain) ** 2 for d in differences) / (n - 1)
+    k = max(2, min(n, folds_of_a_cut or n))
+    noise = math.sqrt((1 / n + 1 / (k - 1)) * variance)
     return Gain(gain, noise, gain > strictness * noise and gain > 0)

@@ -30,6 +30,8 @@ TREES = 400
 TREES_PER_CLASS = 120
 FOLDS_SHARE = 0.25  # of the time limit, for all folds of one typical model
 PROBE_FOLDS = 5
+REPEATED_COLUMNS = 200
+SECONDS_A_CUT = 60.0  # of all threads together
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,11 @@ class Workspace:
         self.metric: Metric = METRICS[task.metric]
         self.features, self.y, self.weight = dataset.features, dataset.y, dataset.weight
         self.classes = list(dataset.classes)
-        most_folds = affordable_folds(task, len(self.y), self.features.shape[1], len(self.classes))
-        self.splits: Splits = make_splits(task, self.y, group=dataset.group, time=dataset.time, most_folds=most_folds)
+        self.splits: Splits = make_splits(
+            task, self.y, group=dataset.group, time=dataset.time,
+            most_folds=affordable_folds(task, len(self.y), self.features.shape[1], len(self.classes)),
+            most_repeats=affordable_repeats(task, self.features.shape[1], len(self.classes)),
+        )  # fmt: skip
         self.development, self.holdout = self.splits.development, self.splits.holdout
         self.data_dir = run_dir / "work" / "data"
         self.folds: list[Fold] = []
@@ -149,6 +154,16 @@ def affordable_folds(task: TaskSpec, n_rows: int, n_columns: int, n_classes: int
     trees = TREES if n_classes <= 2 else TREES_PER_CLASS * n_classes
     fit_s = n_rows * n_columns * trees / (CELLS_PER_S * task.threads)
     return next((k for k in (8, 5, 3) if k * fit_s <= FOLDS_SHARE * task.time_limit_s), 1)
+
+
+def affordable_repeats(task: TaskSpec, n_columns: int, n_classes: int) -> int:
+    """How often the rows of a small table may be cut anew: by the time limit, unless the table is wide.
+
+    A fixed number of trials is a fixed amount of work: there the rows are cut once.
+    """
+    if task.trials is not None or n_columns * max(1, n_classes / 4) > REPEATED_COLUMNS:
+        return 1
+    return max(1, int(task.time_limit_s * task.threads // SECONDS_A_CUT))
 
 
 def write_features(frame: pd.DataFrame, path: Path) -> None:

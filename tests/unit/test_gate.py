@@ -32,3 +32,10 @@ def test_one_fold_proves_nothing(losses: tuple[list[float], list[float]]) -> Non
 
 def test_equal_models_are_not_a_gain() -> None:
     assert not compare([1.0, 1.0], [1.0, 1.0]).kept
+
+
+def test_several_cuts_of_the_same_rows_count_less_than_as_many_rows() -> None:
+    new, old = [0.9, 0.8, 0.95, 0.85] * 3, [1.0, 0.99, 1.01, 1.0] * 3
+    cut_once, cut_thrice = compare(new, old), compare(new, old, folds_of_a_cut=4)
+    assert cut_thrice.gain == pytest.approx(cut_once.gain)
+    assert cut_once.noise < cut_thrice.noise < compare(new[:4], old[:4]).noise

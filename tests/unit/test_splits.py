@@ -53,6 +53,20 @@ def test_sizes(n_rows: int, holdout: int, folds: int) -> None:
         assert np.array_equal(np.sort(validated), np.arange(len(splits.development)))
 
 
+@pytest.mark.parametrize(("n_rows", "repeats"), [(500, 3), (2400, 2), (9000, 1)])
+def test_few_rows_are_cut_anew_as_often_as_the_time_allows(n_rows: int, repeats: int) -> None:
+    y = np.arange(n_rows) % 2
+    once, often = make_splits(task(n_rows=n_rows), y), make_splits(task(n_rows=n_rows), y, most_repeats=9)
+    check(often, n_rows)
+    assert (once.repeats, often.repeats) == (1, repeats)
+    assert often.folds_of_a_cut == len(once.folds) and len(often.folds) == repeats * len(once.folds)
+    first_parts = [valid for _, valid in often.folds[:: often.folds_of_a_cut]]
+    assert all(np.array_equal(a[1], b[1]) for a, b in zip(once.folds, often.folds)), "the first cut is the only one's"
+    assert len({valid.tobytes() for valid in first_parts}) == repeats
+    validated = np.bincount(np.concatenate([valid for _, valid in often.folds]))
+    assert (validated == repeats).all()
+
+
 def test_classes_are_in_proportion() -> None:
     y = (np.random.default_rng(0).random(3000) < 0.05).astype(int)
     splits = make_splits(task(n_rows=3000), y)
