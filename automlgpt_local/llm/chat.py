@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from automlgpt_local.errors import BackendError
 from automlgpt_local.llm.decode import Generated, ThoughtBudget, generate
+from automlgpt_local.llm.reply import parse_reply
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
 from automlgpt_local.llm.schema import compile_schema
-from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, open_tag, thought_tags
+from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, folded
+from automlgpt_local.llm.thinking import HARMONY_FINAL, HARMONY_START, open_tag, switches, tags_of
 from automlgpt_local.llm.trim import trim
 
-HARMONY_START = "<|start|>assistant"
-HARMONY_FINAL = "<|channel|>final<|message|>"
-_KEPT_PREFIXES = 4
+_KEPT_TURNS = 4
 _MIN_ANSWER_TOKENS = 16
+_THOUGHT_SHARE = 1 / 2  # of a turn's tokens and of its time at most, so that an answer always has its place
+_NO_THOUGHT_TOKENS = 4  # where it is switched off: enough to see that it begins
+_REASONING_DROPPED = "The context was short: the reasoning of earlier turns was left out."
+
+
+@dataclass(frozen=True)
+class Past:
+    """A turn that was: what was asked and answered, and the prompt with the answer as they were evaluated."""
+
+    messages: list[Turn]
+    answer: str | None  # as the caller knows it, without its reasoning; None: nothing to go on from
+    prompt: str
+    written: str
+    tokens: list[int]  # of the prompt, then of what was written
+    prompt_tokens: int
+    trimmed: str
 
 
 class ChatLoop:
@@ -24,11 +43,11 @@ class ChatLoop:
         self._runtime = runtime
         self._template: ChatTemplate | None = None
         self._control: re.Pattern[str] | None = None
-        self._written: dict[str, list[tuple[str, list[int]]]] = {}  # agent -> prompts and answers with their tokens
+        self._past: dict[str, list[Past]] = {}
 
     def turn(self, request: dict[str, Any], send: Callable[[str], None]) -> dict[str, Any]:
         """Fields of a Reply before it is taken apart, as `reply.parse_reply` reads them."""
-        runtime = self._runtime
+        runtime, started = self._runtime, time.monotonic()
         agent, before = request["agent"], runtime.evaluated_tokens
         prompt, tokens, trimmed = self._prompt(request)
         room = runtime.context_tokens - len(tokens)
@@ -36,9 +55,9 @@ class ChatLoop:
         sequence = runtime.sequence(agent)
         sequence.start(tokens)
         options = SamplingOptions(**request["sampling"])
-        written = self._write(request, sequence, options, send, close_tag, min(request["max_tokens"], room))
-        self._remember(agent, prompt, tokens, written.text, written.tokens)
-        return {
+        thought = self._thought_budget(request, started, opened=bool(close_tag))
+        written = self._write(request, sequence, options, send, close_tag, thought, min(request["max_tokens"], room))
+        answer = {
             "text": written.text,
             "finish": written.finish,
             "thinking": bool(close_tag),
@@ -49,7 +68,12 @@ class ChatLoop:
             "evaluated_tokens": runtime.evaluated_tokens - before,
             "output_tokens": len(written.tokens),
         }
+        self._remember(
+            request, prompt, tokens, trimmed, written, parse_reply(answer, request["schema"], seconds=0.0).text
+        )
+        return answer
 
+    # --- the prompt
     def _prompt(self, request: dict[str, Any]) -> tuple[str, list[int], str]:
         """(prompt, its tokens, what was left out of it). Raises BackendError when even the shortest form is too long.
 
@@ -59,14 +83,17 @@ class ChatLoop:
         wanted = max(_MIN_ANSWER_TOKENS, min(request["max_tokens"], context // 4))
 
         def prompt_of(messages: Sequence[Turn]) -> str:
-            prompt = self.render(messages, **request.get("variables", {}))
-            if request.get("schema") is not None and prompt.endswith(HARMONY_START):
-                prompt += HARMONY_FINAL  # a schema rules the answer itself, so the channel is given
-            return prompt
+            return self._finished(self.render(messages, request.get("thinking")), request)
 
         def fits(messages: Sequence[Turn]) -> bool:
             return len(self._tokens(agent, prompt_of(messages))) + wanted <= context
 
+        past, rest = self._continued(agent, request["messages"], request.get("thinking"))
+        if past is not None:
+            prompt = self._finished(past.prompt + past.written + rest, request)
+            tokens = self._tokens(agent, prompt)
+            if len(tokens) + wanted <= context:
+                return prompt, tokens, past.trimmed
         messages, trimmed = trim(request["messages"], fits)
         prompt = prompt_of(messages)
         tokens = self._tokens(agent, prompt)
@@ -75,8 +102,100 @@ class ChatLoop:
                 f"the prompt of {len(tokens)} tokens leaves no room in a context of {context}",
                 "Shorten the conversation, or give the model a larger context.",
             )
+        if not trimmed and past is not None and past.answer != past.written:
+            trimmed = _REASONING_DROPPED
         return prompt, tokens, trimmed
 
+    def _continued(self, agent: str, messages: Sequence[Turn], thinking: bool | None) -> tuple[Past | None, str]:
+        """The turn that this one goes on from, and what stands between its answer and the next one."""
+        for past in reversed(self._past.get(agent, [])):
+            at = len(past.messages)
+            if past.answer is not None and messages[:at] == past.messages and len(messages) > at + 1:
+                answer = messages[at]
+                if answer["role"] == "assistant" and answer["content"] in (past.answer, past.written):
+                    rest = self._loaded().rest_after(self._clean(messages), at, **self._variables(thinking))
+                    if rest is not None:
+                        return past, rest
+        return None, ""
+
+    def _finished(self, prompt: str, request: dict[str, Any]) -> str:
+        """Where no reasoning is wanted, a place for it that the template has opened is closed."""
+        silent = request.get("thinking") is False
+        if prompt.endswith(HARMONY_START) and (silent or request.get("schema") is not None):
+            return prompt + HARMONY_FINAL  # a schema rules the answer itself, so the channel is given
+        end = open_tag(prompt)
+        return f"{prompt}\n{end}\n\n" if silent and end else prompt
+
+    def render(self, messages: Sequence[Turn], thinking: bool | None = None) -> str:
+        return self._loaded().render(self._clean(messages), **self._variables(thinking))
+
+    def _variables(self, thinking: bool | None) -> dict[str, Any]:
+        return {} if thinking is None else switches(self._loaded().source, thinking)
+
+    def _clean(self, messages: Sequence[Turn]) -> list[Turn]:
+        """Without control tokens in what others wrote; an answer is fed back as it was written."""
+        clean = [
+            message if message["role"] == "assistant" else {**message, "content": self._inert(message["content"])}
+            for message in messages
+        ]
+        return folded(clean) if self._loaded().moves_system else clean
+
+    def _inert(self, content: str) -> str:
+        """Text that spells a control token of this model gets a space into it, so it stays text."""
+        if self._control is None:
+            names = [name for name in self._runtime.control_texts() if len(name) > 2]
+            longest_first = sorted(names, key=len, reverse=True)
+            self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        return self._control.sub(lambda match: f"{match[0][0]} {match[0][1:]}", content)
+
+    def _loaded(self) -> ChatTemplate:
+        if self._template is None:
+            runtime = self._runtime
+            own = runtime.metadata("tokenizer.chat_template")
+            source = choose_template(own, lambda text: len(runtime.tokenize(text)) == 1)
+            bos, eos = runtime.bos_and_eos()
+            self._template = ChatTemplate(source, bos=bos, eos=eos)
+        return self._template
+
+    def _tokens(self, agent: str, prompt: str) -> list[int]:
+        """What was evaluated before keeps its tokens; only what was added is split anew."""
+        runtime = self._runtime
+        begins = [
+            (text, tokens)
+            for past in self._past.get(agent, [])
+            for text, tokens in (
+                (past.prompt, past.tokens[: past.prompt_tokens]),
+                (past.prompt + past.written, past.tokens),
+            )
+            if prompt.startswith(text)
+        ]
+        if begins:
+            text, tokens = max(begins, key=lambda pair: len(pair[0]))
+            return [*tokens, *runtime.tokenize(prompt[len(text) :])]
+        tokens = list(runtime.tokenize(prompt))
+        bos = list(runtime.bos_tokens())
+        return tokens if tokens[: len(bos)] == bos else bos + tokens
+
+    def _remember(
+        self, request: dict[str, Any], prompt: str, tokens: list[int], trimmed: str, written: Generated, answer: str
+    ) -> None:
+        spelled = b"".join(map(self._runtime.piece, written.tokens)).decode("utf-8", "replace")
+        whole = spelled == written.text  # no stop string cut a token apart
+        kept = self._past.setdefault(request["agent"], [])
+        kept.append(
+            Past(
+                messages=list(request["messages"]),
+                answer=answer if whole else None,
+                prompt=prompt,
+                written=written.text if whole else "",
+                tokens=[*tokens, *written.tokens] if whole else tokens,
+                prompt_tokens=len(tokens),
+                trimmed=trimmed,
+            )
+        )
+        del kept[:-_KEPT_TURNS]
+
+    # --- the answer
     def _write(
         self,
         request: dict[str, Any],
@@ -84,6 +203,7 @@ class ChatLoop:
         options: SamplingOptions,
         send: Callable[[str], None],
         close_tag: str,
+        thought: ThoughtBudget | None,
         max_tokens: int,
     ) -> Generated:
         from automlgpt_local.llm import jsonfill
@@ -108,7 +228,7 @@ class ChatLoop:
                 stops=tuple(request.get("stops", ())),
                 grammar=grammar,
                 grammar_after=markers,
-                thought=self._thought_budget(request["max_tokens"], opened=bool(close_tag)),
+                thought=thought,
                 logprobs=logprobs,
                 on_text=send,
                 ignore_end=bool(request.get("ignore_end")),
@@ -117,52 +237,12 @@ class ChatLoop:
             if grammar is not None:
                 grammar.close()
 
-    def _thought_budget(self, max_tokens: int, *, opened: bool) -> ThoughtBudget | None:
-        """Half of a turn at most is reasoning, so that an answer always has its place."""
-        assert self._template is not None
-        tags = thought_tags(self._template.source)
-        return ThoughtBudget(*tags, max_tokens=max(1, max_tokens // 2), opened=opened) if tags else None
-
-    def render(self, messages: Sequence[Turn], **variables: Any) -> str:
-        if self._template is None:
-            self._template = self._load_template()
-        clean = [  # an answer is fed back as it was written
-            message if message["role"] == "assistant" else {**message, "content": self._inert(message["content"])}
-            for message in messages
-        ]
-        return self._template.render(clean, **variables)
-
-    def _load_template(self) -> ChatTemplate:
-        runtime = self._runtime
-        own = runtime.metadata("tokenizer.chat_template")
-        source = choose_template(own, lambda text: len(runtime.tokenize(text)) == 1)
-
-        bos, eos = runtime.bos_and_eos()
-        return ChatTemplate(source, bos=bos, eos=eos)
-
-    def _inert(self, content: str) -> str:
-        """Text that spells a control token of this model gets a space into it, so it stays text."""
-        if self._control is None:
-            names = [name for name in self._runtime.control_texts() if len(name) > 2]
-            longest_first = sorted(names, key=len, reverse=True)
-            self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-        return self._control.sub(lambda match: f"{match[0][0]} {match[0][1:]}", content)
-
-    def _tokens(self, agent: str, prompt: str) -> list[int]:
-        """What was evaluated before keeps its tokens; only what was added is split anew."""
-        runtime = self._runtime
-        begins = [(text, tokens) for text, tokens in self._written.get(agent, []) if prompt.startswith(text)]
-        if begins:
-            text, tokens = max(begins, key=lambda pair: len(pair[0]))
-            return [*tokens, *runtime.tokenize(prompt[len(text) :])]
-        tokens = list(runtime.tokenize(prompt))
-        bos = list(runtime.bos_tokens())
-        return tokens if tokens[: len(bos)] == bos else bos + tokens
-
-    def _remember(self, agent: str, prompt: str, tokens: list[int], text: str, written: list[int]) -> None:
-        spelled = b"".join(map(self._runtime.piece, written)).decode("utf-8", "replace")
-        kept = self._written.setdefault(agent, [])
-        kept.append((prompt, tokens))
-        if spelled == text:  # no stop string cut a token apart
-            kept.append((prompt + text, tokens + written))
-        del kept[: -2 * _KEPT_PREFIXES]
+    def _thought_budget(self, request: dict[str, Any], started: float, *, opened: bool) -> ThoughtBudget | None:
+        tags = tags_of(self._loaded().source)
+        if tags is None:
+            return None
+        most = max(1, int(request["max_tokens"] * _THOUGHT_SHARE))
+        if request.get("thinking") is False:
+            most = min(most, _NO_THOUGHT_TOKENS)
+        until = started + request.get("timeout_s", math.inf) * _THOUGHT_SHARE
+        return ThoughtBudget(*tags, max_tokens=most, opened=opened, until=until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,12 +28,16 @@ class TokenGrammar(Protocol):
 
 @dataclass(frozen=True)
 class ThoughtBudget:
-    """After `max_tokens` of reasoning its end is written for the model. `opened`: the prompt began the reasoning."""
+    """After `max_tokens` of reasoning, or at `until` (time.monotonic), its end is written for the model.
+
+    `opened`: the prompt began the reasoning.
+    """
 
     begin: str
     end: str
     max_tokens: int
     opened: bool
+    until: float = math.inf
 
 
 @dataclass
@@ -91,7 +96,7 @@ def generate(
             if stream.add(data):
                 finish = "stop"
                 break
-            if thought and len(tokens) >= thought.max_tokens:
+            if thought and (len(tokens) >= thought.max_tokens or time.monotonic() >= thought.until):
                 if _is_thinking(stream.text, thought):
                     ending = vocabulary.tokenize(f"\n{thought.end}\n\n")
                     sequence.feed(ending)

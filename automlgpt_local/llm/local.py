@@ -27,7 +27,8 @@ LOAD_TIMEOUT_S = 600.0
 CANCEL_GRACE_S = 1.5  # how long a cancelled worker may take to answer before it is killed
 SLOW_VARIABLE = "AUTOMLGPT_SLOW_TOKENS_PER_S"
 LOG_VARIABLE = "AUTOMLGPT_WORKER_LOG"
-
+THINKING_VARIABLE = "AUTOMLGPT_THINKING"
+_THINKING_VALUES = {"on": True, "off": False}
 
 _SIGNAL_HINTS = {
     "SIGKILL": "If nobody ended it, the system was short of memory.",
@@ -39,7 +40,7 @@ _SIGNAL_HINTS = {
 class LocalBackend:
     """Implements `Backend`. `adapters`: agent -> LoRA file that is active for this agent's tokens only.
 
-    `thinking` is told to chat templates that can switch reasoning on and off; None leaves it to the template.
+    `thinking`: reasoning before each answer; None (or AUTOMLGPT_THINKING) leaves it to the model's chat template.
     `n_gpu_layers`: None puts all layers on a GPU where llama.cpp was built for one, 0 none.
     """
 
@@ -70,7 +71,7 @@ class LocalBackend:
         }
         self._name = name or path.stem
         self._dialect = dialect
-        self._variables = {} if thinking is None else {"enable_thinking": thinking}
+        self._thinking = _THINKING_VALUES.get(os.environ.get(THINKING_VARIABLE, "")) if thinking is None else thinking
         self._sha256 = sha256
         self._info: BackendInfo | None = None
         self._numbers = itertools.count(1)
@@ -122,8 +123,8 @@ class LocalBackend:
         answer = self._ask(
             {
                 "op": "chat", "agent": agent, "messages": [vars(message) for message in messages], "schema": schema,
-                "max_tokens": max_tokens, "sampling": vars(options), "variables": self._variables,
-                "stops": list(stops), "logprobs": logprobs, "schema_after": schema_after,
+                "max_tokens": max_tokens, "sampling": vars(options), "thinking": self._thinking,
+                "stops": list(stops), "logprobs": logprobs, "schema_after": schema_after, "timeout_s": timeout_s,
             },
             timeout_s,
             on_text,

@@ -14,11 +14,10 @@ from typing import Any
 
 from automlgpt_local.llm.backend import Call, Reply, TokenScore
 from automlgpt_local.llm.schema import problems
+from automlgpt_local.llm.thinking import TAGS
 from automlgpt_local.llm.toolcalls import find_calls
 
 MAX_CODE_CHARACTERS = 200_000
-_THOUGHTS = (("<think>", "</think>"), ("<thought>", "</thought>"), ("[THINK]", "[/THINK]"),
-             ("<|channel>thought", "<channel|>"))  # fmt: skip
 _HARMONY = re.compile(r"<\|(?:channel|message)\|>")
 _HARMONY_END = re.compile(r"<\|(?:end|return|call)\|>")
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`]*)[^\n`]*$")
@@ -60,21 +59,21 @@ def parse_reply(answer: dict[str, Any], schema: dict[str, Any] | None, *, second
 def split_thought(text: str, *, opened: bool = False) -> tuple[str, str]:
     """(thought, the rest). `opened`: the prompt ended within a reasoning block, which, without an end, is all."""
     thoughts = []
-    for begin, end in _THOUGHTS:
+    for begin, end in TAGS:
         if (opened or begin not in text) and end in text and not _begins_before(text, begin, end):
             inner, text = text.split(end, 1)  # its beginning was part of the prompt
             thoughts.append(inner)
             opened = False
     if opened:
         return text.strip(), ""
-    for begin, end in _THOUGHTS:
+    for begin, end in TAGS:
         while (start := text.find(begin)) >= 0:
             inner, closed, after = text[start + len(begin) :].partition(end)
             if not closed and start > 0:  # a tag within prose, not a block
                 break
             thoughts.append(inner)
             text = text[:start] + after
-    for _, end in _THOUGHTS:
+    for _, end in TAGS:
         text = text.replace(end, "")
     if not thoughts:
         return "", text

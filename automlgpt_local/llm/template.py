@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from automlgpt_local.errors import BackendError, ModelError
@@ -18,6 +18,7 @@ CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+_MARK = "\ufdd0answer\ufdd1"  # no text holds these code points
 PLAIN = (
     "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}\n\n{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
@@ -45,7 +46,7 @@ class ChatTemplate:
         A template that refuses a system message or two turns of one role is asked again with those folded together.
         """
         problem: Exception | None = None
-        for form in (messages, _merged(messages), _merged(_without_system(messages))):
+        for form in (messages, _merged(messages), folded(messages)):
             try:
                 return self._render(form, variables)
             except BackendError:
@@ -53,6 +54,27 @@ class ChatTemplate:
             except Exception as error:  # a template can raise anything
                 problem = problem or error
         raise BackendError(f"the model's chat template failed: {type(problem).__name__}: {problem}")
+
+    def rest_after(self, messages: Sequence[Turn], answer: int, **variables: Any) -> str | None:
+        """What is written behind the answer `messages[answer]`, up to where the next one begins; None when unknown.
+
+        A prompt that ended where that answer began goes on with the answer as it was evaluated, then this. So it is
+        only appended to, whatever the template does with earlier turns: many drop their reasoning.
+        """
+        marked = [*messages]
+        marked[answer] = {**messages[answer], "content": _MARK}
+        try:
+            _, *after = self.render(marked, **variables).split(_MARK)
+        except BackendError:
+            return None
+        return after[0] if len(after) == 1 else None
+
+    @cached_property
+    def moves_system(self) -> bool:
+        """Does a system message stand before the last question instead of the first (Mistral), or nowhere at all?"""
+        talk = [{"role": role, "content": f"{role[0]}{_MARK}"} for role in ("system", "user", "assistant")]
+        text = self.render([*talk, {"role": "user", "content": "more"}])
+        return not 0 <= text.find(talk[0]["content"]) < text.find(talk[1]["content"])
 
     def _render(self, messages: Sequence[Turn], variables: Mapping[str, Any]) -> str:
         parts, size = [], 0
@@ -72,22 +94,6 @@ def choose_template(own: str | None, has_token: Callable[[str], bool]) -> str:
     return CHATML if has_token("<|im_start|>") and has_token("<|im_end|>") else PLAIN
 
 
-THOUGHT_TAGS = (("<think>", "</think>"), ("[THINK]", "[/THINK]"), ("<thought>", "</thought>"))
-
-
-def open_tag(prompt: str) -> str:
-    """The closing tag of a reasoning block that the prompt itself has opened, or an empty string."""
-    for begin, end in THOUGHT_TAGS:
-        if prompt.rstrip().endswith(begin):
-            return end
-    return ""
-
-
-def thought_tags(source: str) -> tuple[str, str] | None:
-    """The tags of reasoning that this template knows."""
-    return next((tags for tags in THOUGHT_TAGS if tags[1] in source), None)
-
-
 def _merged(messages: Sequence[Turn]) -> list[Turn]:
     merged: list[Turn] = []
     for message in messages:
@@ -98,8 +104,9 @@ def _merged(messages: Sequence[Turn]) -> list[Turn]:
     return merged
 
 
-def _without_system(messages: Sequence[Turn]) -> list[Turn]:
-    return [{**message, "role": "user"} if message["role"] == "system" else message for message in messages]
+def folded(messages: Sequence[Turn]) -> list[Turn]:
+    """System messages become the user's, and turns of one role that follow each other become one."""
+    return _merged([{**message, "role": "user"} if message["role"] == "system" else message for message in messages])
 
 
 def _without_generation_marks(source: str) -> str:

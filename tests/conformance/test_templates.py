@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from automlgpt_local.errors import BackendError, ModelError
-from automlgpt_local.llm.template import CHATML, ChatTemplate, choose_template, open_tag
+from automlgpt_local.llm.template import CHATML, ChatTemplate, choose_template, folded
+from automlgpt_local.llm.thinking import open_tag, switches, tags_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "scripts"))
 
@@ -46,6 +47,75 @@ def test_real_templates_render_as_their_authors_mean() -> None:
     assert compared == len(RENDERINGS)
 
 
+def real_templates() -> list[tuple[str, ChatTemplate]]:
+    sources = {file.stem: file.read_text(encoding="utf-8") for file in sorted(cache_dir().glob("*.jinja"))}
+    if not sources:
+        pytest.skip("no templates: run scripts/fetch_llm_fixtures.py")
+    return [(name, ChatTemplate(source, bos="<s>", eos="</s>")) for name, source in sources.items()]
+
+
+TOOLS_ONLY = {"fireworks-ai-llama-3-firefunction-v2"}  # fails without a list of functions
+TALK = [
+    {"role": role, "content": content}
+    for role, content in (
+        ("system", "The table."), ("user", "First?"), ("assistant", "One."), ("user", "Second?"),
+        ("assistant", "Two."), ("user", "Third?"),
+    )
+]  # fmt: skip
+
+
+def test_every_real_template_keeps_all_that_was_said() -> None:
+    for name, template in real_templates():
+        if name not in TOOLS_ONLY:
+            talk = folded(TALK) if template.moves_system else TALK
+            text = template.render(talk)
+            places = [text.find(message["content"]) for message in TALK]
+            assert places == sorted(places) and places[0] >= 0, name
+
+
+def test_real_templates_go_on_behind_an_answer_without_what_came_before() -> None:
+    """What is appended behind an answer: the next question and a place for its answer, whatever was reasoned."""
+    for name, template in real_templates():
+        if name in TOOLS_ONLY:
+            continue
+        talk = folded(TALK) if template.moves_system else TALK
+        at = next(n for n in reversed(range(len(talk))) if talk[n]["role"] == "assistant")
+        for variables in ({}, switches(template.source, True), switches(template.source, False)):
+            rest = template.rest_after(talk, at, **variables)
+            assert rest is not None and "Third?" in rest, name
+            assert not any(message["content"] in rest for message in TALK[:-1]), name
+            assert template.render(talk, **variables).endswith(rest[rest.index("Third?") :]), name
+
+
+SWITCHED = (
+    "Qwen3-0.6B", "Qwen3.5", "GLM-4.6", "gemma-4", "gpt-oss", "DeepSeek-V3.1", "DeepSeek-V4", "SmolLM3", "Hy3",
+    "Seed-OSS", "Cohere2MoE", "Solar", "MiniMax-M3", "Nemotron-3", "ling-3",
+)  # fmt: skip
+
+
+def test_reasoning_is_switched_on_and_off_as_each_family_does_it() -> None:
+    found = set()
+    for name, template in real_templates():
+        if name in TOOLS_ONLY:
+            continue
+        on, off = (template.render(TALK, **switches(template.source, value)) for value in (True, False))
+        if on != off:
+            found.add(name)
+            assert not open_tag(off), name
+    for family in SWITCHED:
+        assert any(family in name for name in found), family
+
+
+def test_the_tags_of_reasoning_are_known() -> None:
+    tags = {name: tags_of(template.source) for name, template in real_templates()}
+    for family, end in (
+        ("Qwen3-0.6B", "</think>"), ("gemma-4-31B-it-interleaved", "<channel|>"), ("Ministral-3", "[/THINK]"),
+        ("gpt-oss", "<|end|><|start|>assistant<|channel|>final<|message|>"), ("Seed-OSS", "</seed:think>"),
+    ):  # fmt: skip
+        assert [pair[1] for name, pair in tags.items() if family in name and pair] == [end], family
+    assert not any(pair for name, pair in tags.items() if "Qwen2.5" in name or "Llama-3" in name or "Phi" in name)
+
+
 GEMMA = (
     "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
     "{{ raise_exception('System role not supported') }}{% endif %}"
@@ -64,6 +134,19 @@ def test_roles_that_a_template_refuses_are_folded() -> None:
     ]
     text = ChatTemplate(GEMMA, bos="<s>").render(messages)
     assert text == "<s><user>Be brief.\n\na \n\nb</><assistant>c</><model>"
+
+
+MISTRAL = (  # puts the system message before the last question, so that each turn would be read from its beginning
+    "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}[INST]{% if loop.last %}"
+    "{{ messages[0].content + ' ' if messages[0].role == 'system' }}{% endif %}{{ m.content }}[/INST]"
+    "{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
+)
+
+
+def test_a_system_message_that_would_move_is_folded_into_the_first_question() -> None:
+    assert ChatTemplate(MISTRAL).moves_system
+    assert not ChatTemplate(CHATML).moves_system and not ChatTemplate(GEMMA).moves_system
+    assert ChatTemplate("{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}").moves_system
 
 
 def test_a_file_without_a_template_gets_one_that_fits_its_tokens() -> None:

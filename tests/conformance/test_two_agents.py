@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llm_fixtures import CHATML, write_model
 
 from automlgpt_local.llm.backend import Choice, Message
 from automlgpt_local.llm.local import LocalBackend
@@ -39,7 +40,19 @@ def _shared_prefix(transcripts: dict[str, list[str]]) -> int:
     return len("You ")
 
 
-def test_chat_turns_evaluate_each_token_once(model: Path) -> None:
+THINKER = (  # as Qwen3's: reasoning is dropped from all turns but the last, and each turn opens a place for it
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content.split('</think>')[-1].strip() }}<|im_end|>\n"
+    "{% endfor %}<|im_start|>assistant\n<think>\n"
+)
+MISTRAL = (  # the system message stands before the last question
+    "{% for m in messages if m.role != 'system' %}{% if m.role == 'user' %}[INST]{% if loop.last %}"
+    "{{ messages[0].content }} {% endif %}{{ m.content }}[/INST]{% else %}{{ m.content }}</s>{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize("template", [CHATML, THINKER, MISTRAL], ids=["ChatML", "drops reasoning", "moves the system"])
+def test_chat_turns_evaluate_each_token_once(tmp_path: Path, template: str) -> None:
+    model = write_model(tmp_path / "chat.gguf", context=16384, chat_template=template)
     with LocalBackend(model, context_tokens=16384) as backend:
         talks = {
             agent: [Message("system", f"You are the {agent}. " * 30), Message("user", "go")]
@@ -56,6 +69,17 @@ def test_chat_turns_evaluate_each_token_once(model: Path) -> None:
             ended = 0 if reply.finish == "stop" else 1
             before[agent] = reply.prompt_tokens + reply.output_tokens - ended
             talks[agent] += [Message("assistant", reply.text), Message("user", f"turn {turn}")]
+
+
+def test_a_conversation_that_outgrows_the_context_loses_its_reasoning_first(tmp_path: Path) -> None:
+    model = write_model(tmp_path / "thinker.gguf", context=512, chat_template=THINKER)
+    talk, told = [Message("user", "go")], []
+    with LocalBackend(model, context_tokens=512) as backend:
+        for turn in range(12):
+            reply = backend.chat("coder", talk, max_tokens=60, temperature=1.0, seed=turn)
+            told.append(reply.trimmed)
+            talk += [Message("assistant", reply.text), Message("user", f"turn {turn}")]
+    assert told[0] == "" and any("reasoning of earlier turns" in words for words in told)
 
 
 def test_a_restarted_worker_evaluates_a_transcript_once_again(model: Path) -> None:

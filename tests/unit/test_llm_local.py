@@ -16,7 +16,7 @@ from llm_fixtures import write_model
 
 from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.llm.backend import Choice, Message, Text
-from automlgpt_local.llm.local import SLOW_VARIABLE, LocalBackend
+from automlgpt_local.llm.local import SLOW_VARIABLE, THINKING_VARIABLE, LocalBackend
 from automlgpt_local.llm.schema import problems
 
 TREATMENT = Choice("c1", ("log", "none", "drop"))
@@ -94,6 +94,27 @@ def test_reasoning_without_end_is_ended(tmp_path: Path) -> None:
         assert reply.output_tokens > 30 or reply.finish == "stop"
         reply = backend.chat("coder", [Message("user", "hi")], schema=SCHEMA, temperature=1.5, max_tokens=120, seed=1)
         assert reply.thought and reply.calls[0].arguments["kind"] in ("log", "none")
+
+
+def test_reasoning_has_half_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SLOW_VARIABLE, "40")
+    template = "{{ messages[0].content }}{{ '</think>' if false }}<think>\n"
+    with LocalBackend(write_model(tmp_path / "thinker.gguf", chat_template=template)) as backend:
+        assert backend.info
+        reply = backend.chat(
+            "coder", [Message("user", "hi")], schema=SCHEMA, temperature=1.5, max_tokens=2000, timeout_s=3.0, seed=1
+        )
+        assert reply.thought and reply.finish == "stop" and problems(reply.calls[0].arguments, SCHEMA) == []
+
+
+def test_reasoning_can_be_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    template = "{{ messages[0].content }}{{ '</think>' if false }}<think>\n"
+    model = write_model(tmp_path / "thinker.gguf", chat_template=template)
+    monkeypatch.setenv(THINKING_VARIABLE, "off")
+    with LocalBackend(model) as silent, LocalBackend(model, thinking=True) as thinking:
+        talk = [Message("user", "hi")]
+        assert silent.chat("coder", talk, temperature=1.5, max_tokens=60).thought == ""
+        assert thinking.chat("coder", talk, temperature=1.5, max_tokens=60).thought
 
 
 def test_control_tokens_in_a_message_stay_text(backend: LocalBackend) -> None:
