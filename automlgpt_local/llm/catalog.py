@@ -127,7 +127,7 @@ def resolve(name_or_path: str) -> ModelEntry:
 def _entry(name: str, file: Path, *, source: str, sha256: str = "", licence: str = "") -> ModelEntry:
     header = read_header(file)
     dialect: Dialect = "compact" if header.dialect == "compact" else "full"
-    size = sum(part.stat().st_size for part in _splits(file))
+    size = sum(part.stat().st_size for part in splits(file))
     if not sha256 and size < 64 * 2**20:
         sha256 = hash_file(file)
     licence = licence or str(header.metadata.get("general.license", ""))
@@ -155,7 +155,7 @@ def import_(source: Path, name: str = "", *, link: bool = False, progress: Progr
     name = name or _slug(first.stem)
     if name in (NANO, "none", "random") or "/" in name or name.startswith("."):
         raise ModelError(f"A model cannot be called {name!r}.", "Choose another name with --name.")
-    parts = _splits(first)
+    parts = splits(first)
     folder = paths.models_dir() / name
     folder.mkdir(parents=True, exist_ok=True)
     total, done, hashes = sum(part.stat().st_size for part in parts), 0, {}
@@ -190,7 +190,7 @@ def verify(name_or_path: str, progress: Progress | None = None) -> dict[str, Any
     if not expected and (known := catalogue().get(name_or_path, {}).get("sha256")):
         expected = {entry.path.name: known}
     done, hashes = 0, {}
-    for part in _splits(entry.path):
+    for part in splits(entry.path):
         hashes[part.name] = _copy(part, None, done, entry.bytes, progress)
         done += part.stat().st_size
     ok = None if not expected else all(hashes.get(file) == value for file, value in expected.items())
@@ -208,7 +208,7 @@ def export(name_or_path: str, folder: Path, progress: Progress | None = None) ->
     entry = resolve(name_or_path)
     folder.mkdir(parents=True, exist_ok=True)
     written, sums, done = [], [], 0
-    for part in _splits(entry.path):
+    for part in splits(entry.path):
         target = folder / part.name
         sums.append(f"{_copy(part, target, done, entry.bytes, progress)}  {part.name}\n")
         written.append(target)
@@ -257,7 +257,7 @@ def _copy(source: Path, target: Path | None, done: int, total: int, progress: Pr
     return digest.hexdigest()
 
 
-def _splits(first: Path) -> list[Path]:
+def splits(first: Path) -> list[Path]:
     """The file itself, or all of `name-00001-of-00003.gguf`. Raises ModelError when one is missing."""
     stem, mark, count = first.stem.rpartition("-of-")
     if not mark or not count.isdigit() or not stem[-6:].startswith("-") or not stem[-5:].isdigit():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
+import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +22,20 @@ from automlgpt_local.llm.trim import trim
 
 _KEPT_TURNS = 4
 _MIN_ANSWER_TOKENS = 16
+_RENDER_S = 5.0
 _THOUGHT_SHARE = 1 / 2  # of a turn's tokens and of its time at most, so that an answer always has its place
 _NO_THOUGHT_TOKENS = 4  # where it is switched off: enough to see that it begins
 _REASONING_DROPPED = "The context was short: the reasoning of earlier turns was left out."
+
+
+@contextmanager
+def _soon() -> Iterator[None]:
+    """A template of the model's file that computes without end ends this process, by a signal that nothing delays."""
+    signal.setitimer(signal.ITIMER_REAL, _RENDER_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @dataclass(frozen=True)
@@ -113,7 +126,8 @@ class ChatLoop:
             if past.answer is not None and messages[:at] == past.messages and len(messages) > at + 1:
                 answer = messages[at]
                 if answer["role"] == "assistant" and answer["content"] in (past.answer, past.written):
-                    rest = self._loaded().rest_after(self._clean(messages), at, **self._variables(thinking))
+                    with _soon():
+                        rest = self._loaded().rest_after(self._clean(messages), at, **self._variables(thinking))
                     if rest is not None:
                         return past, rest
         return None, ""
@@ -127,7 +141,8 @@ class ChatLoop:
         return f"{prompt}\n{end}\n\n" if silent and end else prompt
 
     def render(self, messages: Sequence[Turn], thinking: bool | None = None) -> str:
-        return self._loaded().render(self._clean(messages), **self._variables(thinking))
+        with _soon():
+            return self._loaded().render(self._clean(messages), **self._variables(thinking))
 
     def _variables(self, thinking: bool | None) -> dict[str, Any]:
         return {} if thinking is None else switches(self._loaded().source, thinking)

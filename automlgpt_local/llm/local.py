@@ -31,6 +31,7 @@ THINKING_VARIABLE = "AUTOMLGPT_THINKING"
 _THINKING_VALUES = {"on": True, "off": False}
 
 _SIGNAL_HINTS = {
+    "SIGALRM": "The chat template in the model's file computes without end: take another GGUF of this model.",
     "SIGKILL": "If nobody ended it, the system was short of memory.",
     "SIGILL": "llama-cpp-python was built for another processor: install it anew on this machine.",
     "SIGBUS": "The model's file was changed while it was in use.",

@@ -27,6 +27,7 @@ _PROCESS_MIB = 41.0  # Python, numpy and llama.cpp's libraries
 _VOCABULARY_BYTES_PER_TOKEN = 230  # its tables in llama.cpp
 _UBATCH = 512
 _ASK_TIMEOUT_S = 60.0
+_SPARE_MIB = 1024.0
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,21 @@ def fit(path: Path, memory_mib: float, *, wanted_tokens: int | None = None, weig
     )
 
 
+def limit_memory(path: Path, cells: int, kv_type: KvType) -> None:
+    """Bound what this process may ever allocate, far above what the model takes: a chat template can ask for all."""
+    import resource
+
+    from automlgpt_local.llm.catalog import splits
+
+    try:
+        weights = sum(part.stat().st_size for part in splits(path))
+        expected = estimate(read_header(path), cells, kv_type, weights_bytes=weights)
+    except (ModelError, OSError):
+        return  # llama.cpp will say what is wrong with it
+    mib = 2 * expected.total_mib - expected.weights_mib + _SPARE_MIB
+    resource.setrlimit(resource.RLIMIT_DATA, (int(mib * 2**20), int(mib * 2**20)))
+
+
 def available_mib() -> float:
     """Memory that can be had now without swapping: the machine's, or what the container leaves."""
     import psutil
@@ -134,7 +150,7 @@ def _number(header: Header, key: str, default: int) -> int:
     value = header.value(key, default)
     if isinstance(value, list):
         value = max((item for item in value if isinstance(item, int)), default=default)
-    return int(value) if isinstance(value, int | float) else default
+    return int(value) if isinstance(value, int | float) and 0 <= value < 2**40 else default
 
 
 def _vocabulary(header: Header) -> int:

@@ -1,9 +1,11 @@
-"""A model's own chat template, rendered in an immutable Jinja sandbox: it comes with the file, so it is not trusted."""
+"""A model's own chat template, rendered in an immutable Jinja sandbox: it comes with the file, so it is not trusted.
+
+What it may cost is bounded by the worker: memory (`memory.limit_memory`) and seconds (`chat`).
+"""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
@@ -51,6 +53,8 @@ class ChatTemplate:
                 return self._render(form, variables)
             except BackendError:
                 raise
+            except MemoryError as error:
+                raise BackendError("the model's chat template asks for more memory than there is") from error
             except Exception as error:  # a template can raise anything
                 problem = problem or error
         raise BackendError(f"the model's chat template failed: {type(problem).__name__}: {problem}")
@@ -122,49 +126,11 @@ def _environment() -> Any:
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    class Environment(ImmutableSandboxedEnvironment):
-        intercepted_binops = frozenset(["**", "*"])
-
-        def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-            if operator == "**" or (not isinstance(left, int | float) or not isinstance(right, int | float)):
-                size = len(left) if hasattr(left, "__len__") else len(right) if hasattr(right, "__len__") else 0
-                count = right if isinstance(right, int) else left if isinstance(left, int) else 0
-                if operator == "**" or size * count > MAX_PROMPT_CHARACTERS:
-                    raise BackendError("the model's chat template computes what no template needs")
-            return super().call_binop(context, operator, left, right)
-
-        def call(__self, __context: Any, __obj: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
-            if getattr(__obj, "__name__", "") in _WIDENING:
-                _refuse_wide(getattr(getattr(__obj, "__wrapped__", __obj), "__self__", ""), args, kwargs)
-            return super().call(__context, __obj, *args, **kwargs)
-
-    environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-    for name in ("center", "format", "indent"):
-        environment.filters[name] = _bounded(environment.filters[name])
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return environment
-
-
-_WIDENING = {"center", "ljust", "rjust", "zfill", "expandtabs", "format", "format_map"}  # of str: memory from a number
-_MAX_WIDTH = 10_000
-
-
-def _refuse_wide(text: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    numbers = [value for value in (*args, *kwargs.values()) if isinstance(value, int)]
-    if any(number > _MAX_WIDTH for number in numbers) or re.search(r"\d{5}", str(text)[:MAX_PROMPT_CHARACTERS]):
-        raise BackendError("the model's chat template computes what no template needs")
-
-
-def _bounded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter of Jinja that pads or formats, with its widths bounded."""
-
-    def bounded(text: Any, *args: Any, **kwargs: Any) -> Any:
-        _refuse_wide(text if function.__name__ == "do_format" else "", args, kwargs)
-        return function(text, *args, **kwargs)
-
-    return bounded
 
 
 def _to_json(value: Any, indent: int | None = None, **options: Any) -> str:

