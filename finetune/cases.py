@@ -13,12 +13,18 @@ import pandas as pd
 from automlgpt_local.agents import compact
 from automlgpt_local.data.profile import Profile, profile
 from automlgpt_local.metrics import METRICS
-from finetune.tables import FAMILIES, Table, generate
+from finetune.tables import Table
+
+FOLDS = 3
 
 
 @dataclass(frozen=True)
 class Case:
-    """features: (n_rows, n_columns). y: (n_rows,) codes or floats. `truth` is the generator's table, if it has one."""
+    """features: (n_rows, n_columns). y: (n_rows,) codes or floats. `truth` is the generator's table, if it has one.
+
+    The first `n_train` rows are the data set that a run would see. Rows after them are fresh: only what is measured
+    is scored on them.
+    """
 
     name: str
     family: str
@@ -29,6 +35,7 @@ class Case:
     kind: str
     metric: str
     profile: Profile
+    n_train: int
     truth: Table | None = None
 
     def task(self, time_limit_s: float = 120.0) -> Any:
@@ -58,22 +65,41 @@ class Case:
                 found[column.name] = wanted
         return found
 
-    def loss(self, prediction: np.ndarray, rows: np.ndarray | slice = slice(None)) -> float:
-        """Lower is better, in the metric's own units."""
+    def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(training rows, scored rows): the fresh rows once, where there are some; else three folds."""
+        from sklearn.model_selection import KFold, StratifiedKFold
+
+        rows = np.arange(len(self.y))
+        if self.n_train < len(rows):
+            return [(rows[: self.n_train], rows[self.n_train :])]
+        if self.kind == "regression":
+            return list(KFold(FOLDS, shuffle=True, random_state=0).split(rows))
+        return list(StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, self.y))
+
+    @property
+    def scored(self) -> slice:
+        """The rows that splits() predicts."""
+        return slice(self.n_train if self.n_train < len(self.y) else 0, None)
+
+    def error(self, prediction: np.ndarray) -> float:
+        """Of the scored rows, lower is better: one less the score where higher is better, else the loss."""
         metric = METRICS[self.metric]
-        return metric.loss(metric.score(self.y[rows], prediction))
+        score = metric.score(self.y[self.scored], prediction)
+        return max(1e-6, 1.0 - score if metric.higher_is_better else metric.loss(score))
 
 
-def from_table(table: Table) -> Case:
+def from_table(table: Table, fresh: int = 0) -> Case:
+    """fresh: the table's last rows, which its profile must not know."""
     return make_case(
-        table.name, table.family, table.held_out, table.frame, table.target, table.kind, table.metric, table
+        table.name, table.family, table.held_out, table.frame, table.target, table.kind, table.metric, table, fresh
     )
 
 
 def make_case(
     name: str, family: str, held_out: bool, frame: pd.DataFrame, target: str, kind: str, metric: str,
-    truth: Table | None = None,
+    truth: Table | None = None, fresh: int = 0,
 ) -> Case:  # fmt: skip
+    n_train = len(frame) - fresh
     features = frame.drop(columns=[target])
     for column in features:
         if not pd.api.types.is_numeric_dtype(features[column]):
@@ -84,15 +110,8 @@ def make_case(
     else:
         classes = tuple(sorted(frame[target].astype(str).unique()))
         y = np.searchsorted(classes, frame[target].astype(str).to_numpy(dtype=str))
-    return Case(
-        name, family, held_out, features, y, classes, kind, metric, profile(features, y, classes=classes), truth
-    )
-
-
-def generated(count: int, first_seed: int = 0, families: tuple[str, ...] = FAMILIES) -> Iterator[Case]:
-    """`count` cases, taking turns over the families; the same arguments are the same cases."""
-    for i in range(count):
-        yield from_table(generate(families[i % len(families)], first_seed + i // len(families)))
+    seen = profile(features.iloc[:n_train], y[:n_train], classes=classes)
+    return Case(name, family, held_out, features, y, classes, kind, metric, seen, n_train, truth)
 
 
 def bundled() -> Iterator[Case]:

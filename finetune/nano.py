@@ -11,7 +11,8 @@ import json
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ from finetune.tokenizer import NanoTokenizer
 
 PART = 50
 MEASURED_WEIGHT = 2  # how often the columns and ideas of a measured table are asked about
-PUBLISHED_WEIGHT = 4  # boards for each table that stands in for larger ones
+PUBLISHED_WEIGHT = 1  # boards for each table that stands in for larger ones
+MOST_MEASURED = 2400
+FRESH_ROWS = 4000  # of a measured table, for scoring alone
 MEASURED_SEED = 10_000  # tables that are measured have other seeds than those that only tell the truth
 
 
@@ -36,33 +39,42 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measured_cases(count: int) -> Iterator[Case]:
-    """The bundled sets first, then generated tables of 300 to 700 rows, families in turn."""
-    yield from bundled()
+def measured_cases(count: int) -> Iterator[tuple[str, Callable[[], Case]]]:
+    """(name, what makes it): the bundled sets first, then generated tables, families in turn, of 400 to 5,000 rows."""
+    for case in bundled():
+        yield case.name, lambda case=case: case  # type: ignore[misc]
     for i in range(count):
-        n_rows = 300 + 37 * i % 400
-        yield from_table(generate(FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES), n_rows))
+        family, seed = FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES)
+        n_rows = round(10 ** random.Random(i).uniform(2.6, 3.7)) + FRESH_ROWS
+        yield f"{family}-{seed}-{n_rows}", partial(_measured_case, family, seed, n_rows)
 
 
-def measure(work: Path, seconds: float, until: float = float("inf"), most: int = 1200) -> bool:
-    """Measure cases until `seconds` are spent over all calls (True) or the time `until` comes (False)."""
+def _measured_case(family: str, seed: int, n_rows: int) -> Case:
+    return from_table(generate(family, seed, n_rows), FRESH_ROWS)
+
+
+def measure(work: Path, seconds: float, until: float = float("inf"), shard: tuple[int, int] = (0, 1)) -> bool:
+    """Measure cases until `seconds` are spent over all calls (True) or the time `until` comes (False).
+
+    shard: (k, n) for process k of n that measure into one folder.
+    """
     bench = Bench(work / "measure")
-    spent_file, done_file = work / "measure" / "seconds.txt", work / "measure" / "done.txt"
-    spent = float(spent_file.read_text()) if spent_file.exists() else 0.0
-    done = set(done_file.read_text().split("\n")) if done_file.exists() else set()
-    for case in measured_cases(most) if spent < seconds else ():
+    done_file = work / "measure" / "done.txt"
+    done = dict(line.split() for line in done_file.read_text().splitlines()) if done_file.exists() else {}
+    spent = sum(map(float, done.values()))
+    for i, (name, make) in enumerate(measured_cases(MOST_MEASURED)):
         started = time.monotonic()
         if spent >= seconds or started > until:
             break
-        if case.name in done:
+        if name in done or i % shard[1] != shard[0]:
             continue
-        teachers.measure_case(bench, case, 0)
+        case = make()
+        teachers.measure_case(bench, case)
         took = time.monotonic() - started
-        spent += took
-        spent_file.write_text(str(spent))
+        spent += took * shard[1]
         with done_file.open("a") as out:
-            out.write(case.name + "\n")
-        say(f"measured {case.name} {case.features.shape} in {took:.1f} s; {spent:.0f} of {seconds:.0f} s")
+            out.write(f"{name} {took:.1f}\n")
+        say(f"measured {name} {case.n_train} x {case.features.shape[1]} in {took:.1f} s; {spent:.0f} of {seconds:.0f}")
     return spent >= seconds
 
 
@@ -98,8 +110,7 @@ def _true_rows(numbers: range, seed: int) -> Iterator[Row]:
         rng = random.Random(f"{seed}-{i}")
         n_rows = int(10 ** rng.uniform(3.3, 4.0)) if rng.random() < 0.1 else None
         case = from_table(generate(FAMILIES[i % len(FAMILIES)], seed * 1000 + i // len(FAMILIES), n_rows))
-        yield from teachers.treatment_rows(case, rng)
-        yield from teachers.idea_rows(case, rng)
+        yield from teachers.treatment_rows(case, rng, case.true_treatments(), "truth")
         yield from teachers.tool_rows(case, rng) if i % 5 == 0 else ()
         for _ in range(PUBLISHED_WEIGHT):
             yield from published_rows(case, rng)
@@ -107,20 +118,17 @@ def _true_rows(numbers: range, seed: int) -> Iterator[Row]:
 
 def _measured_rows(work: Path, seed: int) -> Iterator[Row]:
     bench = Bench(work / "measure")
-    known = {m.case for m in bench.known.values()}
-    highest = max((int(name.split("-")[1]) - MEASURED_SEED for name in known if name.count("-") == 2), default=-1)
-    for case in measured_cases((highest + 1) * len(FAMILIES)) if known else ():
-        if case.name not in known:
+    done = {line.split()[0] for line in (work / "measure" / "done.txt").read_text().splitlines()}
+    for name, make in measured_cases(MOST_MEASURED):
+        if name not in done:
             continue
-        rng = random.Random(f"{seed}-{case.name}")
+        measured, rng = teachers.Measured(bench, make()), random.Random(f"{seed}-{name}")
+        yield from teachers.treatment_rows(measured.case, rng, measured.right_treatments(), "measured")
         for _ in range(MEASURED_WEIGHT):
-            yield from teachers.treatment_rows(case, rng)
-            gains = teachers.measured_gains(bench, case)
-            yield from teachers.idea_rows(case, rng, gains) if gains is not None else ()
-        portfolio = teachers.Portfolio(bench, case)
-        yield from teachers.recipe_rows(portfolio, rng)
-        yield from teachers.param_rows(portfolio, rng)
-        yield from teachers.tune_rows(portfolio, rng)
+            yield from teachers.idea_rows(measured, rng)
+        yield from teachers.recipe_rows(measured, rng)
+        yield from teachers.param_rows(measured, rng)
+        yield from teachers.tune_rows(measured, rng)
 
 
 def train_nano(work: Path, settings: Training, shape: dict[str, int] | None = None) -> bool:

@@ -1,4 +1,4 @@
-"""Where two cores cannot measure: the portfolio's order, and published hyper-parameters, for 1,500 rows and more.
+"""Where two cores cannot measure: the portfolio's order, and published hyper-parameters, for 6,000 rows and more.
 
 Hyper-parameters are the recipes' defaults, the portfolio's variants, and AutoGluon's and pytabkit's tuned defaults,
 each moved to the nearest value of the grid.
@@ -12,10 +12,10 @@ from typing import Any
 
 from automlgpt_local import recipes
 from automlgpt_local.agents import compact
-from automlgpt_local.search import portfolio
+from automlgpt_local.agents.loop import OFFERED
 from finetune.cases import Case
 from finetune.rows import Row
-from finetune.teachers import TIME_LIMITS_S, candidates, default_params, nearest_on_grid, row
+from finetune.teachers import TIME_LIMITS_S, default_params, nearest_on_grid, plan, row
 
 KNOWN_GOOD: dict[str, tuple[dict[str, Any], ...]] = {
     "lightgbm": (
@@ -41,24 +41,18 @@ SHARES = {"lightgbm": 0.03, "linear": 0.02, "lightgbm_extra": 0.04, "neighbours"
 
 
 def published_rows(case: Case, rng: random.Random) -> Iterator[Row]:
-    """The case's table stands in for one of 1,500 to 300,000 rows."""
-    n_rows = int(10 ** rng.uniform(3.2, 5.5))
+    """The case's table stands in for one of 6,000 to 300,000 rows."""
+    n_rows = int(10 ** rng.uniform(3.78, 5.5))
     limit_s = rng.choice(TIME_LIMITS_S)
-    kinds = [c.kind for c in case.profile.columns]
-    entries = portfolio.order(
-        case.kind, case.metric, n_rows, len(kinds), case.n_classes, kinds.count("category") / len(kinds),
-        kinds.count("text") / len(kinds), candidates(case),
-    )  # fmt: skip
+    entries = plan(case, n_rows)
     order = list(dict.fromkeys(e.recipe for e in entries))
     tried = order[: rng.randint(0, len(order) - 1)]
     if len(tried) > 2 and rng.random() < 0.4:  # off the beaten track
         tried = rng.sample(order, len(tried))
-    choice = next(n for n in order if n not in tried)
+    left = [n for n in order if n not in tried]
     board = _likely_board(tried, order, limit_s, rng)
-    remaining = [n for n in order if n not in tried and (n == choice or rng.random() < 0.85)]
-    rng.shuffle(remaining)
-    template = compact.next_recipe(board, remaining)
-    yield row(case, "next_recipe", "reasoner", "published", template, {"next": choice}, limit_s, n_rows)
+    template = compact.next_recipe(board, left[:OFFERED])
+    yield row(case, "next_recipe", "reasoner", "published", template, {"next": left[0]}, limit_s, n_rows)
     for name in rng.sample(order, 2):
         grid = recipes.load(installed_only=False)[name].grid
         if not grid:

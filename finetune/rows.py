@@ -15,8 +15,8 @@ from typing import Any
 from automlgpt_local.llm.backend import Choice, Template
 from finetune.tokenizer import NanoTokenizer
 
-# A feature that does not help costs a little time, one that is missed costs the gain: so "yes" counts more.
-YES_WEIGHT = 3.0
+# A feature that does not help costs little, one that is missed costs its gain: so "yes" counts more.
+YES_WEIGHT = 1.5
 
 
 @dataclass(frozen=True)

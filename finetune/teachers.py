@@ -11,13 +11,18 @@ import numpy as np
 
 from automlgpt_local import recipes
 from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents.loop import LEAST_RECIPES, MAX_IDEAS, OFFERED, PROBE_PARAMS, PROBE_RECIPE
 from automlgpt_local.llm.backend import Template
+from automlgpt_local.metrics import METRICS
+from automlgpt_local.search import portfolio
+from automlgpt_local.search.portfolio import PortfolioEntry
 from finetune.cases import Case
 from finetune.measure import Bench, Measurement
 from finetune.rows import Row, filled
 
 TIME_LIMITS_S = (20, 60, 120, 120, 300, 600, 1800)
-IDEA_GAIN = 0.002  # relative gain in loss from which an idea counts as found by measuring
+WORTH = 0.004  # relative gain in error from which something counts as better: below it the recipes' way is right
+FOLDS_LIVE = 5
 
 
 def row(case: Case, decision: str, agent: str, teacher: str, template: Template, choices: Mapping[str, str],
@@ -32,23 +37,20 @@ def row(case: Case, decision: str, agent: str, teacher: str, template: Template,
 # --- from the truth ------------------------------------------------------------------------------------------------
 
 
-def treatment_rows(case: Case, rng: random.Random) -> Iterator[Row]:
+def treatment_rows(case: Case, rng: random.Random, right: Mapping[str, str], teacher: str) -> Iterator[Row]:
     """The table's columns in their order, and once more a random part of them with less known."""
-    right = case.true_treatments()
-    columns = list(case.profile.columns)
-    for first in range(0, len(columns), compact.BATCH):
-        yield _treatment_row(case, columns[first : first + compact.BATCH], first, case.profile.rows, right, rng)
+    columns, seen = list(case.profile.columns), case.profile.rows
     some = rng.sample(columns, rng.randint(1, min(len(columns), compact.BATCH)))
-    yield _treatment_row(case, some, rng.choice([0, 32]), rng.choice([None, case.profile.rows]), right, rng)
+    parts = [(columns[i : i + compact.BATCH], i, seen) for i in range(0, len(columns), compact.BATCH)]
+    for batch, first, n_rows in [*parts, (some, rng.choice([0, 32]), rng.choice([None, seen]))]:
+        choices = {f"c{i}": right[c.name] for i, c in enumerate(batch)}
+        template = compact.treat(batch, first, n_rows)
+        yield row(case, "treat", "reasoner", teacher, template, choices, rng.choice(TIME_LIMITS_S), _larger(case, rng))
 
 
-def _treatment_row(
-    case: Case, columns: Sequence[Any], first: int, n_rows: int | None, right: Mapping[str, str], rng: random.Random
-) -> Row:
-    choices = {f"c{i}": right[c.name] for i, c in enumerate(columns)}
-    template = compact.treat(columns, first, n_rows)
-    larger = case.profile.rows * rng.choice([1, 1, 1, 10, 60])
-    return row(case, "treat", "reasoner", "truth", template, choices, rng.choice(TIME_LIMITS_S), larger)
+def _larger(case: Case, rng: random.Random) -> int:
+    """What is right for a table's columns is right for one of more rows."""
+    return case.profile.rows * rng.choice([1, 1, 1, 10, 60])
 
 
 def tool_rows(case: Case, rng: random.Random) -> Iterator[Row]:
@@ -64,32 +66,20 @@ def tool_rows(case: Case, rng: random.Random) -> Iterator[Row]:
         done.append(tool)
 
 
-def idea_rows(case: Case, rng: random.Random, gains: Mapping[str, float] | None = None) -> Iterator[Row]:
-    """yes for what the truth holds, or what gained when it was measured. gains: idea key -> relative gain."""
-    if case.truth is None and gains is None:
-        return
-    proposed = ideas.propose(case.profile, case.true_treatments() if rng.random() < 0.5 else case.default_treatments())
-    if gains is not None:
-        proposed = [idea for idea in proposed if idea.key in gains]
-    if not proposed:
-        return
-    true = case.truth.ideas if case.truth else set()
-    choices = {}
-    for i, idea in enumerate(proposed):
-        gained = gains is not None and gains[idea.key] >= IDEA_GAIN
-        choices[f"f{i}"] = "yes" if idea.key in true or gained else "no"
-    teacher = "truth" if gains is None else "measured"
-    larger = case.profile.rows * rng.choice([1, 1, 1, 10, 60])
-    yield row(
-        case, "features", "coder", teacher, compact.features(proposed), choices, rng.choice(TIME_LIMITS_S), larger
-    )
-
-
 # --- from measurements ---------------------------------------------------------------------------------------------
 
 
 def candidates(case: Case) -> list[str]:
     return [r.name for r in recipes.load().values() if case.kind in r.kinds and r.name in compact.RECIPES]
+
+
+def plan(case: Case, n_rows: int | None = None) -> list[PortfolioEntry]:
+    """What the recipes alone would try on this table, or on one like it of `n_rows` rows, in their order."""
+    kinds = [c.kind for c in case.profile.columns]
+    return portfolio.order(
+        case.kind, case.metric, n_rows or case.n_train, len(kinds), case.n_classes,
+        kinds.count("category") / len(kinds), kinds.count("text") / len(kinds), candidates(case),
+    )  # fmt: skip
 
 
 def nearest_on_grid(recipe: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,151 +111,163 @@ def random_params(recipe: str, rng: random.Random) -> dict[str, Any]:
     return {name: rng.choice(options) for name, options in recipes.load(installed_only=False)[recipe].grid.items()}
 
 
-def measure_case(bench: Bench, case: Case, seed: int, configurations: int = 4) -> None:
+def measure_case(bench: Bench, case: Case, *, configurations: int = 5, feature_sets: int = 4) -> None:
     """Everything that the rows of a case need. Cached, so a second call is cheap."""
-    rng = random.Random(f"{case.name}-{seed}")
-    names = candidates(case)
-    for name in names:
-        bench.measure(case, name)
-    cheap = sorted(names, key=lambda n: bench.measure(case, n).seconds)[:7]
-    for name in [*rng.sample(cheap, min(2, len(cheap))), *([rng.choice(names)] if rng.random() < 0.3 else [])]:
-        bench.measure(case, name, nearest_on_grid(name, default_params(name)))
+    rng = random.Random(case.name)
+    firsts: dict[str, Measurement] = {}
+    for entry in plan(case):
+        if entry.recipe not in firsts:
+            firsts[entry.recipe] = bench.measure(case, "first", entry.recipe, entry.params)
+    treatments = case.default_treatments()
+    proposed = ideas.propose(case.profile, treatments, MAX_IDEAS)
+    true = [i for i in proposed if case.truth and i.key in case.truth.ideas]
+    some = [[i for i in proposed if rng.random() < 0.6] for _ in range(feature_sets)]
+    for chosen in ([], proposed, true, *some) if proposed else ():
+        bench.measure(case, "features", PROBE_RECIPE, PROBE_PARAMS, treatments, chosen)
+    if case.true_treatments() != treatments:
+        bench.measure(case, "treatments", PROBE_RECIPE, PROBE_PARAMS, case.true_treatments())
+        bench.measure(case, "features", PROBE_RECIPE, PROBE_PARAMS, treatments)
+    ranked = [n for n in sorted(firsts, key=lambda n: firsts[n].error) if recipes.load()[n].grid]
+    for name in [*ranked[:3], *rng.sample(ranked[3:], min(1, len(ranked[3:])))]:
+        bench.measure(case, "params", name, nearest_on_grid(name, default_params(name)))
         for _ in range(configurations):
-            bench.measure(case, name, random_params(name, rng))
-    if rng.random() < 0.35:
-        treatments = case.default_treatments()
-        bench.measure(case, "lightgbm", None, treatments)
-        for idea in ideas.propose(case.profile, treatments):
-            bench.measure(case, "lightgbm", None, treatments, [idea])
+            bench.measure(case, "params", name, random_params(name, rng))
 
 
-def measured_gains(bench: Bench, case: Case) -> dict[str, float] | None:
-    """Idea key -> relative gain of LightGBM's loss; 0 where not every fold gained. None when nothing was measured."""
-    mine = [m for m in bench.known.values() if m.case == case.name and m.recipe == "lightgbm" and not m.params]
-    plain = next((m for m in mine if not m.features), None)
-    with_one = [m for m in mine if len(m.features) == 1]
-    if plain is None or not with_one or not np.isfinite(plain.loss):
-        return None
-    gains = {}
-    for m in with_one:
-        better = [a < b for a, b in zip(m.fold_losses, plain.fold_losses, strict=True)]
-        gains[m.features[0]] = (plain.loss - m.loss) / max(1e-9, abs(plain.loss)) if all(better) else 0.0
-    return gains
-
-
-class Portfolio:
-    """The measured defaults of all recipes on one case: boards that could have been, and what would help them most."""
+class Measured:
+    """All that was measured on one case: what helped, boards that could have been, and what would help them most."""
 
     def __init__(self, bench: Bench, case: Case) -> None:
-        self.case = case
-        mine = [m for m in bench.known.values() if m.case == case.name and not m.features and np.isfinite(m.loss)]
-        self.defaults: dict[str, Measurement] = {m.recipe: m for m in mine if not m.params}
-        self.configured: dict[str, list[Measurement]] = {}
-        for m in mine:
-            if m.params:
-                self.configured.setdefault(m.recipe, []).append(m)
-        self.oof = {name: bench.oof(m) for name, m in self.defaults.items()}
+        self.case, self.bench = case, bench
+        mine = [m for m in bench.by_case.get(case.name, []) if np.isfinite(m.error)]
+        of = {about: [m for m in mine if m.about == about] for about in ("first", "params", "features", "treatments")}
+        self.firsts = {m.recipe: m for m in of["first"]}
+        self.order = [n for n in dict.fromkeys(e.recipe for e in plan(case)) if n in self.firsts]
+        self.features = {m.features: m.error for m in of["features"]}
+        self.treatments = of["treatments"][0].error if of["treatments"] else None
+        self.params: dict[str, list[Measurement]] = {}
+        for m in of["params"]:
+            self.params.setdefault(m.recipe, []).append(m)
+        self._predictions: dict[str, np.ndarray] = {}
 
-    def blend_loss(self, names: Sequence[str]) -> float:
-        """The best loss of an even blend of the best one to four of `names`."""
-        ranked = sorted(names, key=lambda n: self.defaults[n].loss)[:4]
-        best, total = self.defaults[ranked[0]].loss, 0.0
-        for i, name in enumerate(ranked):
-            total = total + self.oof[name]
-            if i:
-                best = min(best, self.case.loss(total / (i + 1)))
+    def right_treatments(self) -> dict[str, str]:
+        """The truth's, where it won against the rules'."""
+        by_rule = self.features.get(())
+        won = self.treatments is not None and by_rule is not None and self.treatments < by_rule * (1 - WORTH)
+        return self.case.true_treatments() if won else self.case.default_treatments()
+
+    def blend_error(self, members: Sequence[Measurement]) -> float:
+        """The least error of an even blend of the best one to four of them."""
+        ranked = sorted(members, key=lambda m: m.error)[:4]
+        best, total = ranked[0].error, 0.0
+        for i, m in enumerate(ranked):
+            if m.key not in self._predictions:
+                self._predictions[m.key] = self.bench.predictions(m)
+            total = total + self._predictions[m.key]
+            best = min(best, self.case.error(total / (i + 1))) if i else best
         return best
+
+    def gain(self, members: Sequence[Measurement], more: Measurement) -> float:
+        """Relative fall of the blend's error by one more member."""
+        return float(np.log(self.blend_error(members) / self.blend_error([*members, more])))
 
     def board(self, tried: Sequence[str], limit_s: float, scale: float) -> list[tuple[str, str, str, str]]:
         """The board after `tried`, in that order, were seconds `scale` times what they were."""
-        losses = {n: self.defaults[n].loss for n in tried}
-        order = sorted(tried, key=lambda n: losses[n])
-        first = losses[tried[0]] if tried else 0.0
+        order = sorted(tried, key=lambda n: self.firsts[n].error)
+        floor = self.bench.measure(self.case, "floor", "baseline")
+        start = floor.error - (1.0 if METRICS[self.case.metric].higher_is_better else 0.0)
         return [
             (
                 n, compact.rank_bucket(order.index(n) + 1, len(tried)),
-                compact.gain_bucket((first - losses[n]) / max(abs(first), 1e-9)),
-                compact.seconds_bucket(self.defaults[n].seconds * 5 * scale, limit_s),
+                compact.gain_bucket((floor.error - self.firsts[n].error) / max(abs(start), 1e-9)),
+                compact.seconds_bucket(self.firsts[n].seconds * FOLDS_LIVE * scale, limit_s),
             )
             for n in tried
         ]  # fmt: skip
 
-    def best_next(self, tried: Sequence[str], tight: float) -> tuple[str, float]:
-        """(recipe or stop, relative gain of the blend). tight: seconds of all recipes over the limit."""
-        left = [n for n in self.defaults if n not in tried]
-        now = self.blend_loss(tried) if tried else max(m.loss for m in self.defaults.values())
-        scale = max(abs(now), 1e-9)
-        gains = {n: (now - self.blend_loss([*tried, n])) / scale for n in left}
-        power = 0.5 if tight > 1 else 0.15
-        worth = {n: max(g, 0.0) / max(0.01, self.defaults[n].seconds) ** power for n, g in gains.items()}
-        best = max(worth, key=lambda n: (worth[n], -self.defaults[n].loss))
-        # With time to spare a recipe that adds nothing costs nothing, so few are left untried.
-        if len(tried) >= (5 if tight > 1 else 8) and max(gains.values()) < 0.0003:
-            return "stop", 0.0
-        return best, gains[best]
+    def best_next(self, tried: Sequence[str]) -> str:
+        """Of the portfolio's next recipes the one that helps the blend most for its time; stop where none would."""
+        left = [n for n in self.order if n not in tried]
+        members = [self.firsts[n] for n in tried]
+        if not members:
+            return min(left[:OFFERED], key=lambda n: (self.firsts[n].error, self.firsts[n].seconds))
+        gains = {n: self.gain(members, self.firsts[n]) for n in left}
+        if len(tried) >= LEAST_RECIPES and max(gains.values()) < WORTH / 8:
+            return "stop"
+        worth = {n: gains[n] / self.firsts[n].seconds ** 0.5 for n in left[:OFFERED]}
+        best = max(worth, key=lambda n: worth[n])
+        return best if gains[best] > max(gains[left[0]], 0.0) + WORTH else left[0]
 
 
-def recipe_rows(portfolio: Portfolio, rng: random.Random, boards: int = 8) -> Iterator[Row]:
-    """next_recipe on boards that the teacher, or chance, would have come to."""
-    case, known = portfolio.case, list(portfolio.defaults)
-    if len(known) < 5:
+def recipe_rows(measured: Measured, rng: random.Random, boards: int = 10) -> Iterator[Row]:
+    """next_recipe as the loop asks it: the portfolio's next few, and what was passed over once comes unasked."""
+    if len(measured.order) < LEAST_RECIPES:
         return
     for _ in range(boards):
-        limit_s, tight = rng.choice(TIME_LIMITS_S), 2 ** rng.uniform(-2.5, 2)
-        total = sum(portfolio.defaults[n].seconds * 5 for n in known)
-        scale = tight * limit_s / total
-        tried: list[str] = rng.sample(known, rng.randint(0, 2))
-        if rng.random() < 0.6 and "lightgbm" in known and "lightgbm" not in tried:
-            tried.insert(0, "lightgbm")
-        steps = rng.randint(0, len(known) - len(tried) - 1)
-        for _ in range(steps):
-            choice, _ = portfolio.best_next(tried, tight)
-            left = [n for n in known if n not in tried]
-            tried.append(rng.choice(left) if choice == "stop" or rng.random() < 0.25 else choice)
-        remaining = [n for n in known if n not in tried]
-        if not remaining:
-            continue
-        choice, gain = portfolio.best_next(tried, tight)
-        if rng.random() < 0.3 and len(remaining) > 2:  # recipes that are not installed, or do not fit any more
-            kept = set(rng.sample(remaining, len(remaining) - 1)) | {choice}
-            remaining = [n for n in remaining if n in kept]
-        rng.shuffle(remaining)
-        template = compact.next_recipe(portfolio.board(tried, limit_s, scale), remaining)
-        yield row(case, "next_recipe", "reasoner", "measured", template, {"next": choice}, limit_s, gain=round(gain, 5))
+        limit_s, scale = rng.choice(TIME_LIMITS_S), 2 ** rng.uniform(-2, 3)
+        tried = [PROBE_RECIPE] if rng.random() < 0.8 and PROBE_RECIPE in measured.order else []  # by the probes
+        passed: set[str] = set()
+        for _ in range(rng.randint(0, len(measured.order) - 1)):
+            left = [n for n in measured.order if n not in tried]
+            if len(left) < 2:
+                break
+            if left[0] not in passed:
+                choice = rng.choice(left[:OFFERED]) if rng.random() < 0.3 else measured.best_next(tried)
+                choice = left[0] if choice == "stop" else choice
+                passed |= set(left[: left.index(choice)])
+            else:
+                choice = left[0]
+            tried.append(choice)
+        left = [n for n in measured.order if n not in tried]
+        if left:
+            template = compact.next_recipe(measured.board(tried, limit_s, scale), left[:OFFERED])
+            choice = measured.best_next(tried)
+            yield row(measured.case, "next_recipe", "reasoner", "measured", template, {"next": choice}, limit_s)
 
 
-def param_rows(portfolio: Portfolio, rng: random.Random) -> Iterator[Row]:
-    """The best measured hyper-parameters of a recipe, and the runners-up that are no worse than noise."""
-    case = portfolio.case
-    for recipe, tried in portfolio.configured.items():
+def idea_rows(measured: Measured, rng: random.Random) -> Iterator[Row]:
+    """The set of features that won; all of them where no other set is clearly better."""
+    case = measured.case
+    proposed = ideas.propose(case.profile, case.default_treatments(), MAX_IDEAS)
+    everything = tuple(i.key for i in proposed)
+    if not proposed or everything not in measured.features:
+        return
+    best = min(measured.features, key=lambda k: measured.features[k])
+    if measured.features[best] > measured.features[everything] * (1 - WORTH):
+        best = everything
+    choices = {f"f{i}": "yes" if idea.key in best else "no" for i, idea in enumerate(proposed)}
+    template = compact.features(proposed)
+    yield row(case, "features", "coder", "measured", template, choices, rng.choice(TIME_LIMITS_S), _larger(case, rng))
+
+
+def param_rows(measured: Measured, rng: random.Random, most: int = 3) -> Iterator[Row]:
+    """The hyper-parameters of a recipe that won, and the runners-up that are as good."""
+    for recipe, tried in measured.params.items():
         grid = recipes.load(installed_only=False)[recipe].grid
-        on_grid = [m for m in tried if all(m.params.get(k) in v for k, v in grid.items())]
-        if len(on_grid) < 4:
+        if len(tried) < 4:
             continue
-        ranked = sorted(on_grid, key=lambda m: m.loss)
-        best = ranked[0]
-        noise = float(np.nanstd(best.fold_losses)) / np.sqrt(len(best.fold_losses))
-        good = [m for m in ranked[:3] if m.loss <= best.loss + 0.25 * noise]
-        for m in good:
+        ranked = sorted(tried, key=lambda m: m.error)
+        for m in [m for m in ranked[:most] if m.error <= ranked[0].error * (1 + WORTH)]:
             limit_s = rng.choice(TIME_LIMITS_S)
-            others = [n for n in portfolio.defaults if rng.random() < 0.4]
-            board = portfolio.board(rng.sample(others, len(others)), limit_s, 1.0)
-            choices = {name: str(m.params[name]) for name in grid}
+            others = [n for n in measured.order if n == recipe or rng.random() < 0.7]
+            board = measured.board(others, limit_s, 2 ** rng.uniform(-2, 3))
             template = compact.params(recipe, grid, board)
-            yield row(case, "params", "coder", "measured", template, choices, limit_s, loss=m.loss)
+            choices = {name: str(m.params[name]) for name in grid}
+            yield row(measured.case, "params", "coder", "measured", template, choices, limit_s)
 
 
-def tune_rows(portfolio: Portfolio, rng: random.Random, boards: int = 2) -> Iterator[Row]:
-    """Which recipe to tune: one of the three with the best measured loss, the best most often."""
-    known = list(portfolio.defaults)
-    if len(known) < 5:
+def tune_rows(measured: Measured, rng: random.Random, boards: int = 2) -> Iterator[Row]:
+    """Which recipe to tune: the one whose best hyper-parameters helped the blend of all recipes most."""
+    offered = sorted(measured.params, key=lambda n: measured.firsts[n].error)
+    if len(offered) < 2:
         return
+    members = list(measured.firsts.values())
+    gains = {n: measured.gain(members, min(measured.params[n], key=lambda m: m.error)) for n in offered}
+    choice = max(gains, key=lambda n: gains[n])
+    if gains[choice] < WORTH:
+        choice = offered[0]
     for _ in range(boards):
-        tried = rng.sample(known, rng.randint(3, len(known)))
-        best = {n: min([portfolio.defaults[n].loss, *(m.loss for m in portfolio.configured.get(n, []))]) for n in tried}
-        ranked = sorted(tried, key=lambda n: best[n])
-        choice = rng.choices(ranked[:3], [0.6, 0.25, 0.15])[0]
         limit_s = rng.choice(TIME_LIMITS_S)
-        offered = sorted(tried, key=lambda n: portfolio.defaults[n].loss)
-        template = compact.next_tune(portfolio.board(tried, limit_s, 2 ** rng.uniform(-1, 3)), offered)
-        yield row(portfolio.case, "next_tune", "reasoner", "measured", template, {"next": choice}, limit_s)
+        tried = [n for n in measured.order if n in offered or rng.random() < 0.7]
+        template = compact.next_tune(measured.board(tried, limit_s, 2 ** rng.uniform(-2, 3)), offered)
+        yield row(measured.case, "next_tune", "reasoner", "measured", template, {"next": choice}, limit_s)

@@ -39,7 +39,7 @@ def test_truth_of_pairs_is_among_the_proposals():
     assert total > 5 and found / total > 0.3
 
 
-def test_loss_is_lower_for_better_predictions():
+def test_error_is_lower_for_better_predictions():
     case = from_table(tables.generate("plain", 0, n_rows=200))
     n = len(case.y)
     if case.kind == "regression":
@@ -48,4 +48,13 @@ def test_loss_is_lower_for_better_predictions():
         good = np.full((n, case.n_classes), 0.01)
         good[np.arange(n), case.y] = 1 - 0.01 * (case.n_classes - 1)
         bad = np.roll(good, 1, axis=1)
-    assert case.loss(good) < case.loss(bad)
+    assert 0 < case.error(good) < case.error(bad)
+
+
+def test_fresh_rows_are_unknown_to_the_profile_and_alone_are_scored():
+    table = tables.generate("plain", 1, n_rows=300)
+    case, whole = from_table(table, fresh=100), from_table(table)
+    [(train, scored)] = case.splits()
+    assert case.profile.rows == len(train) == 200 and list(scored) == list(range(200, 300))
+    seen = sorted(int(i) for _, part in whole.splits() for i in part)
+    assert seen == list(range(300)) and len(whole.splits()) == 3
