@@ -9,9 +9,12 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import socket
+import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from automlgpt_local import offline
@@ -24,6 +27,10 @@ ALLOW_VARIABLE = "AUTOMLGPT_ALLOW_HOSTS"
 KEY_VARIABLE = "AUTOMLGPT_SERVER_KEY"
 _DEFAULT_CONTEXT_TOKENS = 8192
 _MAX_LINE_BYTES = 16 * 2**20
+_MAX_ANSWER_BYTES = 64 * 2**20
+_LOOK_S = 10.0  # for the first look at the server
+# What a connection, or an answer that keeps to no protocol, can raise.
+_BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, http.client.HTTPException)
 _BYTES_PER_TOKEN = 2.5  # of prompts about tables, where most digits are a token of their own
 
 
@@ -72,8 +79,7 @@ class RemoteBackend:
             "stream_options": {"include_usage": True}, "max_tokens": max_tokens, "temperature": temperature,
             "seed": seed,
         }  # fmt: skip
-        answer = None if schema is None else self._constrained(body, schema, started + timeout_s, on_text)
-        answer = answer or self._stream(body, started + timeout_s, on_text)
+        answer = self._answered(body, schema, started + timeout_s, on_text)
         reply = parse_reply(answer, schema, seconds=time.monotonic() - started)
         if answer["calls"] and not reply.calls and schema is None:
             reply = Reply(**{**vars(reply), "calls": tuple(answer["calls"])})
@@ -123,73 +129,109 @@ class RemoteBackend:
         pass
 
     # --- the protocol
-    def _constrained(
-        self, body: dict[str, Any], schema: dict[str, Any], deadline: float, on_text: Callable[[str], None] | None
-    ) -> dict[str, Any] | None:
-        """The answer under the first form of constraint that this server takes. None: it takes none of them, and the
-        answer is only checked here."""
-        while self._forms:
-            try:
-                return self._stream({**body, "response_format": self._forms[0](schema)}, deadline, on_text)
-            except _RefusedError:
-                del self._forms[0]
-        return None
+    def _answered(
+        self,
+        body: dict[str, Any],
+        schema: dict[str, Any] | None,
+        deadline: float,
+        on_text: Callable[[str], None] | None,
+    ) -> dict[str, Any]:
+        """With a schema under the first form of constraint that this server takes, or under none: the answer is checked
+        here in any case."""
+        if schema is not None:
+            for number, form in enumerate(self._forms):
+                try:
+                    answer = self._stream({**body, "response_format": form(schema)}, deadline, on_text)
+                except _RefusedError:
+                    continue
+                del self._forms[:number]
+                return answer
+        answer = self._stream(body, deadline, on_text)
+        if schema is not None:
+            self._forms.clear()
+        return answer
 
     def _first_model(self) -> str:
         try:
-            with self._request("GET", "/models", None, 10.0) as response:
-                models = json.loads(response.read(_MAX_LINE_BYTES)).get("data") or []
-                return str(models[0]["id"])
-        except (OSError, ValueError, LookupError, AttributeError, http.client.HTTPException, BackendError) as error:
+            with self._request("GET", "/models", None, time.monotonic() + _LOOK_S) as response:
+                return str(json.loads(response.read(_MAX_LINE_BYTES))["data"][0]["id"])
+        except (*_BROKEN, BackendError) as error:
             raise ModelError(
                 f"No model server answers at {self._parts.geturl()}: {error}",
                 "Start it first, for example: llama-server -m MODEL.gguf --port 8080",
             ) from error
 
-    def _request(self, method: str, path: str, body: Any, timeout_s: float) -> http.client.HTTPResponse:
+    @contextmanager
+    def _request(self, method: str, path: str, body: Any, deadline: float) -> Iterator[http.client.HTTPResponse]:
+        """The connection is cut at `deadline`, however slowly the other side writes; that raises TimeoutError.
+
+        No proxy of the environment is asked, and no redirection is followed.
+        """
         kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         assert self._parts.hostname is not None
-        connection = kind(self._parts.hostname, self._parts.port, timeout=max(0.1, timeout_s))
+        left_s = max(0.1, deadline - time.monotonic())
+        connection = kind(self._parts.hostname, self._parts.port, timeout=left_s)
+        connection.connect()
+        late, link = threading.Event(), connection.sock
+
+        def cut() -> None:
+            late.set()
+            with suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+
+        watch = threading.Timer(left_s, cut)
+        watch.daemon = True
+        watch.start()
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if key := os.environ.get(KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {key}"
-        connection.request(method, self._base + path, json.dumps(body) if body is not None else None, headers)
-        response = connection.getresponse()
-        if response.status >= 300:
-            words = response.read(2000).decode("utf-8", "replace")
-            response.close()
-            problem = _RefusedError if response.status in (400, 422, 500, 501) else BackendError
-            raise problem(f"the server answered {response.status}: {words[:300]}")
-        return response
+        try:
+            connection.request(method, self._base + path, json.dumps(body) if body is not None else None, headers)
+            response = connection.getresponse()
+            if response.status >= 300:
+                words = response.read(2000).decode("utf-8", "replace")
+                problem = _RefusedError if response.status in (400, 422, 500, 501) else BackendError
+                raise problem(f"the server answered {response.status}: {words[:300]}")
+            yield response
+        except _BROKEN:
+            if not late.is_set():
+                raise
+        finally:
+            watch.cancel()
+            link.close()
+            connection.close()
+        if late.is_set():
+            raise TimeoutError
 
     def _stream(self, body: dict[str, Any], deadline: float, on_text: Callable[[str], None] | None) -> dict[str, Any]:
         texts: list[str] = []
         thoughts: list[str] = []
         calls: dict[int, dict[str, str]] = {}
-        finish, usage, answered = "stop", dict[str, int](), False
+        finish, usage, answered = "stop", dict[str, Any](), False
         try:
-            with self._request("POST", "/chat/completions", body, deadline - time.monotonic()) as response:
-                for event in _events(response, deadline):
+            with self._request("POST", "/chat/completions", body, deadline) as response:
+                for event in _events(response):
                     if event.get("error"):
                         raise BackendError(f"the server answered: {json.dumps(event['error'])[:300]}")
                     answered = answered or bool(event.get("choices"))
                     usage = event.get("usage") or usage
                     for choice in event.get("choices") or []:
                         delta = choice.get("delta") or choice.get("message") or {}
-                        if text := delta.get("content"):
+                        if text := _text(delta, "content"):
                             texts.append(text)
                             if on_text is not None:
                                 on_text(text)
-                        thoughts.append(delta.get("reasoning_content") or delta.get("reasoning") or "")
+                        thoughts.append(_text(delta, "reasoning_content") or _text(delta, "reasoning"))
                         _collect_calls(calls, delta.get("tool_calls") or [])
                         finish = choice.get("finish_reason") or finish
+            counts = {name: int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")}
         except TimeoutError as error:
             if not texts:
                 raise TurnTimeoutError("the model server did not answer in time") from error
-            finish = "timeout"
+            finish, counts = "timeout", {"prompt_tokens": 0, "completion_tokens": 0}
         except (OSError, http.client.HTTPException) as error:
             raise BackendError(f"the connection to the model server broke: {error}") from error
-        except (ValueError, TypeError, AttributeError) as error:
+        except _BROKEN as error:
             raise BackendError(f"the model server does not keep to the protocol: {error}") from error
         if not answered:
             raise BackendError(
@@ -198,8 +240,8 @@ class RemoteBackend:
             )
         return {
             "text": "".join(texts), "thought": "".join(thoughts), "calls": _parsed(calls), "finish": finish,
-            "prompt_tokens": usage.get("prompt_tokens", 0), "output_tokens": usage.get("completion_tokens", 0),
-            "evaluated_tokens": usage.get("prompt_tokens", 0),
+            "prompt_tokens": counts["prompt_tokens"], "output_tokens": counts["completion_tokens"],
+            "evaluated_tokens": counts["prompt_tokens"],
         }  # fmt: skip
 
 
@@ -207,19 +249,28 @@ class _RefusedError(BackendError):
     """The server does not take this request as it is."""
 
 
-def _events(response: http.client.HTTPResponse, deadline: float) -> Iterator[dict[str, Any]]:
+def _events(response: http.client.HTTPResponse) -> Iterator[dict[str, Any]]:
     """The JSON of each server-sent event, or the whole answer of a server that does not stream."""
     if "event-stream" not in (response.getheader("Content-Type") or ""):
         yield json.loads(response.read(_MAX_LINE_BYTES))
         return
+    size = 0
     while line := response.readline(_MAX_LINE_BYTES):
-        if time.monotonic() > deadline:
-            raise TimeoutError
+        size += len(line)
+        if size > _MAX_ANSWER_BYTES:
+            raise ValueError("its answer has no end")
         if line.startswith(b"data:"):
             data = line[5:].strip()
             if data == b"[DONE]":
                 return
             yield json.loads(data)
+
+
+def _text(delta: dict[str, Any], key: str) -> str:
+    value = delta.get(key) or ""
+    if not isinstance(value, str):
+        raise TypeError(f"{key} is no text")
+    return value
 
 
 def _collect_calls(calls: dict[int, dict[str, str]], parts: list[dict[str, Any]]) -> None:
@@ -235,7 +286,7 @@ def _parsed(calls: dict[int, dict[str, str]]) -> list[Call]:
     for _, call in sorted(calls.items()):
         try:
             arguments = json.loads(call["arguments"] or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if call["name"] and isinstance(arguments, dict):
             found.append(Call(call["name"], arguments))
