@@ -31,6 +31,7 @@ $(READY): | $(BIN)/python
 $(READY_DEV): | $(BIN)/python
 	@echo "Installing into $(VENV). The first time this compiles llama.cpp, which takes some minutes."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[finetune]" --group dev
+	-$(BIN)/python scripts/fetch_llm_fixtures.py
 	@rm -f $(VENV)/.ready-*; touch $(READY) $@
 
 install: $(READY)  ## the product in .venv

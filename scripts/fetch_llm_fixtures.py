@@ -2,7 +2,7 @@
 
 They come from the source distribution of llama-cpp-python, which vendors llama.cpp's own test data:
 
-    python scripts/fetch_llm_fixtures.py            # once, where there is a network
+    python scripts/fetch_llm_fixtures.py            # once, where there is a network; `make install-dev` does it
     pytest tests/conformance                        # picks up what the cache has, and passes without it
 """
 
@@ -46,25 +46,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archive", type=Path, help="a source distribution that is here already")
     options = parser.parse_args()
+    wanted = f"llama-cpp-python=={version('llama-cpp-python')}"
+    mark = cache_dir() / "version.txt"
+    if options.archive is None and mark.is_file() and mark.read_text() == wanted:
+        return
     with tempfile.TemporaryDirectory() as folder:
         archive = options.archive
         if archive is None:
-            wanted = f"llama-cpp-python=={version('llama-cpp-python')}"
-            command = [
-                sys.executable,
-                "-m",
-                "pip",
-                "download",
-                "--no-binary",
-                ":all:",
-                "--no-deps",
-                wanted,
-                "-d",
-                folder,
-            ]
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder]
+            command += ["--no-binary", "llama-cpp-python", wanted]
             subprocess.run(command, check=True)
             (archive,) = Path(folder).glob("*.tar.gz")
         count = extract(archive, cache_dir())
+    mark.write_text(wanted)
     print(f"{count} files in {cache_dir()}")
 
 
