@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +37,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.backend, self.script = backend, script
         self.bodies: list[dict[str, Any]] = []
-        self.refuses_schemas = False
+        self.refuses_schemas = self.refuses_all = False
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -56,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.bodies.append(body)
-        if self.server.refuses_schemas and "response_format" in body:
+        if self.server.refuses_all or (self.server.refuses_schemas and "response_format" in body):
             self._json(400, {"error": {"message": "response_format is not supported"}})
             return
         self.send_response(200)
@@ -202,6 +203,111 @@ def test_silence_and_broken_streams_are_backend_errors() -> None:
         scripted(delta(content="I would rather not.")).fill("coder", [], ["x", Text("t", "\n", 5)])
 
 
+@pytest.mark.parametrize(
+    "event",
+    [
+        "[" * 100_000,
+        [1, 2],
+        "5",
+        {"choices": [7]},
+        {"choices": {"delta": 1}},
+        delta(content={"a": 1}),
+        delta(content=["x"]),
+        delta(reasoning_content=5),
+        delta(tool_calls=[{"index": "x"}]),
+        delta(tool_calls=[{"function": {"name": "f", "arguments": {"a": 1}}}]),
+        {"choices": [{"delta": {"content": "x"}}], "usage": [1]},
+        {"choices": [{"delta": {"content": "x"}}], "usage": {"prompt_tokens": "many"}},
+    ],
+    ids=lambda event: str(event)[:40],
+)
+def test_answers_that_keep_to_no_protocol_are_backend_errors(event: Any) -> None:
+    with pytest.raises(BackendError, match="protocol"):
+        scripted(event).chat("coder", [Message("user", "hi")])
+
+
+class RawServer:
+    """Says `first` to whoever connects, then `more` every 50 ms until the other side has gone; counts the callers."""
+
+    def __init__(self, first: bytes, more: bytes = b"") -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._first, self._more = first, more
+        self.callers = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    def _serve(self) -> None:
+        while True:
+            link, _ = self._listener.accept()
+            self.callers += 1
+            threading.Thread(target=self._answer, args=(link,), daemon=True).start()
+
+    def _answer(self, link: socket.socket) -> None:
+        with link, suppress(OSError):
+            link.recv(65536)
+            link.sendall(self._first)
+            while self._more:
+                link.sendall(self._more)
+                time.sleep(0.05)
+
+
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"", b"x"),
+        (b"HTTP/1.1 200 OK\r\n", b"x"),
+        (STREAM, b"x"),
+        (STREAM + b"data: {", b'"a":'),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[", b" "),
+        (b"HTTP/1.1 500 Sorry\r\n\r\n", b"x"),
+    ],
+    ids=["no status line", "headers", "a line", "an event", "one document", "an error"],
+)
+def test_a_server_that_drips_is_cut_at_the_deadline(first: bytes, more: bytes) -> None:
+    server = RawServer(first, more)
+    started = time.monotonic()
+    with pytest.raises(BackendError, match=r"in time|answered 500"):
+        RemoteBackend(f"http://127.0.0.1:{server.port}", model="m").chat("r", [Message("user", "hi")], timeout_s=0.7)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"SSH-2.0-OpenSSH_9.6\r\n", b"\x16\x03\x01\x00", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 500 + b"\r\n"],
+)
+def test_what_is_no_model_server_is_told(answer: bytes) -> None:
+    with pytest.raises(ModelError, match="No model server"):
+        RemoteBackend(f"http://127.0.0.1:{RawServer(answer).port}")
+
+
+def test_no_redirection_and_no_proxy_leads_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    elsewhere = RawServer(STREAM)
+    away = f"http://127.0.0.1:{elsewhere.port}/v1/chat/completions"
+    here = RawServer(f"HTTP/1.1 307 Away\r\nLocation: {away}\r\nContent-Length: 0\r\n\r\n".encode())
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{elsewhere.port}")
+    with pytest.raises(BackendError, match="307"):
+        RemoteBackend(f"http://127.0.0.1:{here.port}", model="m").chat("r", [Message("user", "hi")])
+    assert (here.callers, elsewhere.callers) == (1, 0)
+
+
+def test_a_server_that_was_broken_once_is_asked_under_the_schema_again() -> None:
+    server = Server(script=[delta(content='{"kind": "log", "n": 7}')])
+    backend = RemoteBackend(server.url)
+    server.refuses_all = True
+    with pytest.raises(BackendError, match="400"):
+        backend.chat("coder", [Message("user", "hi")], schema=SCHEMA)
+    server.refuses_all = False
+    assert backend.chat("coder", [Message("user", "hi")], schema=SCHEMA).calls
+    assert server.bodies[-1]["response_format"]["type"] == "json_schema"
+
+
 def test_other_machines_are_refused_unless_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ModelError, match="not this machine"):
         RemoteBackend("http://10.1.2.3:8080")
@@ -209,5 +315,8 @@ def test_other_machines_are_refused_unless_named(monkeypatch: pytest.MonkeyPatch
         RemoteBackend("http://127.0.0.1:9")
     with pytest.raises(ModelError, match="no address"):
         RemoteBackend("http://")
+    for url in ("http://127.0.0.1@evil.example/", "http://evil.example#@127.0.0.1/", "http://127.0.0.1.evil.example/"):
+        with pytest.raises(ModelError, match="not this machine"):
+            RemoteBackend(url)
     monkeypatch.setenv(ALLOW_VARIABLE, "192.0.2.77")
     assert RemoteBackend("http://192.0.2.77:8080", model="named").info.name == "named"
