@@ -33,7 +33,7 @@ def set_limits(*, memory_mib: int, cpu_s: float, file_mib: int, open_files: int 
     """
     import resource  # not everywhere: this module is imported, to say what is missing, on other systems too
 
-    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_CORE, 1)  # no dump, to a program neither: for one the kernel takes 0 as "no limit"
     _lower(resource.RLIMIT_DATA, memory_mib * MIB)
     _lower(resource.RLIMIT_FSIZE, file_mib * MIB)
     _lower(resource.RLIMIT_NOFILE, open_files)

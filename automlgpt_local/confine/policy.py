@@ -19,7 +19,7 @@ DEVICES = ("/dev/null",)
 _SYSTEM = (
     "/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/share/zoneinfo", "/usr/share/locale",
     "/etc/ld.so.cache", "/etc/localtime", "/etc/alternatives",
-    "/dev/urandom", "/dev/random", "/dev/zero",
+    "/dev/urandom", "/dev/random",
     "/sys/devices/system/cpu", "/sys/devices/system/node",
     # joblib and thread libraries ask how many CPUs this container may use
     # of itself only: which libraries are loaded, how much memory is in use

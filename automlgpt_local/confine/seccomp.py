@@ -23,7 +23,13 @@ _LOAD, _IF_EQUAL, _IF_AT_LEAST, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0
 _ALLOW, _KILL_PROCESS, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _SET_MODE_FILTER, _ACTION_AVAILABLE, _TSYNC = 1, 2, 1
 
-CLONE_THREAD = 0x10000
+# What pthread_create of glibc and of musl passes. No less: a thread with its own table of descriptors could hold files
+# and pipes that the watchdog does not see.
+_THREAD_FLAGS = (0x3D0F00, 0x7D0F00)
+# None, CLOSE_RANGE_CLOEXEC. Never CLOSE_RANGE_UNSHARE: again a table of descriptors of one's own.
+_CLOSE_RANGE_FLAGS = (0, 4)
+# None, RENAME_NOREPLACE, RENAME_EXCHANGE. Never RENAME_WHITEOUT: it makes a device.
+_RENAME_FLAGS = (0, 1, 2)
 # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX: what open() and isatty() of C libraries ask
 _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC, F_GETPIPE_SZ. Never F_SETOWN and F_SETSIG: they send a
@@ -71,15 +77,20 @@ def _one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
 
 def _rules(own_pid: int) -> dict[str, list[Instruction]]:
     return {
-        "clone": [_low(0), (_IF_ANY_BIT, 0, 1, CLONE_THREAD), _YES, _NO],
+        "close_range": _one_of(2, _CLOSE_RANGE_FLAGS),
+        "renameat2": _one_of(4, _RENAME_FLAGS),
+        "clone": _one_of(0, _THREAD_FLAGS),
         "clone3": [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)],  # C libraries fall back to clone, whose flags can be read
         "kill": _one_of(0, (own_pid,)),
         "tgkill": _one_of(0, (own_pid,)),
         "ioctl": _one_of(1, _IOCTLS),
         "fcntl": _one_of(1, _FCNTLS),
         "prctl": _one_of(0, _PRCTLS),
-        # read limits, never set them: the pointer to new ones must be null
-        "prlimit64": [_low(2), (_IF_EQUAL, 0, 3, 0), _high(2), (_IF_EQUAL, 0, 1, 0), _YES, _NO],
+        # read one's own limits, never set them: the pointer to new ones must be null
+        "prlimit64": [
+            *(_low(0), (_IF_EQUAL, 1, 0, 0), (_IF_EQUAL, 0, 5, own_pid)),
+            *(_low(2), (_IF_EQUAL, 0, 3, 0), _high(2), (_IF_EQUAL, 0, 1, 0), _YES, _NO),
+        ],
     }
 
 

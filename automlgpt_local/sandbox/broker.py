@@ -1,32 +1,31 @@
-"""The pre-imported process that forks one child for each job and watches over it.
+"""The process between engine and fork-server: enters the namespaces, watches over each job, ends all with the engine.
 
-It has one thread, runs no parallel region, opens nothing that a job left behind, and believes nothing that a job says:
-a job's end is its pidfd, its use is read from /proc, its set-up is told on a pipe that is closed before user code runs.
+It imports nothing heavy and never forks again, so it acts at once, and what a job says or leaves behind cannot reach a
+later one through it. It believes nothing that a job says: the job's end is told by the fork-server, its use is read
+from /proc, its set-up is told on a pipe that is closed before user code runs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import select
 import signal
 import socket
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
-from automlgpt_local.confine.policy import Policy, library_paths
-from automlgpt_local.sandbox import job_process, letters, preload
+from automlgpt_local.confine import limits, namespaces
+from automlgpt_local.sandbox import letters
+from automlgpt_local.sandbox.job_process import EXIT_MEMORY
 from automlgpt_local.sandbox.results import folder_use
-from automlgpt_local.sandbox.watch import Printed, Use, nameless_bytes, read_use
+from automlgpt_local.sandbox.watch import Printed, holds_shared, nameless_bytes, read_use, shared_kib
 
 TICK_S = 0.01
 DISK_EVERY_S = 0.2
-# A job that takes longer steps back behind the engine, the screen and the language model.
-POLITE_AFTER_S, NICENESS = 0.1, 5
-IDLE_S = 0.3
 MAX_FILES = 10_000
 MAX_THREADS = 128
 READ_BLOCK = 1 << 16
@@ -34,53 +33,45 @@ MIB = 1 << 20
 
 
 class Running:
-    """One job from its fork to its end."""
+    """One job from its letter to its end."""
 
-    def __init__(self, request: dict[str, Any], letter: int, line: socket.socket) -> None:
-        self.request = request
+    def __init__(self, letter: int, line: socket.socket, own_pids: bool) -> None:
         self.letter = letter
         self.line = line
+        request = letters.read_letter(letter)
+        self.work: str = request["work"]
         self.limits: dict[str, Any] = request["limits"]
         self.left_out = frozenset(request["left_out"])
+        self.own_pids = own_pids
         self.printed = Printed()
         self.reason = ""
         self.detail = ""
         self.setup = b""
         self.peak_kib = 0
         self.next_disk = 0.0
-        self.polite = False
-
-    def start(self, pools: Any, ask: list[int]) -> None:
-        mine = read_use(os.getpid()) or Use(0, 0, 0.0, 1)
-        self.base_kib = mine.memory_kib
-        rules = Policy(
-            read=tuple(self.request["read"]),
-            write=(self.request["work"],),
-            memory_mib=mine.data_kib // 1024 + 2 * self.limits["memory_mib"] + 512,
-            cpu_s=self.limits["cpu_s"],
-            file_mib=self.limits["disk_mib"],
-            parent=os.getpid(),
-            left_out=self.left_out,
-        )
+        self.pid, self.pidfd = 0, -1  # until the fork-server has forked it
         self.output, output_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self.status, status_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         os.set_blocking(output_end, True)
-        self.started = time.monotonic()
-        self.pid = os.fork()
-        if self.pid == 0:
-            fds = {"output": output_end, "status": status_end, "ask": ask}
-            job_process.run(self.request, rules, pools, fds)
-        self.pidfd = os.pidfd_open(self.pid)
-        for fd in (output_end, status_end, *ask):
-            os.close(fd)
+        self.child_ends = [output_end, status_end]
+
+    def forked(self, told: dict[str, Any], pidfd: int) -> None:
+        self.pid, self.pidfd = told["pid"], pidfd
+        self.started, self.base_kib = told["started"], told["base_kib"]
+        self.base_shared_kib = shared_kib()
+        if self.reason:  # cancelled before it began
+            self.kill(self.reason)
 
     def kill(self, reason: str, detail: str = "") -> None:
         if not self.reason:
             self.reason, self.detail = reason, detail
+        if self.pidfd < 0:
+            return
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)  # without seccomp there may be more than one process
+        if not self.own_pids:  # without seccomp there may be more than one process
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def read_output(self) -> bool:
         """Take what is there, in bounded bites. False at the end of the stream."""
@@ -105,10 +96,6 @@ class Running:
 
     def check(self, now: float) -> None:
         """Compare use with budget."""
-        if not self.polite and now - self.started > POLITE_AFTER_S:
-            self.polite = True
-            with contextlib.suppress(OSError):
-                os.setpriority(os.PRIO_PGRP, self.pid, NICENESS)
         if "budgets" in self.left_out:
             return None
         if now - self.started > self.limits["wall_s"]:
@@ -117,6 +104,9 @@ class Running:
         if use is None:
             return None
         used_kib = use.memory_kib - self.base_kib
+        hidden_kib = shared_kib() - self.base_shared_kib
+        if hidden_kib > self.limits["memory_mib"] * 1024 and holds_shared(self.pid):
+            used_kib = max(used_kib, hidden_kib)
         self.peak_kib = max(self.peak_kib, used_kib)
         if used_kib > self.limits["memory_mib"] * 1024:
             return self.kill("memory_limit", f"more than {self.limits['memory_mib']} MiB of memory")
@@ -130,29 +120,29 @@ class Running:
         return None
 
     def check_disk(self) -> None:
-        work = self.request["work"]
-        size, files = folder_use(Path(work), MAX_FILES)
-        size += nameless_bytes(self.pid, work)
+        size, files = folder_use(Path(self.work), MAX_FILES)
+        size += nameless_bytes(self.pid, self.work)
         if files > MAX_FILES:
             self.kill("disk_limit", f"more than {MAX_FILES} files, or folders nested too deep")
         elif size > self.limits["disk_mib"] * MIB:
             self.kill("disk_limit", f"more than {self.limits['disk_mib']} MiB on disk")
 
-    def finish(self) -> None:
-        """Reap the child and answer the runner."""
+    def finish(self, status: int, cpu_s: float) -> None:
+        """Answer the runner: the child has ended."""
         seconds = time.monotonic() - self.started
         self.read_output()
         self.read_status()
         if not self.reason and "budgets" not in self.left_out:
             self.check_disk()
-        _, status, usage = os.wait4(self.pid, 0)
-        code = os.waitstatus_to_exitcode(status)
-        state, detail = self.judge(code)
+        state, detail = self.judge(os.waitstatus_to_exitcode(status))
+        self.answer(state, detail, seconds, cpu_s)
+
+    def answer(self, status: str, detail: str, seconds: float = 0.0, cpu_s: float = 0.0) -> None:
         content = {
-            "status": state,
+            "status": status,
             "detail": detail,
             "seconds": seconds,
-            "cpu_s": usage.ru_utime + usage.ru_stime,
+            "cpu_s": cpu_s,
             "peak_mib": max(0, self.peak_kib) / 1024,
             "output": self.printed.bytes().decode("utf-8", errors="replace"),
         }
@@ -161,16 +151,8 @@ class Running:
             self.line.send(b"d")
         self.line.close()
         for fd in (self.letter, self.pidfd, self.output, self.status):
-            os.close(fd)
-
-    def refuse(self, problem: str) -> None:
-        """Answer for a job that could not be started."""
-        content = {"status": "setup", "detail": problem, "seconds": 0.0, "cpu_s": 0.0, "peak_mib": 0.0, "output": ""}
-        letters.write_letter(self.letter, content)
-        with contextlib.suppress(OSError):
-            self.line.send(b"d")
-        self.line.close()
-        os.close(self.letter)
+            if fd >= 0:
+                os.close(fd)
 
     def judge(self, code: int) -> tuple[str, str]:
         if not self.setup.startswith(b"+") and self.reason not in ("timeout", "cancelled"):
@@ -179,7 +161,7 @@ class Running:
             return self.reason, self.detail
         if code == 0:
             return "ok", ""
-        if code == job_process.EXIT_MEMORY:
+        if code == EXIT_MEMORY:
             return "memory_limit", "an allocation was refused"
         if code == -signal.SIGXCPU:
             return "cpu_limit", "out of CPU time"
@@ -189,34 +171,30 @@ class Running:
 
 
 class Broker:
-    def __init__(self, channel: socket.socket) -> None:
+    """`channel` leads to the runner, `forks` to the fork-server; one of `ends` is readable when all is over."""
+
+    def __init__(self, channel: socket.socket, forks: socket.socket, ends: list[int], own_pids: bool) -> None:
         self.channel = channel
+        self.forks = forks
+        self.ends = ends
+        self.own_pids = own_pids
+        self.waiting: deque[Running] = deque()  # handed to the fork-server, which answers in order
         self.jobs: dict[int, Running] = {}
         self.owners: dict[int, tuple[Running, str]] = {}
         self.poll = select.poll()
-        self.poll.register(channel, select.POLLIN)
-        self.pools: Any = None
-        self.later = list(preload.LATER)
+        for fd in (channel.fileno(), forks.fileno(), *ends):
+            self.poll.register(fd, select.POLLIN)
 
     def loop(self) -> None:
+        """Until the runner hangs up, or the engine or the fork-server has ended."""
         while True:
-            wait_s = TICK_S if self.jobs else IDLE_S if self.later else 60.0
-            ready = self.poll.poll(wait_s * 1000)
-            if self.later and not ready and not self.jobs:
-                self.pools = preload.load_optional(self.later.pop(0))
-            ended = []
-            for fd, _events in ready:
-                if fd == self.channel.fileno():
-                    if not self.accept():
-                        return
-                elif fd in self.owners:
-                    job, role = self.owners[fd]
-                    if role == "end":
-                        ended.append(job)
-                    elif not self.react(job, role):
-                        self.forget(fd)
-            for job in ended:
-                self.end(job)
+            for fd, _event in self.poll.poll(TICK_S * 1000 if self.jobs else None):
+                if fd in self.ends or (fd == self.channel.fileno() and not self.accept()):
+                    return
+                if fd == self.forks.fileno():
+                    self.hear()
+                elif fd in self.owners and not self.react(*self.owners[fd]):
+                    self.forget(fd)
             now = time.monotonic()
             for job in self.jobs.values():
                 job.check(now)
@@ -235,45 +213,87 @@ class Broker:
         return False
 
     def accept(self) -> bool:
-        fds = letters.receive_fds(self.channel)
-        if not fds:
+        """Hand a new job to the fork-server. False: there will be no more."""
+        message, fds = letters.receive_fds(self.channel, 1)
+        if not message:
             return False
         letter, line, *ask = fds
-        job = Running(letters.read_letter(letter), letter, socket.socket(fileno=line))
-        try:
-            job.start(self.pools, ask)
-        except OSError as error:  # no process, no descriptor left: this job fails, the others go on
-            job.refuse(str(error))
-            for fd in ask:
-                os.close(fd)
-            return True
-        self.jobs[job.pid] = job
-        for fd, role in ((job.pidfd, "end"), (job.output, "output"), (job.status, "status"), (line, "line")):
+        job = Running(letter, socket.socket(fileno=line), self.own_pids)
+        letters.send_fds(self.forks, [letter, *job.child_ends, *ask])
+        for fd in (*job.child_ends, *ask):
+            os.close(fd)
+        self.waiting.append(job)
+        for fd, role in ((job.output, "output"), (job.status, "status"), (line, "line")):
             self.owners[fd] = (job, role)
             self.poll.register(fd, select.POLLIN)
         return True
+
+    def hear(self) -> None:
+        """What the fork-server tells: it is ready, a job has started, could not be started, or has ended."""
+        message, fds = letters.receive_fds(self.forks)
+        if message == b"ready":
+            self.channel.sendall(json.dumps({"namespaces": self.own_pids}).encode() + b"\n")
+        elif message:
+            told = json.loads(message)
+            if "started" in told:
+                job = self.waiting.popleft()
+                job.forked(told, fds[0])
+                self.jobs[job.pid] = job
+            elif "refused" in told:
+                job = self.waiting.popleft()
+                self.let_go(job)
+                job.answer("setup", told["refused"])
+            else:
+                job = self.jobs.pop(told["ended"])
+                self.let_go(job)
+                job.finish(told["status"], told["cpu_s"])
+
+    def let_go(self, job: Running) -> None:
+        for fd in (job.output, job.status, job.line.fileno()):
+            self.forget(fd)
 
     def forget(self, fd: int) -> None:
         if self.owners.pop(fd, None):
             self.poll.unregister(fd)
 
-    def end(self, job: Running) -> None:
-        for fd in (job.pidfd, job.output, job.status, job.line.fileno()):
-            self.forget(fd)
-        del self.jobs[job.pid]
-        job.finish()
 
+def main(config: dict[str, Any]) -> None:
+    """`config`: channel (descriptor of the socket to the runner), engine (its pid), left_out (names of layers).
 
-def serve(channel_fd: int, namespaces: bool) -> None:
-    """Import, say that we are ready, and work until the runner hangs up."""
-    fcntl.fcntl(channel_fd, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
-    channel = socket.socket(fileno=channel_fd)
-    broker = Broker(channel)
-    broker.pools = preload.load_first()
-    library_paths()  # remembered for the forks
-    from automlgpt_local.sandbox import harness  # noqa: F401  pre-imported for the forks
+    `engine` is None inside bubblewrap, which stands between and ends with the engine by itself.
+    """
+    parent = config["engine"] or os.getppid()
+    engine = os.pidfd_open(parent)
+    if os.getppid() != parent:  # it ended before we could hold on to it
+        os._exit(1)
+    private = "namespaces" not in config["left_out"] and namespaces.available() and namespaces.enter()
+    forks, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    me = os.getpid()
+    server = os.fork()
+    if server == 0:
+        code = 1
+        try:
+            forks.close()
+            for fd in (engine, config["channel"]):
+                os.close(fd)
+            limits.die_with_parent(0 if private else me)
+            if private:
+                namespaces.private_proc()
+            from automlgpt_local.sandbox.fork_server import serve
 
-    channel.sendall(json.dumps({"namespaces": namespaces}).encode() + b"\n")
-    broker.loop()
-    for job in broker.jobs.values():
-        job.kill("cancelled")
+            serve(theirs)
+            code = 0
+        finally:
+            if code:
+                import traceback
+
+                traceback.print_exc()
+            os._exit(code)
+    theirs.close()
+    end = os.pidfd_open(server)
+    try:
+        Broker(socket.socket(fileno=config["channel"]), forks, [engine, end], private).loop()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(end, signal.SIGKILL)
+        os.waitpid(server, 0)

@@ -1,4 +1,4 @@
-"""Messages between runner and broker: JSON in a memory file, handed over with its job's descriptors."""
+"""Messages between runner, broker and fork-server: JSON in a memory file, handed over with its job's descriptors."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def read_letter(fd: int) -> dict[str, Any]:
     return content
 
 
-def send_fds(channel: socket.socket, fds: list[int]) -> None:
-    socket.send_fds(channel, [b"j"], fds)
+def send_fds(channel: socket.socket, fds: list[int], message: bytes = b"j") -> None:
+    socket.send_fds(channel, [message], fds)
 
 
-def receive_fds(channel: socket.socket) -> list[int]:
-    """The descriptors of the next job; empty when the other side has gone."""
-    data, fds, _flags, _address = socket.recv_fds(channel, 1, 8)
+def receive_fds(channel: socket.socket, size: int = 4096) -> tuple[bytes, list[int]]:
+    """The next message and its descriptors; no message when the other side has gone."""
+    message, fds, _flags, _address = socket.recv_fds(channel, size, 8)
     for fd in fds:
         os.set_inheritable(fd, False)
-    return fds if data else []
+    return message, fds

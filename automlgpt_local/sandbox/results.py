@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ MAX_ARRAYS = 16
 MAX_ENTRIES = 4096
 MAX_HEADER = 4096
 MAX_DEPTH = 16
+MAX_INTEGER = 2**63
 
 
 class BadResultError(Exception):
@@ -58,7 +60,7 @@ def _opened(work: Path) -> Iterator[int]:
 
 
 def read_result(work: Path) -> dict[str, Any]:
-    """result.json as a dict; no NaN, no endless nesting, no giant integer."""
+    """result.json as a dict; see `parse_json`."""
     with _opened(work) as folder:
         try:
             with open_plain(folder, "result.json", MAX_RESULT_BYTES) as file:
@@ -69,16 +71,34 @@ def read_result(work: Path) -> dict[str, Any]:
 
 
 def parse_json(raw: bytes) -> dict[str, Any]:
-    def refuse(text: str) -> None:
-        raise ValueError(f"{text} is no number")
-
+    """A JSON object of finite numbers, integers of 64 bits and valid text, no deeper than MAX_DEPTH."""
     try:
-        value = json.loads(raw.decode("utf-8"), parse_constant=refuse)
+        value = json.loads(raw.decode("utf-8"), parse_constant=float)
+        _check_plain(value)
     except (ValueError, RecursionError) as error:
         raise BadResultError(f"the result is not plain JSON ({type(error).__name__})") from error
     if not isinstance(value, dict):
         raise BadResultError("the result is not a JSON object")
     return value
+
+
+def _check_plain(value: Any) -> None:
+    """Raises ValueError for what a later reader, writer or sum of ours would stumble over."""
+    left = [(value, 0)]
+    while left:
+        item, depth = left.pop()
+        if depth > MAX_DEPTH:
+            raise ValueError("nested too deep")
+        if isinstance(item, dict):
+            left += [(part, depth + 1) for pair in item.items() for part in pair]
+        elif isinstance(item, list):
+            left += [(part, depth + 1) for part in item]
+        elif isinstance(item, str):
+            item.encode("utf-8")  # half a surrogate pair cannot be written down
+        elif isinstance(item, float) and not math.isfinite(item):
+            raise ValueError("not finite")
+        elif isinstance(item, int) and abs(item) >= MAX_INTEGER:
+            raise ValueError("too large")
 
 
 def read_error(work: Path) -> str:
@@ -91,7 +111,10 @@ def read_error(work: Path) -> str:
 
 
 def read_arrays(work: Path, max_bytes: int) -> dict[str, Any]:
-    """Every .npy file by stem: boolean, integer or float arrays of at most two dimensions, never objects."""
+    """Every .npy file by stem: boolean, integer or float arrays of at most two dimensions, never objects.
+
+    `max_bytes`: of all together. A sparse file of any size costs its writer nothing, and its reader memory.
+    """
     arrays = {}
     with _opened(work) as folder:
         with os.scandir(folder) as entries:
@@ -105,15 +128,18 @@ def read_arrays(work: Path, max_bytes: int) -> dict[str, Any]:
             raise BadResultError(f"{len(names)} arrays, more than {MAX_ARRAYS}")
         for name in sorted(names):
             with open_plain(folder, name, max_bytes) as file:
-                arrays[name[: -len(".npy")]] = parse_array(file.read(max_bytes + 1), name)
+                raw = bytearray(os.fstat(file.fileno()).st_size)
+                max_bytes -= len(raw)
+                file.readinto(raw)  # type: ignore[attr-defined]
+                arrays[name[: -len(".npy")]] = parse_array(raw, name)
     return arrays
 
 
-def parse_array(raw: bytes, name: str = "array") -> Any:
-    """A .npy file's bytes as an array of its own memory. Raises BadResultError."""
+def parse_array(raw: bytes | bytearray, name: str = "array") -> Any:
+    """A .npy file's bytes as an array, which lies in them where it can. Raises BadResultError."""
     import numpy as np
 
-    file = BytesIO(raw)
+    file = BytesIO(raw[: 2 * MAX_HEADER])
     try:
         version = np.lib.format.read_magic(file)
         if version != (1, 0):
@@ -129,7 +155,7 @@ def parse_array(raw: bytes, name: str = "array") -> Any:
             count *= n
         if count * dtype.itemsize != len(raw) - start:
             raise ValueError("size")
-        values = np.frombuffer(raw, dtype=dtype, count=count, offset=start).copy()
+        values = np.require(np.frombuffer(raw, dtype=dtype, count=count, offset=start), requirements=["A", "W"])
     except BadResultError:
         raise
     except Exception as error:  # numpy's header parser meets hostile text: whatever it raises means refused
@@ -182,19 +208,24 @@ def folder_use(work: Path, max_files: int) -> tuple[int, int]:
 def flatten(work: Path) -> None:
     """Make `work` safe for a recursive removal: folders nested deeper than MAX_DEPTH are taken apart and removed.
 
-    Paths of a deep tree are too long to name, so each folder is first moved up into `work`.
+    Paths of a deep tree are too long to name, so each folder is first moved up into `work`. A folder may have been
+    made without any right to look into it.
     """
-    level = [str(work)]
+    deep = [work]
     for _ in range(MAX_DEPTH):
-        level = [entry.path for folder in level for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-        if not level:
+        inner = (entry for folder in deep for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False))
+        deep = [Path(entry.path) for entry in inner]
+        for path in deep:
+            path.chmod(0o700)
+        if not deep:
             return
-    deep, number = [Path(folder) for folder in level], 0
+    number = 0
     while deep:
         folder = deep.pop()
         for path in list(folder.iterdir()):
             if path.is_dir() and not path.is_symlink():
                 number += 1
+                path.chmod(0o700)
                 deep.append(path.rename(work / f".removed{number}"))
             else:
                 path.unlink()

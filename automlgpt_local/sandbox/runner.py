@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import select
 import signal
 import socket
@@ -20,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ class Sandbox:
 import json, sys
 config = json.loads(sys.argv[1])
 sys.path[:] = config["path"]
-from automlgpt_local.sandbox import warden
-warden.main(config)
+from automlgpt_local.sandbox import broker
+broker.main(config)
 """
 
     def __init__(
@@ -183,8 +184,11 @@ warden.main(config)
     # --- jobs
     def run(self, job: Job, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
         """Run one job to its end. Raises SandboxError when a layer could not be applied; the code did not run then."""
-        if self.cold and not self._jail:
-            return self._run_cold(job, cancelled)
+        with _out_of_sight(job) as hidden:
+            run = self._run_cold if self.cold and not self._jail else self._run_warm
+            return run(hidden, cancelled)
+
+    def _run_warm(self, job: Job, cancelled: Callable[[], bool]) -> Outcome:
         limits = self._within(job.limits)
         request = {
             "task": job.task,
@@ -207,8 +211,6 @@ warden.main(config)
             if not answered:
                 return Outcome("killed", 0.0, error="the sandbox's broker ended during the job")
             outcome = self._outcome(job, limits, letters.read_letter(letter))
-            with contextlib.suppress(OSError):
-                results.flatten(job.work)
             return replace(outcome, error=f"{outcome.error}\n{talk.problem}".strip()) if talk.problem else outcome
         finally:
             ours.close()
@@ -271,7 +273,7 @@ warden.main(config)
         if status == "ok":
             try:
                 result = results.read_result(job.work)
-                arrays = results.read_arrays(job.work, limits.disk_mib << 20)
+                arrays = results.read_arrays(job.work, limits.memory_mib * 2**20 // 4)
             except results.BadResultError as bad:
                 status, error, result, arrays = "bad_result", inert(str(bad)), {}, {}
         return Outcome(
@@ -284,3 +286,22 @@ warden.main(config)
             result=result,
             arrays=arrays,
         )
+
+
+@contextlib.contextmanager
+def _out_of_sight(job: Job) -> Iterator[Job]:
+    """The job with its work folder under a name that no other job can guess, until it has ended.
+
+    Landlock does not govern stat(): two jobs that know each other's paths could talk by names and sizes of files.
+    """
+    hidden = job.work.with_name(f".{secrets.token_hex(16)}")
+    try:
+        job.work.rename(hidden)
+    except OSError as error:
+        raise SandboxError(f"The code was not run: its work folder cannot be used ({error.strerror}).") from error
+    try:
+        yield replace(job, work=hidden)
+    finally:
+        with contextlib.suppress(OSError):
+            results.flatten(hidden)
+        hidden.rename(job.work)

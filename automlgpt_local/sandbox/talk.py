@@ -11,7 +11,7 @@ from automlgpt_local.sandbox import results
 from automlgpt_local.sandbox.text import inert
 
 MAX_QUESTION = 64 << 10
-MAX_QUESTIONS = 10_000
+MAX_QUESTIONS = 500
 
 
 class Talk:

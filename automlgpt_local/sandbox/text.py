@@ -6,8 +6,9 @@ import re
 import unicodedata
 
 # ESC sequences: OSC, DCS, APC, PM, SOS up to their end; CSI; any other escape of two characters. 7 and 8 bit forms.
+# Each alternative matches whatever follows its first character: nothing is tried twice, the time is linear.
 _ESCAPES = re.compile(
-    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"
+    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|\x1b[ -/]*[0-~]?"
 )

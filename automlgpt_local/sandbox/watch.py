@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 # Page tables count: reading a huge empty mapping fills memory with them, and with nothing else.
-_MEMORY = (b"RssAnon", b"RssShmem", b"VmSwap", b"VmPTE")
+_MEMORY = (b"RssAnon", b"RssShmem", b"VmSwap", b"VmPTE", b"HugetlbPages")
 KEPT_BYTES = 32 << 10
+UNSEEN = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -41,20 +42,44 @@ def read_use(pid: int) -> Use | None:
     return Use(memory, sizes.get(b"VmData", 0), cpu_s, sizes.get(b"Threads", 0))
 
 
+def shared_kib() -> int:
+    """Shared memory of the whole machine, in KiB."""
+    with open("/proc/meminfo", "rb") as file:
+        for line in file:
+            if line.startswith(b"Shmem:"):
+                return int(line.split()[1])
+    return 0
+
+
+def holds_shared(pid: int) -> bool:
+    """Does the process have shared memory without a file?
+
+    Such memory lasts, whole, as long as one page of it stays mapped; only the mapped part counts as the process' own.
+    """
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return any(line.endswith(b" /dev/zero (deleted)\n") for line in file)
+    except OSError:  # it has just ended
+        return False
+
+
 def nameless_bytes(pid: int, folder: str) -> int:
-    """Disk that a process holds in files below `folder` whose names are gone: open ones, and mapped ones."""
-    total = 0
+    """Disk that a process holds in files below `folder` whose names are gone: open ones, and mapped ones.
+
+    The size of a file that is mapped and no longer open cannot be seen: it counts as more than any budget.
+    """
+    total, opened = 0, set()
     try:
         with os.scandir(f"/proc/{pid}/fd") as entries:
             for entry in entries:
                 status = entry.stat()
                 if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
                     total += status.st_blocks * 512
+                    opened.add(status.st_ino)
         with open(f"/proc/{pid}/maps", "rb") as file:
             for line in file:
-                if line.endswith(b" (deleted)\n") and folder.encode() in line:
-                    start, end = (int(part, 16) for part in line.split(b" ", 1)[0].split(b"-"))
-                    total += end - start
+                if line.endswith(b" (deleted)\n") and folder.encode() in line and int(line.split()[4]) not in opened:
+                    return UNSEEN
     except OSError:  # it has just ended, or /proc is not ours to read
         pass
     return total

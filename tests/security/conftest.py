@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from tests.security.world import SECRET, World
 
 PLANTED_KEY = "PLANTED_API_KEY"
 TABLE: dict[int, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
+FUZZED: Counter[str] = Counter()  # test -> examples
 
 
 @pytest.fixture(scope="session")
@@ -89,9 +90,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
+    write = terminalreporter.write_line
+    for name, examples in FUZZED.items():
+        write(f"{name}: {examples} examples")
     if not TABLE:
         return
-    write = terminalreporter.write_line
     write("row | attacks stopped | controls succeeded")
     for row, kinds in sorted(TABLE.items()):
         counts = [f"{sum(kinds[k])} of {len(kinds[k])}" for k in ("attack", "control")]

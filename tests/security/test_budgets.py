@@ -31,7 +31,18 @@ while True:
     area.write(bytes(1 << 22))
     kept.append(area)
 """
-
+# Of each area one page stays mapped: the rest is kept by the kernel, and is no process' own any more.
+SHARED_UNMAPPED = """
+import mmap
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+while True:
+    area = libc.mmap(None, 1 << 24, 3, mmap.MAP_SHARED | mmap.MAP_ANONYMOUS, -1, 0)
+    ctypes.memset(area, 1, 1 << 24)
+    libc.munmap(area + 4096, (1 << 24) - 4096)
+"""
 PAGE_TABLES = """
 import mmap
 area = mmap.mmap(-1, 1 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)
@@ -68,6 +79,7 @@ OVERRUNS = {
         Limits(20, memory_mib=300),
         "memory_limit",
     ),
+    "35-shared-unmapped": (SHARED_UNMAPPED, Limits(20, memory_mib=300), "memory_limit"),
     "36-many-large": (
         "for i in range(100):\n    write(str(i), 'x' * (1 << 22))\n    time.sleep(0.02)",
         Limits(20, disk_mib=64),

@@ -30,7 +30,7 @@ def test_without_landlock_nothing_runs(monkeypatch):
 def _faulty(fault: str) -> WeakenedSandbox:
     """A sandbox in whose broker one function of one layer fails, after the runner's own check was passed."""
     sandbox = WeakenedSandbox(1, 1024)
-    start = "from automlgpt_local.sandbox import warden"
+    start = "from automlgpt_local.sandbox import broker"
     assert start in WeakenedSandbox.boot
     sandbox.boot = WeakenedSandbox.boot.replace(start, f"{LEAN}\n{fault}\n{start}")
     return sandbox

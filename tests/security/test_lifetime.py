@@ -71,7 +71,7 @@ sandbox.run(Job("space", {"solution": str(code), "module": "s"}, work / "w", (co
 
 
 def _survivors(name: str, spare: int) -> list[int]:
-    """Processes that carry the marker in their command line: broker, warden and jobs, for forks keep it."""
+    """Processes that carry the marker in their command line: broker, fork-server and jobs, for forks keep it."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) not in (spare, os.getpid()):

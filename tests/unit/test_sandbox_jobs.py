@@ -226,6 +226,9 @@ def test_a_layer_that_cannot_be_applied_refuses_the_job(sandbox, tmp_path):
     job.work.rmdir()
     with pytest.raises(SandboxError, match="not run"):
         sandbox.run(job)
+    job.work.write_text("no folder")
+    with pytest.raises(SandboxError, match="not run"):
+        sandbox.run(job)
 
 
 def test_unsafe_runs_without_the_kernel_layers_and_says_so(tmp_path):
