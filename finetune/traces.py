@@ -69,7 +69,7 @@ class Replay:
             attempt = SimpleNamespace(number=event.attempt, recipe=code.recipe, probe=code.probe, params=code.params)
             evaluation: Any = SimpleNamespace(
                 attempt=attempt, status=event.status, ok=event.status == "ok" and event.score is not None,
-                score=event.score, seconds=event.seconds,
+                score=event.score, seconds=event.seconds, predict_ms=0.0,
             )  # fmt: skip
             self.journal.add(evaluation)
         elif isinstance(event, Gated) and event.kept and _is_advised(self.written[event.attempt]):
