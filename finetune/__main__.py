@@ -21,8 +21,18 @@ def parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="recorded sessions to training rows")
     data.add_argument("sessions", nargs="+", type=Path, help="run directories, or folders of them")
     data.add_argument("--out", type=Path, default=Path("rows.jsonl"))
-    data.add_argument("--format", choices=("rows", "messages", "sharegpt"), default="rows")
+    data.add_argument(
+        "--format", choices=("rows", "messages", "sharegpt"), default="rows",
+        help="rows: for the nano, without names and values; else full conversations for chat models",
+    )  # fmt: skip
     data.add_argument("--only-kept", action="store_true", help="leave out decisions that the gate refused")
+    data.add_argument(
+        "--without", action="append", default=[], type=Path, metavar="TABLE_OR_RUNS",
+        help="data sets for evaluation: sessions on the same table are left out, whichever rows they saw",
+    )  # fmt: skip
+    data.add_argument("--held-out", type=float, default=0.2, metavar="SHARE", help="of the data sets (default: 0.2)")
+    data.add_argument("--licence", default="", help="a note on the data's licence, beside each row")
+    data.add_argument("--cells", action="store_true", help="keep ranges and error messages, which show cell values")
     data.add_argument(
         "--preview", type=int, default=0, metavar="N", help="show N rows with the loss mask, write nothing"
     )
@@ -51,6 +61,10 @@ def parser() -> argparse.ArgumentParser:
     circle = commands.add_parser("circle", help="sessions -> rows -> LoRA -> adapter -> llama.cpp -> measured")
     circle.add_argument("--base", type=Path, default=NANO_GGUF)
     circle.add_argument("--quick", action="store_true")
+    circle.add_argument(
+        "--rule", action="append", metavar="KIND=TREATMENT", help="of the house, may be repeated (default: text=drop)"
+    )
+    circle.add_argument("--first", default="linear", metavar="RECIPE", help="the recipe that the house tries first")
 
     nano = commands.add_parser("nano", help="the embedded model from nothing; each step can be ended and called again")
     nano.add_argument("--step", choices=STEPS, default="all")
@@ -97,7 +111,10 @@ def main(argv: list[str] | None = None) -> int:
         from finetune import circle
 
         size = circle.QUICK if args.quick else circle.Size()
-        result = circle.run(args.work / "circle", args.base, size=size, seed=args.seed, threads=args.threads)
+        house = circle.House.parse(args.rule or ["text=drop"], args.first)
+        result = circle.run(
+            args.work / "circle", args.base, house=house, size=size, seed=args.seed, threads=args.threads
+        )
     else:
         result = _nano(args)
     print(json.dumps(result, indent=None if args.json else 1))
@@ -108,8 +125,11 @@ def _data(args: argparse.Namespace) -> object:
     from finetune import traces
     from finetune.rows import write_rows
 
-    sessions = [f for path in args.sessions for f in ([path] if path.is_file() else sorted(path.rglob("events.jsonl")))]
-    rows = traces.split(traces.collect(sessions, only_kept=args.only_kept))
+    sessions = traces.sessions_below(args.sessions)
+    without = tuple(names for path in args.without for names in traces.columns_of(path))
+    wanted = traces.Wanted(args.only_kept, args.cells, args.licence, without)
+    found, broken = traces.collect(sessions, wanted, chat=args.format != "rows")
+    rows = traces.split(found, args.held_out)
     if args.preview:
         sys.stderr.write("\n".join(traces.preview(row) for row in rows[: args.preview]) + "\n")
     elif args.format == "rows":
@@ -117,8 +137,8 @@ def _data(args: argparse.Namespace) -> object:
     else:
         form = traces.as_messages if args.format == "messages" else traces.as_sharegpt
         args.out.write_text("".join(json.dumps(form(r), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    return {"sessions": len(sessions), "rows": len(rows), "held_out": sum(r.held_out for r in rows),
-            "data_sets": len({r.group for r in rows})}  # fmt: skip
+    return {"sessions": len(sessions), "unreadable": [str(p) for p in broken], "rows": len(rows),
+            "held_out": sum(r.held_out for r in rows), "data_sets": len({r.group for r in rows})}  # fmt: skip
 
 
 def _train(args: argparse.Namespace) -> object:

@@ -1,158 +1,107 @@
-"""Recorded sessions to training rows: each decision of `events.jsonl`, rendered by the code that prompts the model.
+"""Recorded sessions to training rows: each decision of `events.jsonl`, with what came of it.
 
-The events hold what was decided and what came of it; the question is written anew from the profile and the journal as
-they were at that moment. Column names and cell values do not occur in the compact dialect, so none are in the rows.
+For models of the compact dialect a row is a filled template (`rows.Row`): no column name and no cell value is in it.
+For chat models it is the full conversation (`Chat`): names of columns are in it, cell values and secrets are not.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import json
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
-from automlgpt_local import recipes
-from automlgpt_local.agents import compact, ideas
-from automlgpt_local.agents.fill_in import _board
-from automlgpt_local.agents.journal import Journal
-from automlgpt_local.data.profile import Profile
 from automlgpt_local.errors import ResumeError
-from automlgpt_local.events import (
-    AttemptFinished,
-    CodeWritten,
-    Decided,
-    Event,
-    Gated,
-    Profiled,
-    TaskResolved,
-    read_events,
-)  # fmt: skip
-from automlgpt_local.llm.backend import Template
-from automlgpt_local.metrics import METRICS
-from automlgpt_local.task import TaskSpec
+from automlgpt_local.events import AttemptFinished, CodeWritten, Decided, Event, Gated, Profiled, read_events
+from finetune.redact import redact
+from finetune.replay import AskedError, Replay, is_advised
 from finetune.rows import Row, filled
 
-ADVISED_COLUMNS = 128  # as in agents.loop
+# What the rows call a decision, where that is not its name in the events.
+NAMES = {"treatments": "treat", "next_tool": "tool"}
+SAME_TABLE = 0.8  # of a session's columns found in another table: the two are one data set
 
 
-@dataclass
-class Replay:
-    """What was known at each decision of one session."""
+@dataclass(frozen=True)
+class Chat:
+    """A turn of a chat model: what it was shown, and in the last message what it answered. As Row otherwise."""
 
+    decision: str
     group: str
-    family: str = "recorded"
-    task: TaskSpec | None = None
-    profile: Profile | None = None
-    journal: Journal | None = None
-    written: dict[int, CodeWritten] = field(default_factory=dict)
-    gates: dict[int, Gated] = field(default_factory=dict)
-    tools: list[str] = field(default_factory=list)
-    treatments: dict[str, str] = field(default_factory=dict)
-    advised: dict[str, str] = field(default_factory=dict)
-    batch: int = 0
-
-    def take(self, event: Event) -> None:
-        """Bring the situation up to date with an event that is no decision."""
-        if isinstance(event, TaskResolved):
-            self.task = TaskSpec.from_json(event.task)
-            self.journal = Journal(METRICS[self.task.metric])
-        elif isinstance(event, Profiled):
-            self.profile = Profile.from_json(event.profile)
-            self.treatments = {c.name: compact.default_treatment(c, self.profile.rows) for c in self.profile.columns}
-            self.advised = dict(self.treatments)
-        elif isinstance(event, CodeWritten):
-            self.written[event.attempt] = event
-        elif isinstance(event, AttemptFinished) and self.journal is not None:
-            code = self.written[event.attempt]
-            attempt = SimpleNamespace(number=event.attempt, recipe=code.recipe, probe=code.probe, params=code.params)
-            evaluation: Any = SimpleNamespace(
-                attempt=attempt, status=event.status, ok=event.status == "ok" and event.score is not None,
-                score=event.score, seconds=event.seconds, predict_ms=0.0,
-            )  # fmt: skip
-            self.journal.add(evaluation)
-        elif isinstance(event, Gated) and event.kept and _is_advised(self.written[event.attempt]):
-            self.treatments = dict(self.advised)
-
-    def opening(self, agent: str) -> str:
-        return compact.opening(agent, self.task, self.profile)
-
-    def board(self) -> list[tuple[str, str, str, str]]:
-        return _board(SimpleNamespace(journal=self.journal, task=self.task))  # type: ignore[arg-type]
-
-    def question(self, event: Decided, recipe: str) -> tuple[str, str, Template, dict[str, str]] | None:
-        """(decision, agent, template, choices) of a decision; None where the compact dialect cannot say it."""
-        assert self.profile is not None and self.journal is not None
-        values = {k: str(v) for k, v in event.values.items()}
-        if event.decision == "next_tool":
-            done = list(self.tools)
-            self.tools.append(values["tool"])
-            return "tool", "reasoner", compact.next_tool(done), values
-        if event.decision == "treatments":
-            columns = self._batch()
-            self.advised.update({c.name: values[f"c{i}"] for i, c in enumerate(columns)})
-            first = (self.batch - 1) * compact.BATCH
-            return "treat", "reasoner", compact.treat(columns, first, self.profile.rows), values
-        if event.decision == "features" and "source" not in values:
-            proposed = ideas.propose(self.profile, self.treatments, 12)
-            return "features", "coder", compact.features(proposed), values
-        if event.decision == "next_recipe":
-            return "next_recipe", "reasoner", compact.next_recipe(self.board(), event.about), values
-        if event.decision == "next_tune":
-            return "next_tune", "reasoner", compact.next_tune(self.board(), event.about), {"next": values["next"]}
-        if event.decision == "params" and values and recipe in compact.RECIPES:
-            grid = recipes.load(installed_only=False)[recipe].grid
-            return "params", "coder", compact.params(recipe, grid, self.board()), values
-        return None
-
-    def _batch(self) -> Sequence[Any]:
-        assert self.profile is not None
-        columns = list(self.profile.columns)
-        names = {c.name for c in sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]}
-        telling = [c for c in columns if c.name in names]
-        first = self.batch * compact.BATCH
-        self.batch += 1
-        return telling[first : first + compact.BATCH]
+    held_out: bool
+    teacher: str
+    messages: tuple[dict[str, str], ...]
+    outcome: dict[str, Any] = field(default_factory=dict)
 
 
-def _is_advised(code: CodeWritten) -> bool:
-    """The module that tries the Reasoning agent's treatment of the columns."""
-    return "Reasoner's treatment" in code.title
+AnyRow = TypeVar("AnyRow", Row, Chat)
 
 
-def session_rows(path: Path, *, only_kept: bool = False, licence: str = "") -> Iterator[Row]:
-    """The rows of one run directory or events.jsonl. only_kept: leave out what the gate refused.
+@dataclass(frozen=True)
+class Wanted:
+    """only_kept: leave out what the gate refused and mended modules that did not run. cells: as in Replay.
 
-    Decisions whose options were others than today's are passed over. Raises ResumeError for a broken log.
+    without: column names of tables that must not be learned from; sessions on such a table are left out whole.
     """
+
+    only_kept: bool = False
+    cells: bool = False
+    licence: str = ""
+    without: tuple[frozenset[str], ...] = ()
+
+
+def session_rows(path: Path, wanted: Wanted = Wanted()) -> Iterator[Row]:
+    """Compact rows of one run directory or events.jsonl. Raises ResumeError for a broken log."""
+    for decision, group, event, asked, outcome, _ in _decisions(path, wanted, chat=False):
+        try:
+            parts = filled(asked.template, {k: str(v) for k, v in event.values.items()})
+        except (ValueError, KeyError):  # its options were others than today's
+            continue
+        yield Row(decision, group, "recorded", False, f"recorded {event.by}", asked.transcript, parts, outcome)
+
+
+def session_chats(path: Path, wanted: Wanted = Wanted()) -> Iterator[Chat]:
+    """The same decisions as a chat model would have been asked them and should have answered them."""
+    for decision, group, event, asked, outcome, replay in _decisions(path, wanted, chat=True):
+        source = event.values.get("source") or (replay.features_code(event) if event.decision == "features" else "")
+        if source:
+            answer = f"{event.thought}\n\n```python\n{source.strip()}\n```".strip()
+        elif event.values and event.decision != "features":
+            answer = json.dumps({"thought": event.thought, **event.values}, ensure_ascii=False)
+        else:
+            continue
+        said = [*((m.role, m.content) for m in asked.messages), ("assistant", answer)]
+        messages = tuple({"role": role, "content": redact(str(text))} for role, text in said)
+        yield Chat(decision, group, False, f"recorded {event.by}", messages, outcome)
+
+
+def _decisions(
+    path: Path, wanted: Wanted, *, chat: bool
+) -> Iterator[tuple[str, str, Decided, AskedError, dict[str, Any], Replay]]:
+    """(decision, data set, event, what was asked, what came of it, what was known) of each."""
     log = path / "events.jsonl" if path.is_dir() else path
-    events = [record.event for record in read_events(log)]
-    profiled = next((e for e in events if isinstance(e, Profiled)), None)
+    records = list(read_events(log))
+    profiled = next((r.event for r in records if isinstance(r.event, Profiled)), None)
     if profiled is None:
         return
-    replay = Replay(group=fingerprint(profiled.profile))
-    for i, event in enumerate(events):
-        if not isinstance(event, Decided):
-            replay.take(event)
-            continue
-        later = events[i + 1 :]
-        written = next((e for e in later if isinstance(e, CodeWritten)), None)
-        question = replay.question(event, written.recipe if written else "")
-        if question is None:
-            continue
-        decision, agent, template, choices = question
-        outcome = _outcome(decision, later, written)
-        if only_kept and outcome.get("kept") is False:
-            continue
-        try:
-            parts = filled(template, choices)
-        except (ValueError, KeyError):
-            continue
-        yield Row(
-            decision, replay.group, replay.family, False, f"recorded {event.by}", (replay.opening(agent),), parts,
-            {**outcome, "licence": licence} if licence else outcome,
-        )  # fmt: skip
+    names = {str(c["name"]) for c in profiled.profile["columns"]}
+    if any(len(names & other) >= SAME_TABLE * len(names) for other in wanted.without):
+        return
+    replay = Replay(log.parent, chat, wanted.cells)
+    for i, record in enumerate(records):
+        event = record.event
+        if isinstance(event, Decided):
+            later = [r.event for r in records[i + 1 :]]
+            written = next((e for e in later if isinstance(e, CodeWritten)), None)
+            asked = replay.ask(event, written.recipe if written else "")
+            decision = NAMES.get(event.decision, event.decision)
+            outcome = _outcome(decision, later, written)
+            if asked is not None and not (wanted.only_kept and _failed(decision, outcome)):
+                outcome |= {"licence": wanted.licence} if wanted.licence else {}
+                yield decision, fingerprint(names), event, asked, outcome, replay
+        replay.take(record)
 
 
 def _outcome(decision: str, later: Sequence[Event], written: CodeWritten | None) -> dict[str, Any]:
@@ -161,7 +110,7 @@ def _outcome(decision: str, later: Sequence[Event], written: CodeWritten | None)
         return {}
     number = written.attempt
     if decision == "treat":  # two probes follow: the rules' and the advised one
-        advised = (e for e in later if isinstance(e, CodeWritten) and _is_advised(e))
+        advised = (e for e in later if isinstance(e, CodeWritten) and is_advised(e))
         number = next((e.attempt for e in advised), number)
     done = next((e for e in later if isinstance(e, AttemptFinished) and e.attempt == number), None)
     gate = next((e for e in later if isinstance(e, Gated) and e.attempt == number), None)
@@ -173,46 +122,76 @@ def _outcome(decision: str, later: Sequence[Event], written: CodeWritten | None)
     return found
 
 
-def fingerprint(profile: Mapping[str, Any]) -> str:
-    """Names a data set by its shape and statistics, so that rows can be kept apart by data set."""
-    facts = [profile["rows"], *[(c["name"], c["kind"], c["unique"], c.get("mean")) for c in profile["columns"]]]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+def _failed(decision: str, outcome: dict[str, Any]) -> bool:
+    """A mended module has done its part when it runs, whether or not it gains."""
+    return not outcome.get("ran", True) or (decision != "repair" and outcome.get("kept") is False)
 
 
-def collect(paths: Iterable[Path], *, only_kept: bool = False) -> list[Row]:
-    """Rows of many sessions without doubles; sessions that cannot be read are passed over."""
-    seen: dict[tuple[Any, ...], Row] = {}
+def fingerprint(names: Iterable[str]) -> str:
+    """Names a data set by its columns' names: other rows of the same table are the same data set."""
+    return hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:16]
+
+
+def columns_of(path: Path) -> list[frozenset[str]]:
+    """The column names of a table (CSV or Parquet), or of every session below a folder."""
+    if path.is_dir():
+        profiles = (
+            next((r.event for r in read_events(log) if isinstance(r.event, Profiled)), None)
+            for log in sorted(path.rglob("events.jsonl"))
+        )
+        return [frozenset(str(c["name"]) for c in p.profile["columns"]) for p in profiles if p is not None]
+    import pandas as pd
+
+    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, nrows=1)
+    return [frozenset(map(str, frame.columns))]
+
+
+def collect(paths: Iterable[Path], wanted: Wanted = Wanted(), *, chat: bool = False) -> tuple[list[Any], list[Path]]:
+    """(Rows or Chats of many sessions without doubles, the sessions that cannot be read)."""
+    seen: dict[tuple[Any, ...], Row | Chat] = {}
+    broken: list[Path] = []
     for path in paths:
         try:
-            for row in session_rows(path, only_kept=only_kept):
-                seen.setdefault((row.group, row.prompt, row.completion), row)
+            for row in session_chats(path, wanted) if chat else session_rows(path, wanted):
+                key = (row.group, *map(str, row.messages if isinstance(row, Chat) else (row.prompt, row.completion)))
+                seen.setdefault(key, row)
         except (OSError, ResumeError, ValueError, TypeError, KeyError):
-            continue
-    return list(seen.values())
+            broken.append(path)
+    return list(seen.values()), broken
 
 
-def split(rows: Sequence[Row], share: float = 0.2, without: Iterable[str] = ()) -> list[Row]:
-    """Marks a share of the data sets as held out, by a hash of their fingerprint; rows of data sets in `without`
-    (fingerprints of evaluation data) are left out."""
-    banned = set(without)
-    kept = [r for r in rows if r.group not in banned]
-    return [
-        replace(r, held_out=int(hashlib.sha256(r.group.encode()).hexdigest(), 16) % 1000 < share * 1000) for r in kept
-    ]
+def split(rows: Sequence[AnyRow], share: float = 0.2) -> list[AnyRow]:
+    """Marks a share of the data sets as held out, by a hash of their fingerprint: all rows of one, or none."""
+    return [replace(r, held_out=is_held_out(r.group, share)) for r in rows]
 
 
-def as_messages(row: Row) -> dict[str, Any]:
-    """The row as chat messages, with its outcome beside them."""
-    return {
-        "messages": [{"role": "user", "content": row.prompt}, {"role": "assistant", "content": row.completion}],
-        "outcome": row.outcome, "group": row.group, "decision": row.decision,
-    }  # fmt: skip
+def is_held_out(group: str, share: float) -> bool:
+    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 1000 < share * 1000
 
 
-def as_sharegpt(row: Row) -> dict[str, Any]:
-    return {"conversations": [{"from": "human", "value": row.prompt}, {"from": "gpt", "value": row.completion}]}
+# --- how they are written
+def as_messages(row: Chat) -> dict[str, Any]:
+    """As other trainers read them, with the outcome beside them."""
+    return {**asdict(row), "messages": list(row.messages)}
 
 
-def preview(row: Row) -> str:
-    """The row's text with the choices, which alone count in the loss, between double brackets."""
+def as_sharegpt(row: Chat) -> dict[str, Any]:
+    names = {"system": "system", "user": "human", "assistant": "gpt"}
+    return {"conversations": [{"from": names[m["role"]], "value": m["content"]} for m in row.messages]}
+
+
+def preview(row: Row | Chat) -> str:
+    """The row's text; what counts in the loss stands between double brackets."""
+    if isinstance(row, Chat):
+        *asked, answer = row.messages
+        text = "".join(f"<{m['role']}>\n{m['content']}\n" for m in asked)
+        return f"{text}<assistant>\n[[{answer['content']}]]\n"
     return "".join(row.transcript) + "".join(p if isinstance(p, str) else f"[[{p['choice']}]]" for p in row.parts)
+
+
+def sessions_below(paths: Iterable[Path]) -> list[Path]:
+    """Every events.jsonl that is named or lies below a folder that is named."""
+    found: Collection[Path] = dict.fromkeys(
+        file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("events.jsonl")))
+    )
+    return list(found)

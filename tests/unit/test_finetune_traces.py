@@ -1,68 +1,164 @@
 """From recorded sessions to rows: written by the code that prompts the live model, kept apart by data set."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from automlgpt_local.llm.random import RandomBackend
-from finetune import circle, traces
+from automlgpt_local.agents import compact
+from automlgpt_local.events import (
+    AttemptFinished,
+    CodeRejected,
+    CodeWritten,
+    Decided,
+    EventLog,
+    Gated,
+    Profiled,
+    TaskResolved,
+)
+from automlgpt_local.task import TaskSpec
+from finetune import traces
 from finetune.cases import from_table
+from finetune.redact import redact
 from finetune.rows import Row
 from finetune.tables import generate
 
+FIRST = "def build(params, ctx):\n    return broken\n"
+MENDED = "KEY = 'sk-proj-a1b2c3d4e5f6a7b8c9d0'\n\n\ndef build(params, ctx):\n    return None\n"
 
-@pytest.fixture
-def sessions(tmp_path):
-    for i, family in enumerate(("wordy", "plain", "wordy")):
-        case = from_table(generate(family, i % 2, n_rows=100))
-        folder = tmp_path / f"s{i}"
-        folder.mkdir()
-        circle.record_session(case, RandomBackend(i), folder / "events.jsonl")
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "events.jsonl").write_text("no event\n{}\n")
-    return tmp_path
+
+def record(folder, case):
+    """A session with all that rows are made of: choices, a module, its error, the mended module, and the gate."""
+    folder.mkdir()
+    log = EventLog(folder / "events.jsonl")
+    columns = list(case.profile.columns)[: compact.BATCH]
+    by_rule = {f"c{i}": case.default_treatments()[c.name] for i, c in enumerate(columns)}
+    task = TaskSpec(target="target", kind=case.kind, metric=case.metric, time_limit_s=120.0)
+    for t, event in enumerate([
+        TaskResolved(task.to_json()), Profiled(case.profile.to_json()),
+        Decided("reasoner", "process", "treatments", by_rule, "model", about=[c.name for c in columns]),
+        CodeWritten(1, "process", "recipes", "the rules", "lightgbm", None, {}, {}, ""),
+        AttemptFinished(1, "ok", 0.5, 0.01, [0.5], 1.0), Gated(1, None, 0.0, 0.0, True),
+        Decided("reasoner", "select", "next_recipe", {"next": "linear"}, "model", about=["linear", "extra_trees"]),
+        CodeWritten(2, "select", "recipes", "Linear", "linear", None, {}, {}, ""),
+        AttemptFinished(2, "ok", 0.4, 0.01, [0.4], 1.0), Gated(2, 1, -0.1, 0.01, False),
+        Decided("coder", "select", "solution", {"source": FIRST}, "model", "Why not."),
+        CodeWritten(3, "select", "model", "own", "own_1", None, {}, {}, ""),
+        AttemptFinished(3, "error", None, None, [], 1.0, "NameError"),
+        CodeRejected("select", "could not convert 'Mrs Smith' to float: 123.45", 2),
+        Decided("coder", "select", "repair", {"source": MENDED}, "model"),
+        CodeWritten(4, "select", "model", "own", "own_1", None, {}, {}, ""),
+        AttemptFinished(4, "ok", 0.3, 0.01, [0.3], 1.0), Gated(4, 1, -0.2, 0.01, False),
+    ]):  # fmt: skip
+        log.append(event, float(t))
+    log.close()
+
+
+@pytest.fixture(scope="module")
+def sessions(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    wordy, plain = generate("wordy", 0, n_rows=150), generate("plain", 1, n_rows=100)
+    record(folder / "s0", from_table(wordy))
+    record(folder / "s1", from_table(plain))
+    record(folder / "other-rows", from_table(replace(wordy, frame=wordy.frame.iloc[50:].reset_index(drop=True))))
+    (folder / "broken").mkdir()
+    (folder / "broken" / "events.jsonl").write_text("no event\n{}\n")
+    return folder
 
 
 def test_rows_of_a_session(sessions):
-    rows = list(traces.session_rows(sessions / "s0"))
-    assert {r.decision for r in rows} >= {"treat", "next_recipe", "params"}
-    first = rows[0]
-    assert first.prompt.startswith("reasoner ") and "treat\nc0 " in first.prompt
-    recipes = [r for r in rows if r.decision == "next_recipe"]
-    assert recipes[0].completion == "linear\n" and "\nboard\nlightgbm best g0 " in recipes[0].prompt
-    assert "linear best g5" in recipes[1].prompt and recipes[1].outcome == {}
-    treat = next(r for r in rows if r.decision == "treat")
-    assert treat.outcome == {"ran": True, "score": 0.5, "gain": 0.0, "kept": True}
+    rows = {r.decision: r for r in traces.session_rows(sessions / "s0")}
+    assert set(rows) == {"treat", "next_recipe"}  # the compact dialect has no code
+    assert rows["treat"].prompt.startswith("reasoner ") and "treat\nc0 " in rows["treat"].prompt
+    assert rows["treat"].outcome == {"ran": True, "score": 0.5, "gain": 0.0, "kept": True}
+    assert rows["next_recipe"].completion == "linear\n"
+    assert "\nboard\nlightgbm best g0 " in rows["next_recipe"].prompt
 
 
-def test_no_name_and_no_value_of_the_data_is_in_the_rows(sessions):
-    case = from_table(generate("wordy", 0, n_rows=100))
+def test_chats_are_what_a_chat_model_would_be_asked(sessions):
+    chats = {c.decision: c for c in traces.session_chats(sessions / "s0")}
+    assert set(chats) == {"treat", "next_recipe", "solution", "repair"}
+    for chat in chats.values():
+        assert [m["role"] for m in chat.messages] == ["system", "user", "assistant"]
+    assert json.loads(chats["next_recipe"].messages[-1]["content"]) == {"thought": "", "next": "linear"}
+    assert "lightgbm: rank 1" in chats["next_recipe"].messages[1]["content"]
+    assert chats["solution"].messages[-1]["content"] == f"Why not.\n\n```python\n{FIRST.strip()}\n```"
+
+
+def test_a_repaired_error_is_a_pair(sessions):
+    [repair] = [c for c in traces.session_chats(sessions / "s0") if c.decision == "repair"]
+    asked, answer = repair.messages[1]["content"], repair.messages[-1]["content"]
+    assert "return broken" in asked and "could not convert ... to float" in asked
+    assert "return None" in answer and repair.outcome["ran"]
+    shown = [c for c in traces.session_chats(sessions / "s0", traces.Wanted(cells=True)) if c.decision == "repair"]
+    assert "Mrs Smith" in shown[0].messages[1]["content"]
+
+
+def test_only_what_led_somewhere(sessions):
+    kept = [c.decision for c in traces.session_chats(sessions / "s0", traces.Wanted(only_kept=True))]
+    assert kept == ["treat", "repair"]  # next_recipe was refused, the solution did not run, the mended one did
+
+
+def test_cells_secrets_and_in_rows_even_names_stay_out(sessions):
+    case = from_table(generate("wordy", 0, n_rows=150))
     text = "".join(traces.preview(r) for r in traces.session_rows(sessions / "s0"))
+    chats = "".join(traces.preview(c) for c in traces.session_chats(sessions / "s0"))
     for column in case.profile.columns:
         assert len(column.name) < 3 or f" {column.name} " not in text
-        assert not any(value in text for value, _ in column.top if len(value) > 8)
+        assert json.dumps(column.name) in chats
+        assert not any(value in text or value in chats for value, _ in column.top if len(value) > 8)
+        if column.min is not None and column.max is not None:
+            assert f"{column.min:.4g} to {column.max:.4g}" not in chats
+    assert "sk-proj" not in chats and "KEY = '[secret]'" in chats
 
 
-def test_doubles_and_broken_sessions_are_left_out(sessions):
-    paths = sorted(sessions.glob("*/events.jsonl"))
-    rows = traces.collect(paths)
-    assert rows and len(traces.collect([*paths, *paths])) == len(rows)
+@pytest.mark.parametrize(("text", "hidden"), [
+    ("password = 'hunter2222'", "hunter2222"), ("AKIAABCDEFGHIJKLMNOP", "AKIA"), ("postgres://me:pw1@host/db", "pw1"),
+    ("/home/maria/data.csv", "maria"), ("write to jo.doe@example.org", "jo.doe"),
+    ("ghp_abcdefghij0123456789", "ghp_"), ("-----BEGIN RSA PRIVATE KEY-----\nabc", "abc"),
+])  # fmt: skip
+def test_secrets(text, hidden):
+    assert hidden not in redact(text) and "[secret]" in redact(text)
 
 
-def test_split_is_by_data_set_and_leaves_out_what_is_banned(sessions):
-    rows = traces.collect(sorted(sessions.glob("*/events.jsonl")))
+def test_code_and_facts_are_no_secrets():
+    text = 'df["token_count"] = df["text"].str.len()\n- "password age": number, 0% missing, 12 distinct\nx = df @ df.T'
+    assert redact(text) == text
+
+
+def test_doubles_are_left_out_and_broken_sessions_named(sessions):
+    paths = traces.sessions_below([sessions])
+    rows, broken = traces.collect(paths)
+    assert rows and broken == [sessions / "broken" / "events.jsonl"]
+    assert traces.collect([*paths, *paths])[0] == rows
+    assert len(traces.collect([sessions / "s0", sessions / "s0"], chat=True)[0]) == 4
+
+
+def test_split_is_by_data_set(sessions):
+    rows, _ = traces.collect(traces.sessions_below([sessions]))
     groups = sorted({r.group for r in rows})
-    assert len(groups) == 2
+    assert len(groups) == 2  # other rows of the same table are the same data set
     for share in (0.0, 0.5, 1.0):
         marked = traces.split(rows, share)
         assert all(len({r.held_out for r in marked if r.group == g}) == 1 for g in groups)
-    assert {r.group for r in traces.split(rows, without=[groups[0]])} == {groups[1]}
 
 
-def test_exports_and_preview():
+def test_evaluation_data_are_left_out_as_whole_data_sets(sessions, tmp_path):
+    table = generate("wordy", 0, n_rows=150)
+    table.frame.iloc[:20].to_csv(tmp_path / "test.csv", index=False)
+    for banned in (tmp_path / "test.csv", sessions / "s0"):
+        wanted = traces.Wanted(without=tuple(traces.columns_of(banned)))
+        rows, _ = traces.collect([sessions / n for n in ("s0", "s1", "other-rows")], wanted)
+        assert {r.group for r in rows} == {r.group for r in traces.session_rows(sessions / "s1")}
+
+
+def test_exports_and_preview(sessions):
     part = {"name": "next", "options": ["a", "b"], "choice": "b"}
     row = Row("next_recipe", "g", "f", False, "truth", ("open\n",), ("board\nnext=", part, "\n"))
     assert traces.preview(row) == "open\nboard\nnext=[[b]]\n"
-    messages = traces.as_messages(row)["messages"]
-    assert [m["content"] for m in messages] == ["open\nboard\nnext=", "b\n"]
-    assert json.loads(json.dumps(traces.as_sharegpt(row)))["conversations"][1]["value"] == "b\n"
+    chat = replace(next(traces.session_chats(sessions / "s0", traces.Wanted(licence="CC0"))), held_out=True)
+    written = json.loads(json.dumps(traces.as_messages(chat)))
+    assert written["held_out"] and written["outcome"]["licence"] == "CC0" and len(written["messages"]) == 3
+    turns = json.loads(json.dumps(traces.as_sharegpt(chat)))["conversations"]
+    assert [t["from"] for t in turns] == ["system", "human", "gpt"]
+    assert traces.preview(chat).endswith(f"[[{chat.messages[-1]['content']}]]\n")
