@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from automlgpt_local.paths import bundled_models_dir
+from finetune.quantise import KINDS
 
 NANO_GGUF = bundled_models_dir() / "nano.gguf"
 STEPS = ("all", "measure", "rows", "train", "export", "evaluate")
@@ -56,7 +57,10 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("folder", type=Path)
     export.add_argument("--out", type=Path, required=True)
     export.add_argument("--adapter", type=Path, help="a PEFT adapter of FOLDER: write it as a GGUF adapter instead")
-    export.add_argument("--kind", choices=("F32", "F16", "Q8_0"), default="F16")
+    export.add_argument("--merge", action="store_true", help="merge the adapter into the model")
+    export.add_argument("--kind", choices=("F32", "F16", *KINDS), default="F16")
+    export.add_argument("--name", help="register the file under this name: `--model NAME` then means it")
+    export.add_argument("--licence", default="", help="of the weights, written into the file")
 
     circle = commands.add_parser("circle", help="sessions -> rows -> LoRA -> adapter -> llama.cpp -> measured")
     circle.add_argument("--base", type=Path, default=NANO_GGUF)
@@ -99,14 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.adapter:
             result["after"] = served(args.base, rows, args.adapter)
     elif args.command == "export":
-        from finetune.hf_export import export_folder
-
-        if args.adapter:
-            from finetune.lora import write_peft_adapter
-
-            result = write_peft_adapter(args.adapter, args.folder, args.out)
-        else:
-            result = export_folder(args.folder, args.out, kind=args.kind)
+        result = _export(args)
     elif args.command == "circle":
         from finetune import circle
 
@@ -139,6 +136,20 @@ def _data(args: argparse.Namespace) -> object:
         args.out.write_text("".join(json.dumps(form(r), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
     return {"sessions": len(sessions), "unreadable": [str(p) for p in broken], "rows": len(rows),
             "held_out": sum(r.held_out for r in rows), "data_sets": len({r.group for r in rows})}  # fmt: skip
+
+
+def _export(args: argparse.Namespace) -> object:
+    if args.adapter and not args.merge:
+        from finetune.lora import write_peft_adapter
+
+        return write_peft_adapter(args.adapter, args.folder, args.out)
+    from automlgpt_local.llm import catalog
+    from finetune.hf_export import export_folder
+
+    found = export_folder(args.folder, args.out, kind=args.kind, adapter=args.adapter, licence=args.licence)
+    if not args.name:
+        return found
+    return {**found, "registered": catalog.import_(args.out, args.name, link=True).to_json()}
 
 
 def _train(args: argparse.Namespace) -> object:

@@ -1,4 +1,4 @@
-"""Hugging Face weights to GGUF with the `gguf` package alone: llama, qwen2, qwen3; F32, F16 or Q8_0."""
+"""Hugging Face weights to GGUF with the `gguf` package alone: llama, qwen2, qwen3 in F32 or F16."""
 
 from __future__ import annotations
 
@@ -44,9 +44,10 @@ def write_gguf(
     *,
     name: str,
     kind: str = "F16",
+    licence: str = "",
     extra: dict[str, str] | None = None,
 ) -> int:
-    """Writes a model of `transformers` with its tokenizer; returns the file's bytes. kind: F32, F16 or Q8_0."""
+    """Writes a model of `transformers` with its tokenizer; returns the file's bytes. kind: F32 or F16."""
     import gguf
 
     config = model.config
@@ -56,8 +57,9 @@ def write_gguf(
     writer = gguf.GGUFWriter(str(part), arch)
     writer.add_type(gguf.GGUFType.MODEL)
     writer.add_name(name)
-    writer.add_license("apache-2.0")
-    writer.add_file_type({"F32": 0, "F16": 1, "Q8_0": 7}[kind])
+    if licence:
+        writer.add_license(licence)
+    writer.add_file_type({"F32": 0, "F16": 1}[kind])
     writer.add_vocab_size(config.vocab_size)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -76,12 +78,7 @@ def write_gguf(
         writer.add_string(key, value)
     _add_tokenizer(writer, tokenizer, config.vocab_size)
     for target, weight in gguf_tensors(model).items():
-        quantised = kind == "Q8_0" and weight.ndim == 2
-        if quantised:
-            q8 = gguf.GGMLQuantizationType.Q8_0
-            writer.add_tensor(target, gguf.quants.quantize(weight, q8), raw_dtype=q8)
-        else:
-            writer.add_tensor(target, weight.astype(np.float16 if kind != "F32" and weight.ndim == 2 else np.float32))
+        writer.add_tensor(target, weight.astype(np.float16 if kind == "F16" and weight.ndim == 2 else np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -10,6 +10,7 @@ from typing import Any
 
 from finetune.gguf_export import ARCHITECTURES, write_gguf
 from finetune.parity import compare, gguf_logits, gguf_tokens, torch_logits
+from finetune.quantise import KINDS, quantise
 
 SAMPLES = (
     "def f(x):\n    return x + 1\n", "a,b,c\n1,2.5,x\n", "  two  spaces\t\ttabs\r\n", "it's, they'll, I'VE",
@@ -29,6 +30,14 @@ class HubTokenizer:
     pad: int | None
     add_bos: bool
     chat_template: str
+
+    def ids(self, text: str) -> list[int]:
+        return list(self.core.encode(text, add_special_tokens=False).ids)
+
+    @property
+    def marks(self) -> list[str]:
+        """The tokens that begin and end turns."""
+        return [token["content"] for token in json.loads(self.core.to_str())["added_tokens"] if token["special"]][:32]
 
     @classmethod
     def load(cls, folder: Path, model_type: str) -> HubTokenizer:
@@ -69,9 +78,14 @@ def splitting_rule(tokenizer: dict[str, Any]) -> str:
 
 
 def export_folder(
-    folder: Path, out: Path, *, kind: str = "F16", name: str = "", texts: Sequence[str] = SAMPLES
-) -> dict[str, float]:
-    """Convert; raises RuntimeError when ids or logits in llama.cpp differ from transformers'. kind: F32, F16, Q8_0."""
+    folder: Path, out: Path, *, kind: str = "F16", adapter: Path | None = None, name: str = "", licence: str = "",
+    texts: Sequence[str] = SAMPLES,
+) -> dict[str, float]:  # fmt: skip
+    """Convert; raises RuntimeError when ids or logits in llama.cpp differ from transformers'.
+
+    adapter: a PEFT folder, merged in 32 bits. kind: F32, F16 or one of quantise.KINDS; what is quantised was checked
+    in 16 bits before, and `quantised_agreement` says how often its likeliest token is still the same.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -79,15 +93,32 @@ def export_folder(
     if model_type not in ARCHITECTURES:
         raise ValueError(f"{model_type} is none of {', '.join(ARCHITECTURES)}")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().eval()
     tokenizer = HubTokenizer.load(folder, model_type)
     candidate = out.with_suffix(".candidate.gguf")
-    size = write_gguf(candidate, model, tokenizer, name=name or folder.name, kind=kind)
-    ids = [list(tokenizer.core.encode(t, add_special_tokens=False).ids) for t in texts]
+    write_gguf(
+        candidate, model, tokenizer, name=name or folder.name, kind=kind if kind in ("F32", "F16") else "F16",
+        licence=licence,
+    )  # fmt: skip
+    ids = [tokenizer.ids(t) for t in texts]
     wrong = sum(a != b for a, b in zip(ids, gguf_tokens(candidate, texts), strict=True))
+    marked = [f"{token}a b\n{token}" for token in tokenizer.marks]
+    special = gguf_tokens(candidate, marked, special=True)
+    wrong += sum(tokenizer.ids(t) != b for t, b in zip(marked, special, strict=True))
     sequences = [i[:256] for i in ids if len(i) > 2]
-    found = compare(torch_logits(model, sequences), gguf_logits(candidate, sequences))
-    found |= {"token_mismatches": float(wrong), "bytes": float(size)}
-    if wrong or (kind in ("F32", "F16") and found["argmax_agreement"] < 0.995):
+    expected = torch_logits(model, sequences)
+    found = compare(expected, gguf_logits(candidate, sequences)) | {"token_mismatches": float(wrong)}
+    if wrong or found["argmax_agreement"] < 0.995:
         raise RuntimeError(f"{candidate} does not say what {folder} says: {found}")
+    if kind in KINDS:
+        small = out.with_suffix(".quantised.gguf")
+        quantise(candidate, small, kind)
+        candidate.unlink()
+        candidate = small
+        found["quantised_agreement"] = compare(expected, gguf_logits(candidate, sequences))["argmax_agreement"]
+    found["bytes"] = float(candidate.stat().st_size)
     candidate.replace(out)
     return found

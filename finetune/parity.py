@@ -24,11 +24,11 @@ def gguf_logits(path: Path, sequences: Sequence[Sequence[int]], lora: Path | Non
             return [arrays[f"s{i}"] for i in range(len(sequences))]
 
 
-def gguf_tokens(path: Path, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids by llama.cpp, without BOS."""
+def gguf_tokens(path: Path, texts: Sequence[str], special: bool = False) -> list[list[int]]:
+    """Token ids by llama.cpp, without BOS. special: control tokens in the text are read as such."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        (work / "request.json").write_text(json.dumps({"model": str(path), "texts": list(texts)}))
+        (work / "request.json").write_text(json.dumps({"model": str(path), "texts": list(texts), "special": special}))
         _child("tokens", work)
         found: list[list[int]] = json.loads((work / "tokens.json").read_text())
         return found
@@ -72,7 +72,8 @@ def _serve(what: str, work: Path) -> None:
         n_threads_batch=1, vocab_only=what == "tokens", lora_path=request.get("lora"), flash_attn=False,
     )  # fmt: skip
     if what == "tokens":
-        found = [llm.tokenize(text.encode(), add_bos=False, special=False) for text in request["texts"]]
+        special = bool(request["special"])
+        found = [llm.tokenize(text.encode(), add_bos=False, special=special) for text in request["texts"]]
         (work / "tokens.json").write_text(json.dumps(found))
         return
     arrays = {}

@@ -62,6 +62,46 @@ def test_a_folder_says_the_same_in_llama_cpp(tmp_path, kind, pattern):
     assert (tmp_path / "out.gguf").stat().st_size == found["bytes"]
 
 
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M"])
+def test_a_merged_adapter_is_quantised_and_registered(tmp_path, monkeypatch, kind):
+    from peft import LoraConfig, get_peft_model
+
+    from automlgpt_local.llm import catalog
+    from finetune.__main__ import main
+
+    monkeypatch.setenv("AUTOMLGPT_MODELS_DIR", str(tmp_path / "models"))
+    folder = hub_folder(tmp_path / "model", "qwen2", QWEN2)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tuned = get_peft_model(model, LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    for name, value in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value, std=0.5)
+    tuned.save_pretrained(tmp_path / "adapter")
+    out = tmp_path / "mine.gguf"
+    command = [
+        "export",
+        str(folder),
+        "--adapter",
+        str(tmp_path / "adapter"),
+        "--merge",
+        "--kind",
+        kind,
+        "--name",
+        "mine",
+    ]
+    assert main([*command, "--out", str(out), "--licence", "mit", "--json"]) == 0
+    entry = catalog.resolve("mine")
+    assert (entry.path, entry.licence, entry.bytes) == (out, "mit", out.stat().st_size)
+    ids = [list(range(3, 40))]
+    merged, plain = torch_logits(tuned.merge_and_unload(), ids), torch_logits(model_of(folder), ids)
+    there = gguf_logits(out, ids)
+    assert compare(merged, there)["max_logit_diff"] < 0.5 * compare(plain, there)["max_logit_diff"]
+
+
+def model_of(folder):
+    return transformers.AutoModelForCausalLM.from_pretrained(folder)
+
+
 def test_an_unknown_splitting_rule_is_refused():
     with pytest.raises(ValueError, match="no rule"):
         splitting_rule({"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "x"}}})
