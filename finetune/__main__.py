@@ -45,7 +45,10 @@ def parser() -> argparse.ArgumentParser:
         "--base", type=Path, default=NANO_GGUF, help="GGUF of the model to adapt (llama, compact dialect)"
     )
     train.add_argument("--out", type=Path, default=Path("adapter.gguf"))
-    train.add_argument("--steps", type=int, default=200)
+    train.add_argument("--steps", type=int, default=200, help="at most; rows held out may end it before")
+    train.add_argument(
+        "--preview", type=int, default=0, metavar="N", help="with --config: N examples with the loss mask"
+    )
 
     evaluate = commands.add_parser("evaluate", help="agreement with the rows' choices, with and without an adapter")
     evaluate.add_argument("rows", type=Path)
@@ -156,15 +159,23 @@ def _train(args: argparse.Namespace) -> object:
     if args.config:
         from finetune import chat
 
-        return chat.train(chat.Recipe.load(args.config))
+        recipe = chat.Recipe.load(args.config)
+        if args.preview:
+            sys.stderr.write(chat.preview(recipe, args.preview))
+            return {"shown": args.preview}
+        if recipe.base.endswith(".gguf"):
+            from finetune.adapt import train_recipe
+
+            return train_recipe(recipe)
+        return chat.train(recipe)
     if args.rows is None:
         raise SystemExit("finetune train: give rows (JSONL of `finetune data`) or --config RECIPE.yaml")
-    from finetune.circle import train_adapter
+    from finetune.adapt import SMALL, train_adapter
+    from finetune.model import Training
     from finetune.rows import read_rows
 
-    rows = [r for r in read_rows(args.rows) if not r.held_out]
-    args.work.mkdir(parents=True, exist_ok=True)
-    return train_adapter(args.base, rows, args.work / "adapter", args.out, args.steps, args.seed, args.threads)
+    settings = Training(seconds=1e9, steps=args.steps, seed=args.seed, threads=args.threads, **SMALL)
+    return train_adapter(args.base, list(read_rows(args.rows)), args.work / "adapter", args.out, settings)
 
 
 def _nano(args: argparse.Namespace) -> object:

@@ -7,25 +7,28 @@ hashes), log.jsonl, loss.png.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import random
-import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from finetune.lora import TARGETS
+from finetune.records import cut_log, plot, say, write_effective
+from finetune.traces import is_held_out
 
 STATE = "state.pt"
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """base: folder of the model. rows: JSONL of messages (`finetune data --format messages`), split by their group."""
+    """base: folder of the model. rows: JSONL of messages (`finetune data --format messages`), split by their group.
+
+    Or base: a GGUF in the compact dialect, rows: those of `finetune data` without --format; see adapt.train_recipe.
+    """
 
     base: str
     rows: str
@@ -38,8 +41,9 @@ class Recipe:
     accumulate: int = 8  # steps of memory in a step of the optimiser
     rate: float = 2e-4
     epochs: float = 2.0
+    steps: int = 0  # of the optimiser, instead of epochs
     warmup: float = 0.05
-    held_out: float = 0.1  # share of the data sets
+    held_out: float = 0.1  # share of the data sets, where the rows do not say it themselves
     evaluate_every: int = 25
     patience: int = 4  # evaluations without a better held-out loss
     gradient_checkpointing: bool = True
@@ -47,7 +51,6 @@ class Recipe:
     bf16: bool = True
     seed: int = 0
     threads: int = 0  # 0: torch decides
-    extra: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
@@ -95,9 +98,19 @@ def read_examples(path: Path, tokenizer: Any, recipe: Recipe) -> tuple[list[Exam
         group = str(row.get("group", ""))
         example = render(tokenizer, row["messages"], group, recipe.max_length)
         if example is not None:
-            share = int(hashlib.sha256(group.encode()).hexdigest(), 16) % 1000
-            (held if share < recipe.held_out * 1000 else train).append(example)
+            apart = row["held_out"] if "held_out" in row else is_held_out(group, recipe.held_out)
+            (held if apart else train).append(example)
     return train, held
+
+
+def preview(recipe: Recipe, count: int) -> str:
+    """Examples as the model sees them; what counts in the loss stands between double brackets."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+    learn, _ = read_examples(Path(recipe.rows), tokenizer, recipe)
+    parts = [(tokenizer.decode(e.ids[: e.loss_from]), tokenizer.decode(e.ids[e.loss_from :])) for e in learn[:count]]
+    return "".join(f"{asked}[[{answer}]]\n\n" for asked, answer in parts)
 
 
 def pack(examples: Sequence[Example], length: int, rng: random.Random) -> list[list[Example]]:
@@ -158,15 +171,21 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
     if not learn:
         raise ValueError(f"{recipe.rows}: no example fits into {recipe.max_length} tokens")
     model, device = load_model(recipe)
-    write_effective(recipe, out, len(learn), len(held))
+    settings = {k: v for k, v in asdict(recipe).items() if k not in ("out", "threads")}
+    files = [
+        Path(recipe.rows),
+        *sorted(Path(recipe.base).glob("*.json")),
+        *sorted(Path(recipe.base).glob("*.safetensors")),
+    ]
+    write_effective(out, settings, files, examples={"train": len(learn), "held_out": len(held)})
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=0.0)
     dtype = torch.bfloat16 if recipe.bf16 else torch.float32
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
     step_size = recipe.batch * recipe.accumulate
     per_epoch = max(1, math.ceil(len(pack(learn, recipe.max_length, random.Random(0))) / step_size))
-    total = max(1, round(per_epoch * recipe.epochs))
-    state: dict[str, Any] = {"step": 0, "best": float("inf"), "worse": 0, "tokens": 0, "seconds": 0.0}
+    total = recipe.steps or max(1, round(per_epoch * recipe.epochs))
+    state: dict[str, Any] = {"step": 0, "best": float("inf"), "worse": 0, "tokens": 0, "seconds": 0.0, "loss": None}
     if (out / STATE).exists():
         saved = torch.load(out / STATE, weights_only=True)
         with torch.no_grad():
@@ -174,12 +193,12 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
                 weight.copy_(value)
         optimiser.load_state_dict(saved["optimiser"])
         state = saved["state"]
-        _say(f"resumed at step {state['step']} of {total}")
+        say(f"resumed at step {state['step']} of {total}")
+    cut_log(out, state["step"])
     started, before_s = time.monotonic(), state["seconds"]
     log = (out / "log.jsonl").open("a", encoding="utf-8")
     autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=recipe.bf16)
     epoch, groups = -1, []
-    last = float("nan")
     while state["step"] < total and state["worse"] < recipe.patience:
         if stop_at is not None and state["step"] >= stop_at:
             break
@@ -205,6 +224,7 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         state["step"] += 1
+        state["loss"] = last
         state["seconds"] = before_s + time.monotonic() - started
         line: dict[str, Any] = {"step": state["step"], "loss": round(last, 5), "rate": rate}
         told = state["step"] % recipe.evaluate_every == 0 or state["step"] == total
@@ -219,13 +239,14 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         log.write(json.dumps(line) + "\n")
         log.flush()
         left_s = (total - state["step"]) * state["seconds"] / state["step"]
-        _say(f"{line} {state['tokens'] / max(1e-9, state['seconds']):.0f} tokens/s, {left_s:.0f} s left")
+        say(f"{line} {state['tokens'] / max(1e-9, state['seconds']):.0f} tokens/s, {left_s:.0f} s left")
     log.close()
     _save(out, weights, optimiser, state)
     if not held or not (out / "adapter").exists():
         model.save_pretrained(out / "adapter")
     plot(out)
-    return {"steps": state["step"], "of": total, "loss": round(last, 5), "held_out": state["best"], "out": str(out)}
+    found = {"steps": state["step"], "of": total, "loss": round(state["loss"], 6), "out": str(out)}
+    return {**found, "held_out": state["best"]} if held else found
 
 
 def load_model(recipe: Recipe) -> tuple[Any, str]:
@@ -271,41 +292,6 @@ def held_out_loss(model: Any, held: Sequence[Example], recipe: Recipe, pad: int,
     return total / max(1, count)
 
 
-def write_effective(recipe: Recipe, out: Path, n_train: int, n_held: int) -> None:
-    """What is needed to tell later how an adapter was made."""
-    import peft
-    import torch
-    import transformers
-    import yaml
-
-    facts = {
-        "versions": {m.__name__: str(m.__version__) for m in (torch, transformers, peft)},
-        "rows_sha256": hashlib.sha256(Path(recipe.rows).read_bytes()).hexdigest(),
-        "examples": {"train": n_train, "held_out": n_held},
-    }
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(recipe).items()}
-    (out / "effective.yaml").write_text(yaml.safe_dump({**values, "facts": facts}, sort_keys=False), encoding="utf-8")
-
-
-def plot(out: Path) -> None:
-    """loss.png from log.jsonl."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    lines = [json.loads(line) for line in (out / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    figure, axes = pyplot.subplots(figsize=(7, 4))
-    axes.plot([x["step"] for x in lines], [x["loss"] for x in lines], label="training", linewidth=1)
-    held = [(x["step"], x["held_out"]) for x in lines if "held_out" in x]
-    if held:
-        axes.plot(*zip(*held, strict=True), label="held out", marker="o")
-    axes.set(xlabel="step", ylabel="loss")
-    axes.legend()
-    figure.savefig(out / "loss.png", dpi=110, bbox_inches="tight")
-    pyplot.close(figure)
-
-
 def _save(out: Path, weights: Sequence[Any], optimiser: Any, state: dict[str, Any]) -> None:
     import torch
 
@@ -313,7 +299,3 @@ def _save(out: Path, weights: Sequence[Any], optimiser: Any, state: dict[str, An
     saved = {"weights": [w.detach().cpu() for w in weights], "optimiser": optimiser.state_dict(), "state": state}
     torch.save(saved, part)
     part.replace(out / STATE)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

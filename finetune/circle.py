@@ -8,7 +8,6 @@ tables of families that no session saw, and the decisions that the rule says not
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,17 +30,15 @@ from automlgpt_local.search.control import Control
 from automlgpt_local.search.recorder import Recorder
 from automlgpt_local.task import Request, TaskSpec
 from finetune import traces
+from finetune.adapt import SMALL, train_adapter
 from finetune.cases import Case, from_table
-from finetune.gguf_import import read_gguf
-from finetune.lora import add_lora, write_adapter
-from finetune.model import Training, train
-from finetune.rows import encode
+from finetune.model import Training
+from finetune.records import say
 from finetune.tables import Table, generate
 from finetune.teachers import plan
 
 SEEN = ("wordy", "plain", "levels", "dated")
 UNSEEN = ("mixed", "parsed", "codes")
-RANK, ALPHA = 8, 16.0
 Figures = dict[str, float]
 
 
@@ -171,23 +168,23 @@ def run(
     """Go round once. Returns before, after, noise (two standard errors of `elsewhere`), seconds, and what was made."""
     started = time.monotonic()
     sessions_dir = work / "sessions"
-    shutil.rmtree(sessions_dir, ignore_errors=True)
+    for old in (sessions_dir, work / "train"):
+        shutil.rmtree(old, ignore_errors=True)
     for i in range(size.sessions):
         record_session(
             _table(SEEN, i, 50_000 + seed, size.n_rows), house, str(base), size.trials, sessions_dir / f"{i:03d}"
         )
-        _say(f"session {i + 1} of {size.sessions}, {time.monotonic() - started:.0f} s")
+        say(f"session {i + 1} of {size.sessions}, {time.monotonic() - started:.0f} s")
     cases = [from_table(_table(UNSEEN, i, 60_000 + seed, size.n_rows)) for i in range(size.tests)]
     before, agreed_before = _asked(LocalBackend(base, threads=threads), cases, house)
-    _say(f"before: {before}")
+    say(f"before: {before}")
     found, broken = traces.collect(traces.sessions_below([sessions_dir]))
     rows = traces.split(found, 0.1)
     if broken:
         raise RuntimeError(f"sessions that cannot be read: {broken}")
     adapter = work / "house-rule.gguf"
-    figures = train_adapter(
-        base, [r for r in rows if not r.held_out], work / "train", adapter, size.steps, seed, threads
-    )
+    settings = Training(seconds=1e9, steps=size.steps, seed=seed, threads=threads, **SMALL)
+    figures = train_adapter(base, rows, work / "train", adapter, settings)
     tuned = LocalBackend(base, threads=threads, adapters={"reasoner": adapter, "coder": adapter})
     after, agreed_after = _asked(tuned, cases, house)
     changes = [int(b) - int(a) for a, b in zip(agreed_before, agreed_after, strict=True)]
@@ -208,39 +205,9 @@ def _asked(backend: LocalBackend, cases: Sequence[Case], house: House) -> tuple[
         backend.close()
 
 
-def train_adapter(
-    base: Path, rows: Sequence[Any], folder: Path, out: Path, steps: int, seed: int, threads: int
-) -> dict[str, Any]:
-    """LoRA on the base GGUF's weights; writes the adapter beside a check against llama.cpp."""
-    import torch
-
-    from finetune.parity import compare, gguf_logits, torch_logits
-
-    torch.manual_seed(seed)
-    model, tokenizer = read_gguf(base)
-    model = add_lora(model, RANK, ALPHA)
-    encoded = [e for e in (encode(r, tokenizer) for r in rows) if e.branches]
-    (folder / "state.pt").unlink(missing_ok=True)
-    settings = Training(
-        seconds=1e9, steps=steps, tokens_per_batch=1500, rate=4e-3, warmup=0.05, weight_decay=0.0, seed=seed,
-        threads=threads,
-    )  # fmt: skip
-    train(model, encoded, settings, folder, note=_say)
-    write_adapter(out, model, name="house rule", rank=RANK, alpha=ALPHA)
-    sequences = [e.tokens for e in encoded[:6]]
-    found = compare(torch_logits(model, sequences), gguf_logits(base, sequences, out))
-    if found["argmax_agreement"] < 0.995:
-        raise RuntimeError(f"the adapter does not say in llama.cpp what it says here: {found}")
-    return {"steps": steps, "parity": found}
-
-
 def _table(families: Sequence[str], i: int, seed: int, n_rows: int) -> Table:
     return generate(families[i % len(families)], seed + i // len(families), n_rows)
 
 
 def _rounded(figures: Figures) -> Figures:
     return {k: round(v, 4) for k, v in figures.items()}
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

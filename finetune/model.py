@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import random
-import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finetune.records import cut_log, say
 from finetune.rows import Encoded
 
 CONTEXT = 2048
@@ -52,6 +52,9 @@ class Training:
     threads: int = 1
     slice_s: float | None = None  # stop after this many seconds, with a checkpoint to resume from
     stop_at: int | None = None  # the same, at this step
+    save_every_s: float = 60.0
+    evaluate_every: int = 50  # steps, where rows are held out
+    patience: int = 4  # evaluations without a better held-out loss
 
 
 def batches(rows: Sequence[Encoded], budget: int, rng: random.Random) -> list[list[int]]:
@@ -106,100 +109,128 @@ def train(
     rows: Sequence[Encoded],
     settings: Training,
     folder: Path,
-    evaluate: Callable[[Any], dict[str, float]] | None = None,
-    note: Callable[[str], None] | None = None,
+    held: Sequence[Encoded] = (),
+    note: Callable[[str], None] = say,
 ) -> bool:
     """Train until the seconds or steps are spent; False when `slice_s` ended first and the next call goes on.
 
+    With rows held out it ends early where their loss does not fall any more, and the model is that of the best one.
     Writes folder/state.pt (model, optimiser, position) and folder/log.jsonl.
     """
     import torch
 
-    say = note or (lambda text: print(text, file=sys.stderr, flush=True))
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    learning = [p for p in model.parameters() if p.requires_grad]
-    decay = [p for p in learning if p.dim() >= 2]
-    plain = [p for p in learning if p.dim() < 2]
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    decay = [p for p in learning.values() if p.dim() >= 2]
+    plain = [p for p in learning.values() if p.dim() < 2]
     optimiser = torch.optim.AdamW(
         [{"params": decay, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}],
         lr=settings.rate,
         betas=(0.9, 0.97),
     )
-    state = {"step": 0, "seconds": 0.0, "epoch": 0, "at": 0, "tokens": 0}
+    state: dict[str, Any] = {
+        "step": 0, "seconds": 0.0, "epoch": 0, "at": 0, "tokens": 0, "loss": None, "best": math.inf, "worse": 0,
+    }  # fmt: skip
+    best: dict[str, Any] = {}
     checkpoint = folder / "state.pt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
-        state = saved["state"]
-        say(f"resumed at step {state['step']}, {state['seconds']:.0f} s")
+        state, best = {**state, **saved["state"]}, saved.get("best", {})
+        note(f"resumed at step {state['step']}, {state['seconds']:.0f} s")
+    cut_log(folder, state["step"])
 
     def save() -> None:
         part = folder / "state.part"
-        torch.save({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": state}, part)
+        saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": state, "best": best}
+        torch.save(saved, part)
         part.replace(checkpoint)
 
-    (folder / "settings.json").write_text(json.dumps(asdict(settings), indent=1))
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
-    began, told, saved_at, mean_loss = time.monotonic(), 0.0, time.monotonic(), None
+    began = told = saved_at = time.monotonic()
     base_s = state["seconds"]
-    model.train()
+    order: list[list[int]] = []
     while True:
-        order = batches(rows, settings.tokens_per_batch, random.Random(settings.seed * 1000 + int(state["epoch"])))
-        while state["at"] < len(order):
-            share = max(state["seconds"] / settings.seconds, state["step"] / settings.steps if settings.steps else 0.0)
-            now = time.monotonic()
-            over = settings.slice_s is not None and now - began >= settings.slice_s
-            if share >= 1 or over or (settings.stop_at is not None and state["step"] >= settings.stop_at):
-                save()
-                log.close()
-                return share >= 1
-            rate = settings.rate * min(1.0, share / settings.warmup if settings.warmup else 1.0, 1.0)
-            rate = max(rate, settings.rate * 0.02) * (0.5 * (1 + math.cos(math.pi * share)) * 0.97 + 0.03)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            batch = collate([rows[i] for i in order[int(state["at"])]])
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                logits = choice_logits(model, batch)
-            each = torch.nn.functional.cross_entropy(logits, batch["target"], reduction="none")
-            loss = (each * batch["weight"]).sum() / batch["weight"].sum()
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(learning, 1.0)
-            optimiser.step()
-            state["step"] += 1
-            state["at"] += 1
-            state["tokens"] += int(batch["ids"].numel())
-            now = time.monotonic()
-            state["seconds"] = base_s + now - began
-            mean_loss = loss.item() if mean_loss is None else 0.98 * mean_loss + 0.02 * loss.item()
-            if now - saved_at > 60:
-                save()
-                saved_at = now
-            if now - told > 15:
-                told = now
-                left = max(0.0, settings.seconds - state["seconds"])
-                if settings.steps:
-                    left = min(left, (settings.steps - state["step"]) * state["seconds"] / state["step"])
-                speed = state["tokens"] / max(1e-9, state["seconds"])
-                line = {
-                    "step": state["step"],
-                    "epoch": state["epoch"],
-                    "loss": round(mean_loss, 4),
-                    "tokens_per_s": round(speed),
-                }
-                say(f"{line} {left:.0f} s left")
-                log.write(json.dumps({**line, "seconds": round(state["seconds"], 1)}) + "\n")
-                log.flush()
-        state["epoch"] += 1
-        state["at"] = 0
-        if evaluate is not None and state["epoch"] % 4 == 0:
-            model.eval()
-            with torch.no_grad():
-                say(f"held out: {evaluate(model)}")
-            model.train()
+        if state["at"] >= len(order):  # also after a resume, where the order of the epoch is made again
+            state["epoch"] += 1 if order else 0
+            state["at"] = 0 if order else state["at"]
+            order = batches(rows, settings.tokens_per_batch, random.Random(settings.seed * 1000 + state["epoch"]))
+            continue
+        share = max(state["seconds"] / settings.seconds, state["step"] / settings.steps if settings.steps else 0.0)
+        done = share >= 1 or state["worse"] >= settings.patience
+        over = settings.slice_s is not None and time.monotonic() - began >= settings.slice_s
+        if done or over or (settings.stop_at is not None and state["step"] >= settings.stop_at):
+            save()
+            log.close()
+            if done and best:
+                with torch.no_grad():
+                    for name, value in best.items():
+                        learning[name].copy_(value)
+            return done
+        rate = settings.rate * min(1.0, share / settings.warmup if settings.warmup else 1.0, 1.0)
+        rate = max(rate, settings.rate * 0.02) * (0.5 * (1 + math.cos(math.pi * share)) * 0.97 + 0.03)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        model.train()
+        batch = collate([rows[i] for i in order[state["at"]]])
+        loss = _loss(model, batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(list(learning.values()), 1.0)
+        optimiser.step()
+        state["step"] += 1
+        state["at"] += 1
+        state["tokens"] += int(batch["ids"].numel())
+        now = time.monotonic()
+        state["seconds"] = base_s + now - began
+        state["loss"] = loss.item() if state["loss"] is None else 0.98 * state["loss"] + 0.02 * loss.item()
+        line: dict[str, Any] = {"step": state["step"], "epoch": state["epoch"], "loss": round(state["loss"], 5)}
+        evaluated = bool(held) and state["step"] % settings.evaluate_every == 0
+        if evaluated:
+            line["held_out"] = round(held_out_loss(model, held), 5)
+            state["worse"] += 1
+            if line["held_out"] < state["best"] - 1e-4:
+                state["best"], state["worse"] = line["held_out"], 0
+                best = {name: p.detach().clone() for name, p in learning.items()}
+        if evaluated or now - told > 15:
+            told = now
+            left = max(0.0, settings.seconds - state["seconds"])
+            if settings.steps:
+                left = min(left, (settings.steps - state["step"]) * state["seconds"] / state["step"])
+            line |= {"tokens_per_s": round(state["tokens"] / max(1e-9, state["seconds"]))}
+            note(f"{line} {left:.0f} s left")
+            log.write(json.dumps({**line, "seconds": round(state["seconds"], 1)}) + "\n")
+            log.flush()
+        if evaluated or now - saved_at >= settings.save_every_s:
+            save()
+            saved_at = now
+
+
+def _loss(model: Any, batch: dict[str, Any]) -> Any:
+    import torch
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = choice_logits(model, batch)
+    each = torch.nn.functional.cross_entropy(logits, batch["target"], reduction="none")
+    return (each * batch["weight"]).sum() / batch["weight"].sum()
+
+
+def held_out_loss(model: Any, held: Sequence[Encoded], tokens_per_batch: int = 12_000) -> float:
+    """Mean over choices, each by its weight."""
+    import torch
+
+    model.eval()
+    total = weight = 0.0
+    with torch.no_grad():
+        for group in batches(held, tokens_per_batch, random.Random(0)):
+            batch = collate([held[i] for i in group])
+            of_batch = float(batch["weight"].sum())
+            total += float(_loss(model, batch)) * of_batch
+            weight += of_batch
+    return total / max(1e-9, weight)
 
 
 def probabilities(model: Any, rows: Sequence[Encoded], tokens_per_batch: int = 12_000) -> list[list[list[float]]]:
