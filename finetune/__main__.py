@@ -50,11 +50,15 @@ def parser() -> argparse.ArgumentParser:
         "--preview", type=int, default=0, metavar="N", help="with --config: N examples with the loss mask"
     )
 
-    evaluate = commands.add_parser("evaluate", help="agreement with the rows' choices, with and without an adapter")
-    evaluate.add_argument("rows", type=Path)
+    evaluate = commands.add_parser(
+        "evaluate", help="before and after: agreement with rows, regret on generated tables, or what runs achieved"
+    )
+    evaluate.add_argument("what", nargs="*", type=Path, help="rows (JSONL), or folders of runs of several models")
     evaluate.add_argument("--base", type=Path, default=NANO_GGUF)
     evaluate.add_argument("--adapter", type=Path)
     evaluate.add_argument("--all", action="store_true", help="all rows, not only those that are held out")
+    evaluate.add_argument("--regret", type=int, default=0, metavar="N", help="on N tables of families never trained on")
+    evaluate.add_argument("--page", type=Path, default=Path("evaluation.md"), help="the table as Markdown")
 
     export = commands.add_parser("export", help="a Hugging Face folder (llama, qwen2, qwen3) to a checked GGUF")
     export.add_argument("folder", type=Path)
@@ -81,7 +85,7 @@ def parser() -> argparse.ArgumentParser:
     nano.add_argument("--slice", type=float, metavar="SECONDS", help="end after so many seconds; call again to go on")
     nano.add_argument("--tables", type=int, default=1500)
 
-    for command in (train, circle, nano):
+    for command in (train, evaluate, circle, nano):
         command.add_argument("--work", type=Path, default=Path("finetune/out"), help="folder for all that is made")
         command.add_argument("--threads", type=int, default=1)
         command.add_argument("--seed", type=int, default=0)
@@ -98,13 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     elif args.command == "train":
         result = _train(args)
     elif args.command == "evaluate":
-        from finetune.evaluate import served
-        from finetune.rows import read_rows
-
-        rows = [r for r in read_rows(args.rows) if r.held_out or args.all]
-        result = {"before": served(args.base, rows)}
-        if args.adapter:
-            result["after"] = served(args.base, rows, args.adapter)
+        result = _evaluate(args)
     elif args.command == "export":
         result = _export(args)
     elif args.command == "circle":
@@ -139,6 +137,26 @@ def _data(args: argparse.Namespace) -> object:
         args.out.write_text("".join(json.dumps(form(r), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
     return {"sessions": len(sessions), "unreadable": [str(p) for p in broken], "rows": len(rows),
             "held_out": sum(r.held_out for r in rows), "data_sets": len({r.group for r in rows})}  # fmt: skip
+
+
+def _evaluate(args: argparse.Namespace) -> object:
+    from finetune import evaluate, sessions, traces
+    from finetune.rows import read_rows
+
+    runs = [path for path in args.what if path.is_dir()]
+    if runs:
+        found = sessions.outcomes(traces.sessions_below(runs))
+        args.page.write_text(sessions.page(found), encoding="utf-8")
+        return found
+    result: dict[str, object] = {}
+    if args.what:
+        rows = [r for path in args.what for r in read_rows(path) if r.held_out or args.all]
+        result["before"] = evaluate.served(args.base, rows)
+        if args.adapter:
+            result["after"] = evaluate.served(args.base, rows, args.adapter)
+    if args.regret:
+        result |= evaluate.regret_of(args.base, args.adapter, args.work / "measure", args.regret, args.page)
+    return result
 
 
 def _export(args: argparse.Namespace) -> object:

@@ -1,11 +1,15 @@
-"""How often the model chooses as the teacher did, on tables of families that it never saw."""
+"""How good a model of the compact dialect is: choices as the teacher's, and what they cost, before and after."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
+from automlgpt_local.llm.backend import Choice, Template
+from automlgpt_local.llm.local import LocalBackend
 from finetune.model import probabilities
+from finetune.records import say, sha256
 from finetune.rows import Row, encode, read_rows
 
 
@@ -63,13 +67,7 @@ def _commonest(rows: list[Row]) -> dict[tuple[str, ...], str]:
 
 def served(base: Path, rows: list[Row], adapter: Path | None = None) -> dict[str, object]:
     """By decision, the share of slots that the GGUF in llama.cpp chooses as the rows do. Names the files by hash."""
-    import hashlib
-
-    from automlgpt_local.llm.backend import Choice, Template
-    from automlgpt_local.llm.local import LocalBackend
-
-    backend = LocalBackend(base, adapters={"reasoner": adapter, "coder": adapter} if adapter else None)
-    right: dict[str, list[bool]] = {}
+    backend, right = _backend(base, adapter), dict[str, list[bool]]()
     try:
         for row in rows:
             agent = "coder" if row.prompt.startswith("coder") else "reasoner"
@@ -82,8 +80,41 @@ def served(base: Path, rows: list[Row], adapter: Path | None = None) -> dict[str
                     right.setdefault(row.decision, []).append(values[part["name"]] == part["choice"])
     finally:
         backend.close()
-    files = [base] + ([adapter] if adapter else [])
     return {
-        "sha256": [hashlib.sha256(f.read_bytes()).hexdigest() for f in files],
+        "sha256": hashes(base, adapter),
         **{decision: round(sum(found) / len(found), 4) for decision, found in right.items()},
     }
+
+
+def regret_of(base: Path, adapter: Path | None, folder: Path, tables: int, page: Path) -> dict[str, object]:
+    """What the decisions cost on generated tables of families that no model was trained on, before and after.
+
+    The tables are measured first, about half a minute each on one core, and kept in `folder`.
+    """
+    from finetune import nano, regret, teachers
+    from finetune.measure import Bench
+    from finetune.tables import HELD_OUT
+
+    bench = Bench(folder)
+    wanted = (make for name, make in nano.measured_cases(nano.MOST_MEASURED) if name.split("-")[0] in HELD_OUT)
+    cases = [make() for make in itertools.islice(wanted, tables)]
+    for i, case in enumerate(cases):
+        teachers.measure_case(bench, case)
+        say(f"measured {i + 1} of {tables} tables")
+    models = {"before": _backend(base), **({"after": _backend(base, adapter)} if adapter else {})}
+    try:
+        table = regret.compare(bench, cases, models)
+    finally:
+        for model in models.values():
+            model.close()
+    files = {"before": hashes(base), **({"after": hashes(base, adapter)} if adapter else {})}
+    page.write_text(regret.page(table, {name: ", ".join(found) for name, found in files.items()}), encoding="utf-8")
+    return {"regret": table, "sha256": files, "page": str(page)}
+
+
+def hashes(base: Path, adapter: Path | None = None) -> list[str]:
+    return [sha256(path) for path in (base, adapter) if path is not None]
+
+
+def _backend(base: Path, adapter: Path | None = None) -> LocalBackend:
+    return LocalBackend(base, threads=1, adapters={"reasoner": adapter, "coder": adapter} if adapter else None)

@@ -1,0 +1,84 @@
+"""Before and after: models told apart by their file's hash, and what their recorded sessions came to."""
+
+from pathlib import Path
+
+import pytest
+
+from automlgpt_local.events import (
+    AttemptFinished,
+    CodeRejected,
+    Decided,
+    EventLog,
+    HoldoutScored,
+    ModelStarted,
+    Profiled,
+    SessionStarted,
+    TaskResolved,
+    TookOver,
+)
+from automlgpt_local.llm.random import RandomBackend
+from finetune import sessions
+
+
+def session(folder: Path, model: str, column: str, score: float, story: list) -> Path:
+    folder.mkdir()
+    log = EventLog(folder / "events.jsonl")
+    task = {"metric": "roc_auc", "time_limit_s": 60.0}
+    started = [SessionStarted("r", "1", model), ModelStarted(model, f"{model}0123456789abcdef", "full", 4096)]
+    data = [TaskResolved(task), Profiled({"columns": [{"name": column}]})]
+    for event in [*started, *data, *story, HoldoutScored(score, score, 0.0, 1)]:
+        log.append(event, 1.0)
+    log.close()
+    return folder / "events.jsonl"
+
+
+def wrote(decision="solution"):
+    return Decided("coder", "select", decision, {"source": "x = 1"}, "model")
+
+
+def ended(status):
+    return AttemptFinished(1, status, 0.5, 0.1, [], 1.0)
+
+
+def test_code_repairs_and_scores_by_model(tmp_path):
+    refused, failed = CodeRejected("select", "no", 2), CodeRejected("select", "NameError", 1)
+    mended = [
+        wrote(),
+        ended("error"),
+        failed,
+        wrote("repair"),
+        ended("ok"),
+        Decided("coder", "tune", "params", {}, "model"),
+    ]
+    given_up = [wrote(), refused, wrote("repair"), refused, TookOver("select", "no answer")]
+    paths = [
+        session(tmp_path / "a1", "old", "x", 0.7, mended), session(tmp_path / "a2", "old", "y", 0.9, given_up),
+        session(tmp_path / "b1", "new", "x", 0.8, [wrote(), ended("ok")]),
+        session(tmp_path / "b2", "new", "y", 0.9, []), session(tmp_path / "b3", "new", "z", 0.1, []),
+    ]  # fmt: skip
+    found = sessions.outcomes(paths)
+    old, new = found["old old012345678"], found["new new012345678"]
+    assert (old["modules"], old["ran_at_once"], old["ran_in_the_end"], old["repairs_per_module"]) == (2, 0.0, 0.5, 1.0)
+    assert (new["modules"], new["ran_at_once"], new["taken_over"], old["taken_over"]) == (1, 1.0, 0, 1)
+    assert (old["mean_rank"], new["mean_rank"], new["shared_data_sets"]) == (1.75, 1.25, 2)
+    text = sessions.page(found)
+    assert "| new new012345678 | 3 |" in text and "repairs per module" in text
+
+
+def test_agreement_names_the_file_by_its_hash(tmp_path, monkeypatch):
+    pytest.importorskip("torch")
+    import hashlib
+
+    from finetune import evaluate
+    from finetune.rows import Row
+
+    base = tmp_path / "m.gguf"
+    base.write_bytes(b"weights")
+    monkeypatch.setattr(evaluate, "_backend", lambda *_: RandomBackend(0))
+    part = {"name": "next", "options": ["a"], "choice": "a"}
+    two = {"name": "next", "options": ["a", "b"], "choice": "a"}
+    asked = enumerate((part, *[two] * 200))
+    rows = [Row("next_recipe", "g", "f", True, "t", (f"o{i}\n",), ("next=", p, "\n")) for i, p in asked]
+    found = evaluate.served(base, rows)
+    assert found["sha256"] == [hashlib.sha256(b"weights").hexdigest()]
+    assert 0.35 < found["next_recipe"] < 0.65
