@@ -1,25 +1,28 @@
 """The nano against the recipes alone and against random valid decisions, on real data, at equal wall time.
 
     python scripts/bench_nano.py --data FOLDER --sets telco_churn,kc_house --seconds 60 --seeds 0,1,2 --json
+    python scripts/bench_nano.py --data FOLDER --models new.gguf,old.gguf,none,random
 
-FOLDER holds INDEX.csv (name, target, task, metric, file) and the files that it names. None of it is trained on. Each
-run is `automlgpt run` as a user starts it; the error is computed here on rows that no run has seen. Results are kept
-in --out as JSON lines, so the bench can be ended and called again.
+The first of --models is compared with each of the others. FOLDER holds INDEX.csv (name, target, task, metric, file)
+and the files that it names; none of it is trained on. Each run is `automlgpt run` as a user starts it; the error is
+computed here on rows that no run has seen. Results are kept in --out as JSON lines, so the bench can be ended and
+called again.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import json
 import math
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-MODELS = ("nano", "none", "random")
 METRICS = {"roc auc": "roc_auc", "rmse": "rmse", "rmsle": "rmsle", "accuracy": "accuracy", "mae": "mae"}
 LEAKS = {
     "hotel_bookings": ["reservation_status", "reservation_status_date"], "weather_aus": ["RISK_MM"],
@@ -66,6 +69,14 @@ def error_of(predictions: Path, test: Path, target: str, task: str, metric: str)
     return 1 - score if OURS[metric].higher_is_better else float(np.abs(score))
 
 
+def name_of(model: str) -> str:
+    """A name, or for a file its stem with the first digits of its hash."""
+    path = Path(model)
+    if path.suffix != ".gguf":
+        return model
+    return f"{path.stem}-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+
+
 def run_one(
     train: Path, test: Path, entry: dict[str, str], metric: str, model: str, seconds: float, seed: int, work: Path
 ) -> dict[str, Any]:
@@ -73,7 +84,8 @@ def run_one(
 
     import pandas as pd
 
-    out = work / f"run-{entry['name']}-{model}-{seed}"
+    name = name_of(model)
+    out = work / f"run-{entry['name']}-{name}-{seed}"
     shutil.rmtree(out, ignore_errors=True)
     features = work / f"{entry['name']}-features.csv"
     if not features.exists():
@@ -86,35 +98,32 @@ def run_one(
     ]  # fmt: skip
     started = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 2 + 60, check=False)
-    result = {"set": entry["name"], "model": model, "seed": seed, "seconds": round(time.monotonic() - started, 1)}
+    result = {"set": entry["name"], "model": name, "seed": seed, "seconds": round(time.monotonic() - started, 1)}
     if done.returncode:
         return {**result, "failed": done.stderr[-400:]}
     return {**result, "error": error_of(out / "predictions.csv", test, entry["target"], entry["task"], metric)}
 
 
-def summary(results: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean rank by model, and the geometric mean of the nano's error over each control's, with a 95 % interval."""
+def summary(results: list[dict[str, Any]], models: Sequence[str]) -> dict[str, Any]:
+    """Over the cells (set, seed) that all models finished: mean rank, and the geometric mean of the first one's error
+    over each other's with a 95 % interval."""
     cells: dict[tuple[str, int], dict[str, float]] = {}
     for r in results:
         if "error" in r:
             cells.setdefault((r["set"], r["seed"]), {})[r["model"]] = max(1e-12, r["error"])
-    whole = [c for c in cells.values() if set(MODELS) <= set(c)]
-    ranks = dict.fromkeys(MODELS, 0.0)
-    for cell in whole:
-        for m in MODELS:
-            ranks[m] += (
-                1 + sum(cell[o] < cell[m] for o in MODELS) + 0.5 * sum(cell[o] == cell[m] for o in MODELS if o != m)
-            )
-    found: dict[str, Any] = {
-        "cells": len(whole),
-        "mean_rank": {m: round(v / max(1, len(whole)), 3) for m, v in ranks.items()},
-    }
-    for other in MODELS[1:]:
-        logs = [math.log(c["nano"] / c[other]) for c in whole]
-        if len(logs) > 1:
-            mean = sum(logs) / len(logs)
-            spread = 1.96 * (sum((v - mean) ** 2 for v in logs) / (len(logs) - 1) / len(logs)) ** 0.5
-            found[f"nano/{other}"] = [round(math.exp(v), 4) for v in (mean, mean - spread, mean + spread)]
+    whole = [c for c in cells.values() if set(models) <= set(c)]
+    found: dict[str, Any] = {"cells": len(whole), "failed": sum("failed" in r for r in results)}
+    if not whole:
+        return found
+    ranks = {m: [1 + sum(c[o] < c[m] for o in models) + (sum(c[o] == c[m] for o in models) - 1) / 2 for c in whole]
+             for m in models}  # fmt: skip
+    found["mean_rank"] = {m: round(sum(r) / len(r), 3) for m, r in ranks.items()}
+    first = models[0]
+    for other in models[1:]:
+        logs = [math.log(c[first] / c[other]) for c in whole]
+        mean = sum(logs) / len(logs)
+        spread = 1.96 * (sum((v - mean) ** 2 for v in logs) / max(1, len(logs) - 1) / len(logs)) ** 0.5
+        found[f"{first}/{other}"] = [round(math.exp(v), 4) for v in (mean, mean - spread, mean + spread)]
     return found
 
 
@@ -125,7 +134,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--rows", type=int, default=8000)
-    parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--models", default="nano,none,random")
     parser.add_argument("--out", type=Path, default=Path("bench/nano"))
     parser.add_argument("--stop-after", type=float, default=math.inf, help="seconds; call again to go on")
     parser.add_argument("--json", action="store_true")
@@ -133,21 +142,23 @@ def main() -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     began, path = time.monotonic(), args.out / "results.jsonl"
     results = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    results = [r for r in results if "error" in r]  # what failed is tried again
     done = {(r["set"], r["model"], r["seed"]) for r in results}
+    models = args.models.split(",")
     with (args.data / "INDEX.csv").open(newline="", encoding="utf-8") as file:
         entries = [e for e in csv.DictReader(file) if not args.sets or e["name"] in args.sets.split(",")]
     for seed in map(int, args.seeds.split(",")):
         for entry in entries:
             train, test, metric = prepare(args.data, entry, args.rows, args.out)
-            for model in args.models.split(","):
-                if (entry["name"], model, seed) in done or time.monotonic() - began > args.stop_after:
+            for model in models:
+                if (entry["name"], name_of(model), seed) in done or time.monotonic() - began > args.stop_after:
                     continue
                 result = run_one(train, test, entry, metric, model, args.seconds, seed, args.out)
                 print(json.dumps(result), file=sys.stderr, flush=True)
                 results.append(result)
                 with path.open("a") as log:
                     log.write(json.dumps(result) + "\n")
-    found = summary(results)
+    found = summary(results, [name_of(m) for m in models])
     print(json.dumps(found) if args.json else "\n".join(f"{k}: {v}" for k, v in found.items()))
     return 0
 
