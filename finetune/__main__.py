@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from automlgpt_local.paths import bundled_models_dir
 from finetune.quantise import KINDS
 
 NANO_GGUF = bundled_models_dir() / "nano.gguf"
+CONTINUE = "to be continued: call again"
 STEPS = ("all", "measure", "rows", "train", "export", "evaluate")
 
 
@@ -83,6 +85,9 @@ def parser() -> argparse.ArgumentParser:
     nano.add_argument("--minutes", type=float, default=20, help="of training")
     nano.add_argument("--measure-minutes", type=float, default=30, help="of measuring the recipes on generated tables")
     nano.add_argument("--slice", type=float, metavar="SECONDS", help="end after so many seconds; call again to go on")
+    nano.add_argument(
+        "--shard", default="0/1", metavar="K/N", help="with --step measure: the part of process K of N, from 0"
+    )
     nano.add_argument("--tables", type=int, default=1500)
 
     for command in (train, evaluate, circle, nano):
@@ -201,18 +206,23 @@ def _nano(args: argparse.Namespace) -> object:
     from finetune.model import Training
 
     args.work.mkdir(parents=True, exist_ok=True)
+    until = float("inf") if args.slice is None else time.monotonic() + args.slice
     if args.step == "measure":
-        return nano.measure(args.work, args.measure_minutes * 60)
+        part, parts = map(int, args.shard.split("/"))
+        return nano.measure(args.work, args.measure_minutes * 60, until, (part, parts)) or CONTINUE
     if args.step == "rows":
-        return nano.make_rows(args.work, args.tables, args.seed)
+        return nano.make_rows(args.work, args.tables, args.seed, until) or CONTINUE
     if args.step == "train":
         settings = Training(seconds=args.minutes * 60, threads=args.threads, seed=args.seed, slice_s=args.slice)
-        return "done" if nano.train_nano(args.work, settings) else "to be continued"
+        return nano.train_nano(args.work, settings) or CONTINUE
     if args.step == "export":
         return nano.export(args.work, args.out)
     if args.step == "evaluate":
         return evaluate.held_out(args.work)
-    return nano.run(args.work, args.out, args.minutes, args.measure_minutes, args.tables, args.threads, args.seed)
+    found = nano.run(
+        args.work, args.out, args.minutes, args.measure_minutes, args.tables, args.threads, args.seed, args.slice
+    )
+    return found or CONTINUE
 
 
 if __name__ == "__main__":

@@ -65,8 +65,10 @@ def measure(work: Path, seconds: float, until: float = float("inf"), shard: tupl
     spent = sum(map(float, done.values()))
     for i, (name, make) in enumerate(measured_cases(MOST_MEASURED)):
         started = time.monotonic()
-        if spent >= seconds or started > until:
+        if spent >= seconds:
             break
+        if started > until:
+            return False
         if name in done or i % shard[1] != shard[0]:
             continue
         case = make()
@@ -76,7 +78,7 @@ def measure(work: Path, seconds: float, until: float = float("inf"), shard: tupl
         with done_file.open("a") as out:
             out.write(f"{name} {took:.1f}\n")
         say(f"measured {name} {case.n_train} x {case.features.shape[1]} in {took:.1f} s; {spent:.0f} of {seconds:.0f}")
-    return spent >= seconds
+    return True
 
 
 def make_rows(work: Path, tables: int = 1500, seed: int = 0, until: float = float("inf")) -> dict[str, int] | None:
@@ -123,13 +125,15 @@ def _measured_rows(work: Path, seed: int) -> Iterator[Row]:
     for name, make in measured_cases(MOST_MEASURED):
         if name not in done:
             continue
-        measured, rng = teachers.Measured(bench, make()), random.Random(f"{seed}-{name}")
-        yield from teachers.treatment_rows(measured.case, rng, measured.right_treatments(), "measured")
+        case, rng = make(), random.Random(f"{seed}-{name}")
+        measured = teachers.Measured(bench, case)
+        yield from teachers.treatment_rows(case, rng, measured.right_treatments(), "measured")
         for _ in range(MEASURED_WEIGHT):
             yield from teachers.idea_rows(measured, rng)
-        yield from teachers.recipe_rows(measured, rng)
         yield from teachers.param_rows(measured, rng)
-        yield from teachers.tune_rows(measured, rng)
+        for machine in (measured, teachers.Measured(bench, case, teachers.EXTRA)):
+            yield from teachers.recipe_rows(machine, rng)
+            yield from teachers.tune_rows(machine, rng)
 
 
 def train_nano(work: Path, settings: Training, shape: dict[str, int] | None = None) -> bool:

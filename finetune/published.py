@@ -15,7 +15,7 @@ from automlgpt_local.agents import compact
 from automlgpt_local.agents.loop import OFFERED
 from finetune.cases import Case
 from finetune.rows import Row
-from finetune.teachers import TIME_LIMITS_S, default_params, nearest_on_grid, plan, row
+from finetune.teachers import EXTRA, TIME_LIMITS_S, default_params, nearest_on_grid, plan, row
 
 KNOWN_GOOD: dict[str, tuple[dict[str, Any], ...]] = {
     "lightgbm": (
@@ -41,10 +41,10 @@ SHARES = {"lightgbm": 0.03, "linear": 0.02, "lightgbm_extra": 0.04, "neighbours"
 
 
 def published_rows(case: Case, rng: random.Random) -> Iterator[Row]:
-    """The case's table stands in for one of 6,000 to 300,000 rows."""
+    """The case's table stands in for one of 6,000 to 300,000 rows, on a machine with or without all recipes."""
     n_rows = int(10 ** rng.uniform(3.78, 5.5))
     limit_s = rng.choice(TIME_LIMITS_S)
-    entries = plan(case, n_rows)
+    entries = plan(case, n_rows, without=rng.choice([(), EXTRA]), installed_only=False)
     order = list(dict.fromkeys(e.recipe for e in entries))
     tried = order[: rng.randint(0, len(order) - 1)]
     if len(tried) > 2 and rng.random() < 0.4:  # off the beaten track

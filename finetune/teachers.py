@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from finetune.rows import Row, filled
 TIME_LIMITS_S = (20, 60, 120, 120, 300, 600, 1800)
 WORTH = 0.004  # relative gain in error from which something counts as better: below it the recipes' way is right
 FOLDS_LIVE = 5
+EXTRA = ("catboost", "xgboost")  # of the install option `boost`: many machines do not have them
 
 
 def row(case: Case, decision: str, agent: str, teacher: str, template: Template, choices: Mapping[str, str],
@@ -69,16 +70,19 @@ def tool_rows(case: Case, rng: random.Random) -> Iterator[Row]:
 # --- from measurements ---------------------------------------------------------------------------------------------
 
 
-def candidates(case: Case) -> list[str]:
-    return [r.name for r in recipes.load().values() if case.kind in r.kinds and r.name in compact.RECIPES]
+def plan(
+    case: Case, n_rows: int | None = None, *, without: Collection[str] = (), installed_only: bool = True
+) -> list[PortfolioEntry]:
+    """What the recipes alone would try on this table, or on one like it of `n_rows` rows, in their order.
 
-
-def plan(case: Case, n_rows: int | None = None) -> list[PortfolioEntry]:
-    """What the recipes alone would try on this table, or on one like it of `n_rows` rows, in their order."""
+    without: recipes that the machine is taken not to have.
+    """
+    known = [r for r in recipes.load(installed_only).values() if case.kind in r.kinds and r.name in compact.RECIPES]
     kinds = [c.kind for c in case.profile.columns]
     return portfolio.order(
         case.kind, case.metric, n_rows or case.n_train, len(kinds), case.n_classes,
-        kinds.count("category") / len(kinds), kinds.count("text") / len(kinds), candidates(case),
+        kinds.count("category") / len(kinds), kinds.count("text") / len(kinds),
+        [r.name for r in known if r.name not in without],
     )  # fmt: skip
 
 
@@ -137,12 +141,15 @@ def measure_case(bench: Bench, case: Case, *, configurations: int = 5, feature_s
 class Measured:
     """All that was measured on one case: what helped, boards that could have been, and what would help them most."""
 
-    def __init__(self, bench: Bench, case: Case) -> None:
+    def __init__(self, bench: Bench, case: Case, without: Collection[str] = ()) -> None:
+        """without: recipes that the machine is taken not to have."""
         self.case, self.bench = case, bench
-        mine = [m for m in bench.by_case.get(case.name, []) if np.isfinite(m.error)]
+        planned = dict.fromkeys(e.recipe for e in plan(case, without=without))
+        usable = {*planned, PROBE_RECIPE}
+        mine = [m for m in bench.by_case.get(case.name, []) if np.isfinite(m.error) and m.recipe in usable]
         of = {about: [m for m in mine if m.about == about] for about in ("first", "params", "features", "treatments")}
         self.firsts = {m.recipe: m for m in of["first"]}
-        self.order = [n for n in dict.fromkeys(e.recipe for e in plan(case)) if n in self.firsts]
+        self.order = [n for n in planned if n in self.firsts]
         self.features = {m.features: m.error for m in of["features"]}
         self.treatments = of["treatments"][0].error if of["treatments"] else None
         self.params: dict[str, list[Measurement]] = {}

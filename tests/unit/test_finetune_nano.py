@@ -1,5 +1,6 @@
 """From rows to a GGUF at a tiny size: tokens agree with llama.cpp, loss falls, resuming changes nothing."""
 
+import json
 import random
 
 import numpy as np
@@ -154,3 +155,22 @@ def test_gguf_says_what_the_weights_say(tokenizer, rows, tmp_path):
     again, read_tokenizer = read_gguf(path)
     assert [read_tokenizer.ids(t) for t in texts] == [tokenizer.ids(t) for t in texts]
     assert compare(torch_logits(model, sequences), torch_logits(again, sequences))["max_logit_diff"] < 1e-2
+
+
+def test_the_nano_is_made_in_slices_and_by_several_processes(tmp_path, monkeypatch, capsys):
+    """Each call ends in time and says that there is more to do; every table is measured by one process alone."""
+    from finetune import nano
+    from finetune.__main__ import CONTINUE, main
+
+    seen: list[str] = []
+    monkeypatch.setattr(teachers, "measure_case", lambda _bench, case: seen.append(case.name))
+    monkeypatch.setattr(nano, "MOST_MEASURED", 4)
+    work = ["--work", str(tmp_path), "--json"]
+    assert main(["nano", *work, "--slice", "0"]) == 0 and not seen
+    assert json.loads(capsys.readouterr().out) == CONTINUE
+    for shard in ("0/2", "1/2"):
+        assert main(["nano", *work, "--step", "measure", "--shard", shard]) == 0
+        assert json.loads(capsys.readouterr().out) is True
+    assert seen and sorted(seen) == sorted(c.name for _, c in ((n, make()) for n, make in nano.measured_cases(4)))
+    assert main(["nano", *work, "--step", "rows", "--slice", "0"]) == 0
+    assert json.loads(capsys.readouterr().out) == CONTINUE

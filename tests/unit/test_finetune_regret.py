@@ -1,12 +1,15 @@
 """Labels and regret from real, small measurements: what won is the label, and a policy is charged for what it chose."""
 
 import random
+import time
 
+import numpy as np
 import pytest
 
+from automlgpt_local import recipes
 from automlgpt_local.llm.backend import Choice
 from automlgpt_local.llm.scripted import filled as answer
-from finetune import regret, teachers
+from finetune import measure, regret, teachers
 from finetune.cases import from_table
 from finetune.measure import Bench
 from finetune.tables import generate
@@ -14,7 +17,7 @@ from finetune.tables import generate
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    bench = Bench(tmp_path_factory.mktemp("bench"), seconds=0.3)
+    bench = Bench(tmp_path_factory.mktemp("bench"), seconds=30)
     case = from_table(generate("pairs", 3, n_rows=500), fresh=350)
     teachers.measure_case(bench, case, configurations=3, feature_sets=2)
     return teachers.Measured(bench, case)
@@ -35,7 +38,7 @@ class Tuner:
 
 
 def test_a_second_bench_knows_everything_and_fits_nothing(measured, monkeypatch):
-    again = Bench(measured.bench.folder, seconds=0.3)
+    again = Bench(measured.bench.folder, seconds=30)
     assert again.known == measured.bench.known
     monkeypatch.setattr(again, "_predict", lambda *_: pytest.fail("fitted again"))
     teachers.measure_case(again, measured.case, configurations=3, feature_sets=2)
@@ -79,3 +82,20 @@ def test_a_policy_is_charged_for_what_it_chose(measured):
 def test_interval_holds_the_mean():
     mean, low, high = regret.interval([0.0, 0.1, 0.2])
     assert low < mean < high and mean == pytest.approx(1.1052, abs=1e-4)
+
+
+def test_waiting_is_no_cost(measured, monkeypatch):
+    """What else the machine has to do must not change a label: neither a fit's cost nor how far it comes."""
+    solution = measure._solution(recipes.load()["linear"].source, str(measured.bench.folder))
+    before = solution.time.monotonic()
+    time.sleep(0.3)
+    assert solution.time.monotonic() - before < 0.25
+    slow = Bench(measured.bench.folder / "slow", seconds=30)
+    monkeypatch.setattr(slow, "_predict", lambda *_: time.sleep(0.3) or np.zeros(350))
+    assert slow.measure(measured.case, "first", "linear").seconds < 0.25
+
+
+def test_a_machine_without_the_extra_recipes_is_not_offered_them(measured):
+    base = teachers.Measured(measured.bench, measured.case, ("linear", "neural"))
+    assert not {"linear", "neural"} & {*base.order, *base.params, *base.firsts} and base.order
+    assert {"linear", "neural"} < set(measured.order)
