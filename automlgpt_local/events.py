@@ -274,10 +274,37 @@ class Approved(Event):
 
 @dataclass(frozen=True)
 class Commanded(Event):
-    """A command of the user that changed the run: pause, continue, extend, stop, message."""
+    """A command of the user: pause, continue, extend, stop, message, undo, branch."""
 
     command: str
     values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Answered(Event):
+    """What the program says to a message of the user, and what follows from it.
+
+    `changes`: fields of the task that change (with `undo`: back to those before), the attempt to go on from, the time
+    limit. `branch`: fields of a request that only a new run can have. `choices`: (label, message) to choose from.
+    `words`: passed on to the agents as they are.
+    """
+
+    text: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    branch: dict[str, Any] = field(default_factory=dict)
+    choices: list[list[str]] = field(default_factory=list)
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class TaskChanged(Event):
+    """From here on the run works on `task`, from `attempt` on (None: from the best). `left_out` no longer count."""
+
+    text: str
+    task: dict[str, Any]  # TaskSpec.to_json()
+    attempt: int | None = None
+    left_out: list[int] = field(default_factory=list)
+    best: int | None = None  # of those that count
 
 
 @dataclass(frozen=True)
@@ -296,8 +323,8 @@ class Token(Event):
 
 # Events that the outside world or the clock caused: a replay passes over them.
 AMBIENT: tuple[type[Event], ...] = (
-    ApprovalAsked, Budget, CodeRejected, Commanded, Failed, ModelStarted, Resumed, SandboxStarted, SessionStarted,
-    TookOver, Warned,
+    Answered, ApprovalAsked, Budget, CodeRejected, Commanded, Failed, ModelStarted, Resumed, SandboxStarted,
+    SessionStarted, TookOver, Warned,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 Kind = Literal["binary", "multiclass", "regression"]
-Source = Literal["flag", "ask", "inferred", "default"]
+Source = Literal["flag", "ask", "inferred", "default", "message"]  # message: said while the run worked
 
 TASK_VERSION = 1
 PARTS = ("gate", "second-agent")  # what `--without` can leave out of a run, to see what it is worth
@@ -41,9 +41,13 @@ class Request:
     leaks: Literal["ask", "drop", "keep"] = "ask"
     strict: bool = False
     ensemble: bool = True
+    only: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     predict_limit_ms: float | None = None
     sandbox: bool = True
+    branched_from: str | None = None  # the run whose request was changed into this one
+    looks: int = 0  # that runs before this one had at the same locked rows
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -87,6 +91,10 @@ class TaskSpec:
     trials: int | None = None
     source: dict[str, Source] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+
+    def allows(self, family: str) -> bool:
+        """May models of this recipe family be used?"""
+        return (not self.only or family in self.only) and family not in self.never
 
     def to_json(self) -> dict[str, Any]:
         values = {"version": TASK_VERSION, **asdict(self)}

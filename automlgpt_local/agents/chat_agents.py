@@ -20,6 +20,7 @@ from automlgpt_local.recipes import Recipe, load
 TURN_S = 120.0
 CODE_TOKENS = 2500
 DECISION_TOKENS = 1200
+MOST_SAID = 3  # of the user's messages
 PROFILE_SHARE = 0.35  # of the context, for the columns' lines; what does not fit is counted, not shown
 
 
@@ -27,9 +28,11 @@ class ChatAgents:
     by: Author = "model"
 
     def __init__(
-        self, backend: Backend, request: str, seed: int, on_text: Callable[[Agent, str], None], one_agent: bool = False
-    ) -> None:
+        self, backend: Backend, request: str, seed: int, on_text: Callable[[Agent, str], None],
+        one_agent: bool = False, said: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self._backend, self._request, self._seed, self._on_text = backend, request, seed, on_text
+        self._said = said  # what the user says while it runs, the newest last
         self._one_agent = one_agent  # one conversation and one system prompt for both jobs
 
     # --- the Reasoning agent
@@ -114,8 +117,9 @@ class ChatAgents:
             if room < 0:
                 break
             lines.append(line)
+        request = "\n".join([self._request, *self._said[-MOST_SAID:]]).strip()
         return render(
-            "table", request=self._request, task=now.task, profile=now.profile, columns=lines,
+            "table", request=request, task=now.task, profile=now.profile, columns=lines,
             left_out=len(columns) - len(lines),
         )  # fmt: skip
 

@@ -31,6 +31,7 @@ class Journal:
     sources: dict[int, str] = field(default_factory=dict)  # attempt -> module text
     prints: dict[str, int] = field(default_factory=dict)  # fingerprint of code and params -> attempt
     kept: set[int] = field(default_factory=set)  # attempts whose gain was more than noise
+    left_out: set[int] = field(default_factory=set)  # attempts of kinds that the user has ruled out since
 
     @property
     def next_number(self) -> int:
@@ -45,7 +46,9 @@ class Journal:
 
     def pool(self) -> list[Evaluation]:
         """Complete attempts on all folds, best first. Where none predicts fast enough, the fastest alone."""
-        complete = [e for e in self.evaluations if e.ok and not e.attempt.probe]
+        complete = [
+            e for e in self.evaluations if e.ok and not e.attempt.probe and e.attempt.number not in self.left_out
+        ]
         fast = [e for e in complete if e.predict_ms <= self.predict_limit_ms]
         complete = fast or sorted(complete, key=lambda e: e.predict_ms)[:1]
         return sorted(complete, key=lambda e: (self.loss(e), e.attempt.number))[:POOL]

@@ -40,7 +40,7 @@ MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this 
 class Loop:
     def __init__(self, bench: Workbench, portfolio: Sequence[PortfolioEntry], tuner: Tuner) -> None:
         self.bench, self.tuner = bench, tuner
-        self.portfolio = [entry for entry in portfolio if entry.recipe in bench.recipes]
+        self.portfolio = [entry for entry in portfolio if entry.recipe in bench.known_recipes]
         self.columns: dict[str, list[str]] = {}
         self._passed_over: set[str] = set()
         self.features_source = ""
@@ -50,11 +50,16 @@ class Loop:
         try:
             self.explore()
             self.process()
-            self.select()
-            reason, evidence = "nothing_left_to_gain", self.tune()
+            evidence = None
+            while evidence is None:
+                self.select()
+                evidence = self.tune()
+            reason = "nothing_left_to_gain"
         except StopSearchError as stop:
             reason, evidence = stop.reason, stop.evidence
-        return self.bench.recorder.step(Stopped, lambda: Stopped(reason, evidence))
+        stopped = self.bench.recorder.step(Stopped, lambda: Stopped(reason, evidence))
+        self.bench.last_changes()
+        return stopped
 
     # --- explore: the Reasoning agent looks at what it wants to see
     def explore(self) -> None:
@@ -177,8 +182,9 @@ class Loop:
         bench = self.bench
         bench.start("select")
         while True:
+            bench.take_changes()
             untried = self._untried()
-            if not untried:
+            if not untried or self._base() is not None:
                 return
             decided = self._next_recipe(untried)
             choice = str(decided.values["next"])
@@ -207,7 +213,8 @@ class Loop:
 
     def _untried(self) -> list[str]:
         tried = {e.attempt.recipe for e in self.bench.journal.evaluations if not e.attempt.probe}
-        return [r for r in dict.fromkeys(entry.recipe for entry in self.portfolio) if r not in tried]
+        names = dict.fromkeys(entry.recipe for entry in self.portfolio if entry.recipe in self.bench.recipes)
+        return [r for r in names if r not in tried]
 
     def _in_time(self, recipes: list[str]) -> list[str]:
         """Those that the clock has room for."""
@@ -272,11 +279,16 @@ class Loop:
         )  # fmt: skip
 
     # --- tune: better hyper-parameters for what is good, until the time is over
-    def tune(self) -> str:
-        """Returns the evidence that nothing is left to gain; normally the clock ends this stage."""
+    def tune(self) -> str | None:
+        """Returns the evidence that nothing is left to gain; normally the clock ends this stage.
+
+        None: the user changed the task, and kinds of models may have to be compared anew.
+        """
         bench = self.bench
         bench.start("tune")
         while True:
+            if bench.take_changes():
+                return None
             candidates = self._candidates()
             if not candidates:
                 return "no model has hyper-parameters to tune"
@@ -306,8 +318,19 @@ class Loop:
 
     def _candidates(self) -> list[str]:
         """Recipes worth another try: the best ones, less those whose hyper-parameters change nothing any more."""
+        base = self._base()
+        if base is not None:
+            return [base.attempt.recipe]
         tunable = self._tunable()
         return [r for r in tunable if not self._exhausted(r)][:4] or tunable[:4] or self._untried()
+
+    def _base(self) -> Evaluation | None:
+        """The attempt that the user wants to go on from, as long as its hyper-parameters change anything."""
+        bench = self.bench
+        for e in bench.journal.evaluations:
+            if e.attempt.number == bench.from_attempt and e.attempt.recipe in bench.recipes:
+                return None if self._exhausted(e.attempt.recipe) else e
+        return None
 
     def _exhausted(self, recipe: str) -> bool:
         """Did its last two attempts only repeat scores that it had reached before?"""
@@ -333,7 +356,7 @@ class Loop:
         """A new set of hyper-parameters: the portfolio's next one, then the Coder's and Optuna's in turn."""
         bench = self.bench
         tries = len(bench.journal.of_recipe(recipe))
-        variant = self._variant(recipe)
+        variant = None if self._base() is not None else self._variant(recipe)
         if variant is not None:
             bench.attempt(
                 lambda: self._draft(recipe, self._title(recipe, variant), "recipes", variant), share=SAFE_SHARE
@@ -370,9 +393,14 @@ class Loop:
     def _draft(
         self, recipe: str, title: str, by: Author, params: dict[str, Any] | None = None, decided: Decided | None = None
     ) -> Draft:
-        source = assemble(self.bench.recipes[recipe].source, self.features_source, params)
         chosen = 0 if decided is None else decided.chosen_tokens
         probabilities = {} if decided is None else decided.probabilities
+        base = self._base()
+        if base is not None and base.attempt.recipe == recipe:
+            number, params = base.attempt.number, {**base.attempt.params, **(params or {})}
+            source = assemble(self.bench.journal.sources[number], "", params)
+            return Draft(source, recipe, title, by, params, base.attempt.columns, number, chosen, probabilities)
+        source = assemble(self.bench.recipes[recipe].source, self.features_source, params)
         best = self.bench.journal.best()
         parent = None if best is None else best.attempt.number
         return Draft(source, recipe, title, by, params or {}, self.columns, parent, chosen, probabilities)

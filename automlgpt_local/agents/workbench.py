@@ -7,7 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from automlgpt_local.events import (
     Gated,
     Noted,
     StageStarted,
+    TaskChanged,
     TookOver,
     Warned,
 )
@@ -65,7 +66,7 @@ class Draft:
 class Workbench:
     task: TaskSpec
     profile: Profile
-    recipes: dict[str, Recipe]
+    recipes: dict[str, Recipe]  # those that fit the task's kind; the task may allow some of them alone
     advisor: Advisor
     evaluator: Evaluator
     recorder: Recorder
@@ -82,6 +83,9 @@ class Workbench:
     def __post_init__(self) -> None:
         self.journal = Journal(self.evaluator.metric, self.task.predict_limit_ms or math.inf)
         self.clock = self.recorder.clock
+        self.known_recipes = self.recipes
+        self.recipes = self._allowed_recipes()
+        self.from_attempt: int | None = None  # the user wants the search to go on from this one
         self._told_out_of_share = False
         for record in self.recorder.log.records:
             if isinstance(record.event, Decided) and record.event.by == "model":
@@ -142,6 +146,50 @@ class Workbench:
         if best is not None and best.attempt.recipe != "baseline":
             share = min(share, max(1 / MANY, best.seconds / self.evaluator.parallel / max(room, 1.0)))
         return max(2.0, room * share)
+
+    # --- what the user changes
+    def take_changes(self) -> bool:
+        """Carry out what the user changed since the last step; waits here while paused. True when something did."""
+        changed = self.recorder.take(TaskChanged)
+        for event in changed:
+            self._change(event)
+        if not self.recorder.replaying:
+            self.control.check()
+            changed += self._change_live(self.control.changes())
+        return bool(changed)
+
+    def last_changes(self) -> None:
+        """Those that came in while the search ended."""
+        for event in self.recorder.take(TaskChanged):
+            self._change(event)
+        late = self.control.end()
+        if not self.recorder.replaying:
+            self._change_live(late)
+
+    def _change_live(self, asked: list[TaskChanged]) -> list[TaskChanged]:
+        for event in asked:
+            self._change(event)
+            best = self.journal.best()
+            number = None if best is None else best.attempt.number
+            self.recorder.note(replace(event, left_out=sorted(self.journal.left_out), best=number))
+            self.blender.weights = {}
+            self.blender.history.clear()
+            self.blender.update(self.journal.pool())
+        return asked
+
+    def _change(self, event: TaskChanged) -> None:
+        self.task, self.from_attempt = TaskSpec.from_json(event.task), event.attempt
+        self.recipes, self.blender.ensemble = self._allowed_recipes(), self.task.ensemble
+        self.journal.left_out = {
+            e.attempt.number for e in self.journal.evaluations if not self._counts(e.attempt.recipe)
+        }
+
+    def _allowed_recipes(self) -> dict[str, Recipe]:
+        return {name: r for name, r in self.known_recipes.items() if self.task.allows(r.family)}
+
+    def _counts(self, recipe: str) -> bool:
+        """May the final model have an attempt of this recipe? A module of the Coder's own is of no known family."""
+        return recipe in self.recipes or (recipe not in self.known_recipes and not self.task.only)
 
     # --- decisions
     def situation(self) -> Situation:
@@ -235,6 +283,8 @@ class Workbench:
         else:
             evaluation = self.evaluator.rejected(attempt)
         self.journal.add(evaluation)
+        if not self._counts(attempt.recipe):
+            self.journal.left_out.add(attempt.number)
         if evaluation.ok:
             self._gate(evaluation, against or (None if probe else best))
             if not probe and not self.recorder.replaying:

@@ -197,6 +197,14 @@ class Session:
     def message(self, text: str) -> bool:
         return self.send("message", text=text)
 
+    def undo(self) -> bool:
+        """Take back the last change of the task that a message or a branch made."""
+        return self.send("undo")
+
+    def branch(self, attempt: int) -> bool:
+        """Let the search go on from an earlier attempt."""
+        return self.send("branch", attempt=attempt)
+
     def approve(self, attempt: int, answer: str, code: str | None = None) -> bool:
         """`answer`: once, always, reject, or edit (with `code`, the whole new solution.py)."""
         return self.send("approve", attempt=attempt, answer=answer, **({"code": code} if code is not None else {}))

@@ -160,13 +160,14 @@ def families(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     never: list[str] = []
     rest = text
     for match in _NEVER.finditer(text):
-        never += _families_in(match["list"])
+        never += families_in(match["list"])
         rest = rest.replace(match[0], "·" * len(match[0]))
-    only = [f for match in _ONLY.finditer(rest) for f in _families_in(match["list"] or match["after"])]
+    only = [f for match in _ONLY.finditer(rest) for f in families_in(match["list"] or match["after"])]
     return tuple(dict.fromkeys(only)), tuple(dict.fromkeys(never))
 
 
-def _families_in(text: str) -> list[str]:
+def families_in(text: str) -> list[str]:
+    """Families that a text mentions, in its order."""
     found: list[tuple[int, tuple[str, ...]]] = []
     for pattern, names in _FAMILIES:
         for match in re.finditer(rf"\b(?:{pattern})(?!\w)", text, re.IGNORECASE):

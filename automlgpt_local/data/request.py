@@ -91,6 +91,7 @@ class Asked:
     """None or empty: not said."""
 
     target: str | None = None
+    target_guessed: bool | None = None  # it is only the one column that the request mentions
     kind: Kind | None = None
     metric: str | None = None
     time_limit_s: float | None = None
@@ -120,6 +121,7 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     asked.ignore = tuple(c for c in reader.ignored(asked) if c != asked.target)
     if asked.target is None:
         asked.target = reader.only_mention(asked)
+        asked.target_guessed = asked.target is not None or None
     found = _POSITIVE.search(text)
     if found:
         asked.positive = (found["a"] or found["b"] or found["c"]).strip("\"'`").rstrip(".,")

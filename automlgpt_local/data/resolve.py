@@ -20,7 +20,8 @@ from automlgpt_local.metrics import DEFAULT_METRIC, METRICS
 from automlgpt_local.task import Kind, Request, Source, TaskSpec
 
 MIN_ROWS = 20
-MOST_CLASSES = 200
+MOST_CLASSES = 200  # unless it is said that these are classes
+MOST_CLASSES_SAID = 5000
 DEFAULT_TIME_LIMIT_S = 600.0
 TARGET_NAMES = ("target", "label", "y", "class", "outcome", "response", "__target__", "labels", "targets", "dependent")
 
@@ -93,8 +94,8 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         weight=weight,
         positive=_positive(request, asked, kind, metric, values, notes),
         exact_target=exact,
-        only=_said("only", (), asked.only, (), notes),
-        never=_said("never", (), asked.never, (), notes),
+        only=_said("only", request.only, asked.only, (), notes),
+        never=_said("never", request.never, asked.never, (), notes),
         ensemble=_said("ensemble", None if request.ensemble else False, asked.ensemble, True, notes),
         without=request.without,
         predict_limit_ms=request.predict_limit_ms,
@@ -277,10 +278,12 @@ def _checked_rows(values: pd.Series, text: pd.Series, kind: Kind, target: str, w
             words or "Name another target.",
         )
     if kind != "regression":
-        if n_unique > MOST_CLASSES or n_unique > 0.5 * len(kept):
+        said = notes.source["kind"] != "inferred"
+        if n_unique > (MOST_CLASSES_SAID if said else MOST_CLASSES) or n_unique > 0.5 * len(kept):
+            insist = "" if said or n_unique > MOST_CLASSES_SAID else "; --kind multiclass if these are classes"
             raise UsageError(
                 f"The target {target!r} has {n_unique} different values in {len(kept)} rows: too many for classes.",
-                "Is it an id or free text? Name another target, or use --kind regression for an amount.",
+                f"Is it an id or free text? Name another target, or use --kind regression for an amount{insist}.",
             )
         rare = kept.value_counts()
         rare = rare[rare < 5]

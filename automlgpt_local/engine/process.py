@@ -21,7 +21,7 @@ from typing import IO
 from automlgpt_local import __version__, offline
 from automlgpt_local.engine.session import Session
 from automlgpt_local.errors import AutoMLGPTError, ResumeError
-from automlgpt_local.events import Commanded, EventLog, Failed, Resumed, SessionStarted
+from automlgpt_local.events import Answered, Commanded, EventLog, Failed, Resumed, SessionStarted, TaskResolved
 from automlgpt_local.exits import INTERNAL, INTERRUPTED, exit_code
 from automlgpt_local.search.clock import Clock
 from automlgpt_local.search.control import Control
@@ -100,18 +100,20 @@ def _lock(run_dir: Path) -> IO[str]:
 
 
 def _limit_s(log: EventLog, request: Request) -> float:
-    """The budget as last asked for, with the extensions since then."""
-    limit_s, asked_s = request.time_limit_s, None
-    extended_s = 0.0
+    """The budget as last asked for, with what was changed since then."""
+    asked_s, limit_s = None, request.time_limit_s
     for record in log.records:
         event = record.event
         if isinstance(event, SessionStarted | Resumed):
-            if asked_s is not None and event.limit_s != asked_s:
-                extended_s = 0.0
-            asked_s = event.limit_s
+            if event.limit_s != asked_s:
+                asked_s = limit_s = event.limit_s
+        elif isinstance(event, TaskResolved) and event.task.get("source", {}).get("time_limit_s") == "ask":
+            limit_s = float(event.task["time_limit_s"])
         elif isinstance(event, Commanded) and event.command == "extend":
-            extended_s += float(event.values.get("seconds", 0.0))
-    return limit_s if asked_s is not None and asked_s != limit_s else limit_s + extended_s
+            limit_s += float(event.values.get("seconds", 0.0))
+        elif isinstance(event, Answered) and "time_limit_s" in event.changes:
+            limit_s = float(event.changes["time_limit_s"])
+    return limit_s if asked_s == request.time_limit_s else request.time_limit_s
 
 
 def _emit(line: str) -> None:

@@ -82,7 +82,7 @@ class Session:
         table, task = self._resolve()
         workspace, profile = self._prepare(table, task)
         pool, stopped = self._search(task, workspace, profile)
-        return self._finish(table, task, workspace, profile, pool, stopped)
+        return self._finish(table, self.task, workspace, profile, pool, stopped)
 
     def _open_children(self) -> None:
         """The sandbox's broker and the model load while the table is read."""
@@ -173,6 +173,7 @@ class Session:
         )  # fmt: skip
         self.recorder.step(SplitMade, lambda: split, fingerprint=table.fingerprint)
         workspace.write()
+        self.control.begin(task, list(table.schema.columns))
         return workspace, found
 
     # --- the search
@@ -186,6 +187,7 @@ class Session:
         from automlgpt_local.search.tune import Tuner
 
         sandbox, backend = self._children()
+        self.control.agents_read = backend is not None and backend.info.dialect != "compact"
         self.recorder.ambient(SandboxStarted(sandbox.layers))
         if backend is not None:
             told = backend.info
@@ -193,10 +195,7 @@ class Session:
         self._prepared_s = time.monotonic() - self._begun_at
         threading.Thread(target=_import_plotting, daemon=True).start()
         evaluator = Evaluator(workspace, sandbox, self.recorder, self.control, task.memory_mib)
-        recipes = {
-            name: r for name, r in load_recipes().items()
-            if task.kind in r.kinds and (not task.only or r.family in task.only) and r.family not in task.never
-        }  # fmt: skip
+        recipes = {name: r for name, r in load_recipes().items() if task.kind in r.kinds}
         limit_s = self.recorder.clock.limit_s
         predict_limit_ms = task.predict_limit_ms or math.inf
         closing_s = _closing_s(self._prepared_s, limit_s)
@@ -213,11 +212,18 @@ class Session:
         )  # fmt: skip
         stopped = Loop(bench, portfolio, Tuner(evaluator, task.seed)).run()
         pool = bench.journal.pool()
+        self.task = bench.task
+        write_durably(self.run_dir / "task.json", _pretty(bench.task.to_json()))
         self.evaluator = evaluator
         if not pool and not self.control.abandoned.is_set():
             if any(e.status == "rejected" for e in bench.journal.evaluations):
                 raise DeniedError(
                     "No module was allowed to run, so there is no model.", "Answer with `a`, or use --approve auto."
+                )
+            if bench.journal.left_out:
+                raise BudgetError(
+                    "No model of the kinds that you allowed during the run is ready.",
+                    "Go on with `automlgpt sessions resume` and a longer --time-limit, or take the change back.",
                 )
             if self.recorder.clock.left_s() < 1.0:
                 raise BudgetError(
@@ -241,7 +247,7 @@ class Session:
         if backend.info.dialect == "compact":
             author: Author = "random" if self.request.model == "random" else "model"
             return FillInAgents(backend, author, task.seed, one_agent=one_agent)
-        return ChatAgents(backend, self.request.ask or "", task.seed, self._token, one_agent)
+        return ChatAgents(backend, self.request.ask or "", task.seed, self._token, one_agent, self.control.words)
 
     def _token(self, agent: Agent, text: str) -> None:
         token = Token(agent, text)
@@ -265,7 +271,7 @@ class Session:
         if self.control.abandoned.is_set():
             return INTERRUPTED
         recorder = self.recorder
-        closing = Closing(self.evaluator, recorder, self.control, self.blender, pool)
+        closing = Closing(self.evaluator, recorder, self.control, self.blender, pool, self.request.looks)
         recorder.note(StageStarted("ensemble"))
         chosen = closing.choose()
         if task.predict_limit_ms is not None and pool[0].predict_ms > task.predict_limit_ms:

@@ -46,6 +46,7 @@ class Closing:
     control: Control
     blender: Blender
     pool: list[Evaluation]  # best first, not empty
+    looks_before: int = 0  # that other runs had at the same locked rows
 
     def choose(self) -> EnsembleChosen:
         """The ensemble, unless the best single model is as good out of fold."""
@@ -86,7 +87,7 @@ class Closing:
         workspace, metric = self.evaluator.workspace, self.evaluator.metric
         if not len(workspace.holdout):
             return None
-        looks = 1 + sum(isinstance(r.event, HoldoutScored) for r in self.recorder.log.records)
+        looks = 1 + self.looks_before + sum(isinstance(r.event, HoldoutScored) for r in self.recorder.log.records)
 
         def make() -> HoldoutScored:
             blended = sum(w * self.evaluator.holdout(n) for n, w in self.blender.weights.items())

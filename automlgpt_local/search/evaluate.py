@@ -205,9 +205,18 @@ class Evaluator:
         limits = Limits(wall_s=wall_s, memory_mib=self._memory_mib // self.parallel, threads=self.threads_per_fold)
         job = Job("fold", spec, work, tuple(p for p in read if p.exists()), limits)
         try:
-            return self.sandbox.run(job, cancelled=self._control.interrupted)
+            return self.sandbox.run(job, cancelled=lambda: self._unwanted(attempt))
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+    def _unwanted(self, attempt: Attempt) -> bool:
+        """Is a running fit to be cut short? The user stopped, ruled out its kind of model, or drew the limit in."""
+        known = all_recipes().get(attempt.recipe)
+        if self._control.interrupted():
+            return True
+        if known is not None and not attempt.probe and not self._control.allows(known.family):
+            return True
+        return self._control.shortened and self._recorder.clock.left_s() < self.ending_s()
 
     def job_dir(self, name: str) -> Path:
         """An empty work folder for one fork."""

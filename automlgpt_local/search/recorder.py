@@ -8,6 +8,7 @@ commands) are history only and take no part in this.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -49,10 +50,15 @@ class Recorder:
         self.clock = clock
         self._emit = emit
         self._replay: deque[Event] = deque(replayable(log.records))
+        self._writing = threading.Lock()  # what the user said is answered beside the steps
 
     @property
     def replaying(self) -> bool:
         return bool(self._replay)
+
+    def ahead(self, cls: type[Event]) -> int:
+        """How many recorded steps of a class are still to come."""
+        return sum(isinstance(event, cls) for event in self._replay)
 
     def step(self, cls: type[E], make: Callable[[], E], **key: Any) -> E:
         """The event of this step: from the log if it is there, otherwise made, written and returned.
@@ -94,5 +100,6 @@ class Recorder:
         self._append(event)
 
     def _append(self, event: Event) -> None:
-        record = self.log.append(event, self.clock.used_s())
-        self._emit(record.to_line())
+        with self._writing:
+            record = self.log.append(event, self.clock.used_s())
+            self._emit(record.to_line())

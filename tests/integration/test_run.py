@@ -13,9 +13,11 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
-from automlgpt_local.client import Session, start, stop_run
+from automlgpt_local.client import Session, resume, start, stop_run
 from automlgpt_local.errors import UsageError
 from automlgpt_local.events import (
+    Answered,
+    AttemptFinished,
     CodeWritten,
     Decided,
     EnsembleChosen,
@@ -26,6 +28,7 @@ from automlgpt_local.events import (
     Record,
     Refitted,
     Stopped,
+    TaskChanged,
     TookOver,
 )
 from automlgpt_local.task import Request
@@ -134,6 +137,30 @@ def test_stopping_keeps_the_best_model(folder: Path, tmp_path: Path) -> None:
     assert session.exit_code == 130
     assert of(records, Stopped)[0].reason == "user"
     assert (tmp_path / "run" / "predict.py").exists()
+
+
+def test_what_a_person_says_changes_the_run_even_over_a_kill(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    session = start(ask(folder, model="none", trials=6, time_limit_s=300.0), out=out)
+    for record in session:
+        if isinstance(record.event, AttemptFinished) and record.event.attempt == 2:
+            session.message("only linear models and no ensemble; ignore mean radius")
+        elif isinstance(record.event, Answered):
+            assert record.event.branch == {"ignore": ["mean radius"]}
+            session.kill()
+    assert session.exit_code == 130
+
+    records = list(resume(out))
+    assert isinstance(records[-1].event, Finished) and records[-1].event.exit_code == 0
+    (changed,) = of(records, TaskChanged)
+    assert changed.left_out
+    at = next(i for i, r in enumerate(records) if r.event is changed)
+    assert {e.recipe for e in of(records[at:], CodeWritten)} == {"linear"}
+    (member,) = {r.attempt for r in of(records, Refitted)}
+    assert next(e.recipe for e in of(records, CodeWritten) if e.attempt == member) == "linear"
+    task = json.loads((out / "task.json").read_text())
+    assert task["families"]["only"] == ["linear"] and task["source"]["ensemble"] == "message"
+    assert "Changed while it ran: Only linear models." in (out / "report.md").read_text()
 
 
 def test_a_run_of_another_process_is_stopped_by_its_folder(folder: Path, tmp_path: Path) -> None:

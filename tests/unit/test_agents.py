@@ -23,6 +23,7 @@ from automlgpt_local.agents.workbench import MAX_FAILURES, Workbench
 from automlgpt_local.data.profile import ColumnProfile, Profile, profile
 from automlgpt_local.errors import TurnTimeoutError
 from automlgpt_local.events import (
+    AMBIENT,
     AttemptFinished,
     CodeRejected,
     CodeWritten,
@@ -30,8 +31,10 @@ from automlgpt_local.events import (
     EventLog,
     FoldFinished,
     Stopped,
+    TaskChanged,
     TookOver,
     Warned,
+    read_events,
 )
 from automlgpt_local.llm.backend import Call, Reply
 from automlgpt_local.llm.random import RandomBackend
@@ -73,7 +76,10 @@ class Evaluator:
 
     def __init__(self, run_dir: Path, recorder: Recorder) -> None:
         folds = [SimpleNamespace(index=k, train=np.arange(80), valid=np.arange(20)) for k in range(4)]
-        self.workspace = SimpleNamespace(folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3)
+        splits = SimpleNamespace(folds_of_a_cut=4)
+        self.workspace = SimpleNamespace(
+            folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3, splits=splits
+        )
         self.metric, self.parallel, self.fit_s = METRICS["log_loss"], 1, 0.0
         self.run_dir, self.recorder = run_dir, recorder
         self.fails: set[str] = set()
@@ -94,8 +100,10 @@ class Evaluator:
 
 
 class Blender:
-    weights: dict[int, float] = {}
-    history: list[float] = []
+    def __init__(self) -> None:
+        self.ensemble = True
+        self.weights: dict[int, float] = {}
+        self.history: list[float] = []
 
     def update(self, pool: list[Evaluation]) -> None:
         pass
@@ -116,6 +124,7 @@ def loop(tmp_path: Path, iris: Profile, advisor: Any, task: TaskSpec = TASK) -> 
         task, iris, recipes, advisor, Evaluator(tmp_path, recorder), recorder, Control(recorder, asks=False),  # type: ignore[arg-type]
         Blender(), len,  # type: ignore[arg-type]
     )  # fmt: skip
+    bench.control.begin(task, [c.name for c in iris.columns])
     portfolio = [PortfolioEntry(name, {}) for name in ("lightgbm", "linear", "extra_trees")]
     return Loop(bench, portfolio, Tuner()), recorder  # type: ignore[arg-type]
 
@@ -276,3 +285,84 @@ def test_a_prompt_that_was_trimmed_is_told(tmp_path: Path, iris: Profile) -> Non
     told = search.bench.decide("reasoner", "next_tool", lambda advisor: advisor.next_tool(search.bench.situation(), []))
     assert [e.message for e in events(recorder, Warned)] == [words]
     assert told.probabilities == {"tool": 0.9}
+
+
+class Talking(RuleAdvisor):
+    """Decides by rule; before some of its decisions the user says something."""
+
+    by = "model"
+
+    def __init__(self, said: dict[int, dict[str, Any]]) -> None:
+        self.said, self.control, self.asked = said, None, 0
+
+    def _listen(self) -> None:
+        self.asked += 1
+        if self.asked in self.said and self.control is not None:
+            self.control.put(self.said[self.asked])
+
+    def next_recipe(self, now: Situation, remaining: Any) -> Any:
+        self._listen()
+        return super().next_recipe(now, remaining)
+
+    def next_tune(self, now: Situation, candidates: Any) -> Any:
+        self._listen()
+        return super().next_tune(now, candidates)
+
+
+SAID = {
+    2: {"command": "message", "text": "only linear models"},
+    4: {"command": "branch", "attempt": 1},
+    6: {"command": "undo"},
+    8: {"command": "branch", "attempt": 2},
+}
+LONG_TASK = replace(TASK, trials=14)
+
+
+def talked(tmp_path: Path, iris: Profile) -> tuple[Loop, Recorder]:
+    advisor = Talking(SAID)
+    search, recorder = loop(tmp_path, iris, advisor, LONG_TASK)
+    advisor.control = search.bench.control  # type: ignore[assignment]
+    search.run()
+    return search, recorder
+
+
+def steps(recorder: Recorder) -> list[Any]:
+    return [r.event for r in read_events(recorder.log.path) if not isinstance(r.event, AMBIENT)]
+
+
+def test_the_search_follows_what_the_user_says(tmp_path: Path, iris: Profile) -> None:
+    search, recorder = talked(tmp_path, iris)
+    happened = steps(recorder)
+    changes = [i for i, e in enumerate(happened) if isinstance(e, TaskChanged)]
+    only, undone, branched = (happened[i] for i in changes)
+    assert only.task["families"]["only"] == ["linear"] and only.left_out and only.best not in only.left_out
+    assert {e.recipe for e in happened[changes[0] : changes[1]] if isinstance(e, CodeWritten)} == {"linear"}
+    assert undone.task["families"]["only"] == [] and undone.left_out == []
+    assert branched.attempt == 2
+    after = [e for e in happened[changes[2] :] if isinstance(e, CodeWritten)]
+    assert after and after[0].parent == 2
+    assert search.bench.task.only == ()
+
+
+def test_a_killed_run_goes_on_with_what_the_user_had_said(tmp_path: Path, iris: Profile) -> None:
+    _, recorder = talked(tmp_path, iris)
+    whole = [written(e) for e in steps(recorder)]
+    lines = (tmp_path / "events.jsonl").read_bytes().splitlines(keepends=True)
+    answered, changed = (
+        max(i for i, line in enumerate(lines, 1) if f'"type": "{name}"'.encode() in line)
+        for name in ("answered", "task_changed")
+    )
+    for killed_after in range(answered, len(lines) + 1, 4):
+        (tmp_path / "events.jsonl").write_bytes(b"".join(lines[:killed_after]))
+        search, again = loop(tmp_path, iris, RuleAdvisor(), LONG_TASK)
+        search.run()
+        happened = [written(e) for e in steps(again)]
+        if killed_after < changed:  # carried out at the first step of the new sitting
+            assert [e for e in happened if isinstance(e, TaskChanged)][-1].attempt == 2
+        else:
+            assert happened == whole, killed_after
+
+
+def written(event: Any) -> Any:
+    """Without what depends on who decided."""
+    return replace(event, by="model", seconds=0.0) if isinstance(event, Decided) else event

@@ -1,0 +1,125 @@
+"""Messages to a run: what they change, what needs another run, what is asked back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from automlgpt_local.data.change import Reply, read_change
+from automlgpt_local.task import TaskSpec
+
+COLUMNS = ["customer id", "city", "age", "churn", "plan"]
+TASK = TaskSpec("churn", "binary", "roc_auc", 600.0)
+USED_S, LIMIT_S = 120.0, 600.0
+
+
+def read(text: str, task: TaskSpec = TASK) -> Reply:
+    return read_change(text, task, COLUMNS, USED_S, LIMIT_S)
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("only linear models", {"only": ["linear"], "never": []}),
+        ("no neural networks please", {"only": [], "never": ["neural"]}),
+        ("don't use lightgbm or catboost", {"only": [], "never": ["lightgbm", "catboost"]}),
+        ("no ensemble", {"ensemble": False}),
+        ("10 more minutes", {"time_limit_s": LIMIT_S + 600}),
+        ("extend it by 90 seconds", {"time_limit_s": LIMIT_S + 90}),
+        ("stop in 2 minutes", {"time_limit_s": USED_S + 120}),
+        ("5 minutes in all", {"time_limit_s": 300.0}),
+        ("only linear models, no ensemble", {"only": ["linear"], "never": [], "ensemble": False}),
+    ],
+)
+def test_what_a_run_can_change(text: str, changes: dict[str, Any]) -> None:
+    reply = read(text)
+    assert (reply.changes, reply.branch, reply.choices, reply.stop) == (changes, {}, (), False)
+    assert reply.known and reply.text
+
+
+@pytest.mark.parametrize(
+    ("text", "branch"),
+    [
+        ("target: plan", {"target": "plan"}),
+        ("change the target to age", {"target": "age"}),
+        ("ignore city and the customer id", {"ignore": ["city", "customer id"]}),
+        ("use f1 as the metric", {"metric": "f1"}),
+        ("group by customer id", {"group": "customer id"}),
+    ],
+)
+def test_what_needs_a_run_of_its_own(text: str, branch: dict[str, Any]) -> None:
+    reply = read(text)
+    assert (reply.changes, reply.branch) == ({}, branch)
+    assert "new run" in reply.text
+
+
+def test_both_can_be_said_at_once() -> None:
+    reply = read("only linear models and ignore city")
+    assert reply.changes["only"] == ["linear"] and reply.branch == {"ignore": ["city"]}
+
+
+@pytest.mark.parametrize(
+    "text", ["stop", "please stop now", "Finish and keep the best model.", "stop it", "end the run!"]
+)
+def test_a_wish_to_stop(text: str) -> None:
+    assert read(text).stop
+
+
+@pytest.mark.parametrize("text", ["stop using trees", "stop in 5 minutes", "the bus stop"])
+def test_no_wish_to_stop(text: str) -> None:
+    assert not read(text).stop
+
+
+@pytest.mark.parametrize("text", ["5 minutes", "neural networks", "what about city", "plan"])
+def test_an_unclear_message_gets_one_question_whose_answers_are_clear(text: str) -> None:
+    question = read(text)
+    assert not question.changes and not question.branch
+    assert len(question.choices) == 3
+    for label, message in question.choices:
+        assert label
+        if message:
+            answer = read(message)
+            assert (answer.changes or answer.branch) and not answer.choices, message
+
+
+@pytest.mark.parametrize("text", ["", "be careful, it is for a hospital", "hello", "🤖" * 50])
+def test_words_that_are_not_known(text: str) -> None:
+    reply = read(text)
+    assert not reply.known
+    assert not reply.changes and not reply.branch and not reply.choices and not reply.stop
+
+
+def test_what_is_so_already_changes_nothing() -> None:
+    assert read("only linear models", replace(TASK, only=("linear",))).text == "That is so already."
+    assert read("no ensemble", replace(TASK, ensemble=False)).text == "That is so already."
+    assert read("target: churn").text == "That is so already."
+
+
+def test_a_change_that_leaves_nothing_is_refused() -> None:
+    for text, task in (
+        ("no linear models", replace(TASK, only=("linear",))),
+        ("only linear models but no linear models", TASK),
+        ("ignore the column colour", TASK),
+    ):
+        reply = read(text, task)
+        assert not reply.changes and not reply.branch and "Nothing was changed" in reply.text, text
+
+
+def test_what_was_ruled_out_can_be_wanted_again() -> None:
+    reply = read("only linear models", replace(TASK, never=("linear", "neural")))
+    assert reply.changes == {"only": ["linear"], "never": ["neural"]}
+
+
+def test_a_metric_that_does_not_fit_is_told() -> None:
+    reply = read("use rmse as the metric")
+    assert not reply.branch and "does not fit" in reply.text
+
+
+def test_a_long_message_is_read_in_little_time() -> None:
+    import time
+
+    started = time.process_time()
+    read("no ensemble " + "only the the the " * 5000)
+    assert time.process_time() - started < 2.0
