@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "ggml-cpu.h"
 #include "llama.h"
 
 static void quiet(enum ggml_log_level level, const char * text, void * data) {
@@ -18,6 +19,7 @@ int main(int argc, char ** argv) {
     llama_backend_init();
     struct llama_model_params model_params = llama_model_default_params();
     model_params.n_gpu_layers = 0;
+    model_params.use_extra_bufts = !ggml_cpu_has_amx_int8();  /* as automlgpt_local/llm/native.py has it */
     struct llama_model * model = llama_model_load_from_file(argv[1], model_params);
     if (!model) return 3;
     struct llama_context_params params = llama_context_default_params();

@@ -195,7 +195,7 @@ def _ask(path: str, cells: int, kv_type: str) -> dict[str, float]:
     collect = api.llama_log_callback(lambda level, text, _: lines.append(text.decode("utf-8", "replace")))
     api.llama_log_set(collect, ctypes.c_void_p(0))
     api.llama_backend_init()
-    model_params = api.llama_model_default_params()
+    model_params = native.model_params(api)
     model_params.n_gpu_layers = 0
     model_params.load_mode = api.LLAMA_LOAD_MODE_NONE
     model_params.no_alloc = True

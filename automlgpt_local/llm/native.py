@@ -30,6 +30,19 @@ def load() -> Any:
     return api
 
 
+def model_params(api: Any) -> Any:
+    """llama.cpp's defaults, without its AMX kernels: compilers drop their tile configuration, so the first product of
+    a quantised matrix ends the process (ggml-org/llama.cpp#26954). The kernels for other processors go with them."""
+    params = api.llama_model_default_params()
+    params.use_extra_bufts = not _has_amx(api)
+    return params
+
+
+def _has_amx(api: Any) -> bool:
+    function = getattr(api._lib, "ggml_cpu_has_amx_int8", None)
+    return function is not None and bool(function())
+
+
 def logits_address(api: Any) -> Any:
     """`llama_get_logits_ith` that returns a plain address: a typed pointer costs an object and a cast per token."""
     function = api._lib["llama_get_logits_ith"]

@@ -73,7 +73,7 @@ class Runtime(ModelVocabulary):
     def _load_model(self, path: Path, n_gpu_layers: int) -> Any:
         if not path.is_file():
             raise ModelError(f"There is no file {path}.", "Give the path of a .gguf file.")
-        params = self.api.llama_model_default_params()
+        params = native.model_params(self.api)
         params.n_gpu_layers = n_gpu_layers
         params.check_tensors = path.stat().st_size < 256 * 2**20
         model = self.api.llama_model_load_from_file(str(path).encode(), params)

@@ -1,12 +1,13 @@
 """Choosing the next token from logits, in numpy: exact, seeded, and cheap with a large vocabulary.
 
-Order as in llama.cpp: repetition penalty, top-k, top-p, min-p, temperature. With min-p the candidates are found by one
-comparison over the vocabulary, so nothing is sorted but the few that matter.
+Order as in llama.cpp: repetition penalty, top-k, top-p, min-p, temperature. The candidates are found by one comparison
+over the vocabulary, so nothing is sorted but the few that matter.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -51,8 +52,7 @@ class Sampler:
     def __init__(self, options: SamplingOptions) -> None:
         self.options = options
         self._rng = np.random.default_rng(abs(options.seed))
-        self._recent: list[int] = []
-        self._floor = -math.log(options.min_p) if options.min_p > 0 else _FLOOR
+        self.recent: deque[int] = deque(maxlen=options.last_tokens)
         self._plain = options.temperature < COLDEST and options.repetition_penalty == 1.0
         self.refused = 0
 
@@ -60,20 +60,20 @@ class Sampler:
         """The next token. With `mask` the first draw is tested, and drawn again among the allowed if it is refused."""
         if self._plain and mask is None:
             return best(logits)
-        logits = self._penalised(logits)
+        logits = self.penalised(logits)
         token = self._draw(logits)
         if mask is not None and not mask(np.array([token], np.int32))[0]:
             self.refused += 1
             token = self._draw_allowed(logits, mask)
         if self.options.repetition_penalty != 1.0:
-            self._recent = [*self._recent[-self.options.last_tokens + 1 :], token]
+            self.recent.append(token)
         return token
 
-    def _penalised(self, logits: np.ndarray) -> np.ndarray:
-        if self.options.repetition_penalty == 1.0 or not self._recent:
+    def penalised(self, logits: np.ndarray) -> np.ndarray:
+        if self.options.repetition_penalty == 1.0 or not self.recent:
             return logits
         logits = logits.copy()
-        seen = np.unique(np.array(self._recent))
+        seen = np.unique(np.array(self.recent))
         values = logits[seen]
         penalty = self.options.repetition_penalty
         logits[seen] = np.where(values > 0, values / penalty, values * penalty)
@@ -83,7 +83,7 @@ class Sampler:
         token = best(logits)
         if self.options.temperature < COLDEST:
             return token
-        ids = np.flatnonzero(logits >= logits.item(token) - self._floor)
+        ids = np.flatnonzero(logits >= logits.item(token) - _FLOOR)
         return token if len(ids) == 1 else int(ids[self._pick(logits[ids])])
 
     def _draw_allowed(self, logits: np.ndarray, mask: Mask) -> int:
@@ -99,19 +99,23 @@ class Sampler:
 
     def _pick(self, values: np.ndarray) -> int:
         """Index drawn among candidate logits."""
-        options = self.options
-        order = np.argsort(-values, kind="stable")
-        if options.top_k > 0:
-            order = order[: options.top_k]
-        probabilities = softmax(values[order])
-        keep = len(order)
+        kept, weights = self.weights(values)
+        return int(kept[draw(weights, self._rng)])
+
+    def weights(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(indices of the logits that may be drawn, the likeliest first; their probabilities)."""
+        options, kept = self.options, np.arange(len(values))
+        if 0 < options.top_k < len(values):
+            kept = best_few(values, options.top_k)
+        kept = kept[np.argsort(-values[kept], kind="stable")]
+        probabilities = softmax(values[kept])
+        count = len(kept)
         if options.top_p < 1:
-            keep = int(np.searchsorted(probabilities.cumsum(), options.top_p)) + 1
+            count = int(np.searchsorted(probabilities.cumsum(), options.top_p)) + 1
         if options.min_p > 0:
-            keep = min(keep, int((probabilities >= options.min_p * probabilities[0]).sum()))
-        order = order[: max(1, keep)]
-        weights = softmax(values[order] / options.temperature)
-        return int(order[draw(weights, self._rng)])
+            count = min(count, int((probabilities >= options.min_p * probabilities[0]).sum()))
+        kept = kept[: max(1, count)]
+        return kept, softmax(values[kept] / options.temperature)
 
 
 def best(logits: np.ndarray) -> int:
