@@ -75,11 +75,25 @@ def generate(
     ruling = grammar if markers is None else None
     next_logits, sample, ends, piece = sequence.logits, sampler.sample, vocabulary.ends, vocabulary.piece
     finish: Finish = "length"
+
+    def write(text: str) -> None:
+        """Text that the model left out."""
+        nonlocal markers, ruling
+        given = vocabulary.tokenize(text)
+        sequence.feed(given)
+        tokens.extend(given)
+        stream.add(text.encode())
+        if markers and markers.passed(text.encode()):
+            ruling, markers = grammar, None
+
     try:
         while len(tokens) < max_tokens:
             logits = next_logits()
             token = sample(logits, ruling.allowed if ruling else None)
             if ends(token) and not ignore_end:
+                if markers:  # what follows them is wanted in any case
+                    write("".join(f"\n{marker.decode()}\n" for marker in markers.missing))
+                    continue
                 finish = "stop"
                 break
             if logprobs is not None:
@@ -98,12 +112,7 @@ def generate(
                 break
             if thought and (len(tokens) >= thought.max_tokens or time.monotonic() >= thought.until):
                 if _is_thinking(stream.text, thought):
-                    ending = vocabulary.tokenize(f"\n{thought.end}\n\n")
-                    sequence.feed(ending)
-                    tokens += ending
-                    stream.add(b"".join(map(piece, ending)))
-                    if markers and markers.passed(f"\n{thought.end}\n\n".encode()):
-                        ruling, markers = grammar, None
+                    write(f"\n{thought.end}\n\n")
                 thought = None
     except CancelledError:
         finish = "cancelled"
@@ -143,19 +152,19 @@ class Markers:
     """Watches what is written for some texts, one after the other."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        self._wanted = [text.encode() for text in texts]
+        self.missing = [text.encode() for text in texts]
         self._tail = b""
         self.surplus = 0  # bytes written behind the last marker, once it was passed
 
     def passed(self, data: bytes) -> bool:
         """True once the last marker is complete."""
         self._tail += data
-        while self._wanted:
-            at = self._tail.find(self._wanted[0])
+        while self.missing:
+            at = self._tail.find(self.missing[0])
             if at < 0:
-                self._tail = self._tail[-len(self._wanted[0]) :]
+                self._tail = self._tail[-len(self.missing[0]) :]
                 return False
-            self._tail = self._tail[at + len(self._wanted.pop(0)) :]
+            self._tail = self._tail[at + len(self.missing.pop(0)) :]
         self.surplus = len(self._tail)
         return True
 

@@ -225,7 +225,7 @@ class LocalBackend:
         number = next(self._numbers)
         try:
             write_frame(cast(BinaryIO, self._process.stdin), {**request, "id": number})
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: closed by another thread
             self._died(error)
         return number
 
@@ -237,7 +237,7 @@ class LocalBackend:
         while True:
             try:
                 ready, _, _ = select([out], [], [], max(0.0, deadline - time.monotonic()))
-            except (ValueError, OSError) as error:  # closed by another thread
+            except (OSError, ValueError) as error:
                 self._died(error)
             if not ready:
                 if timed_out:
@@ -248,7 +248,7 @@ class LocalBackend:
                 continue
             try:
                 answer = read_frame(out)
-            except (WireError, OSError) as error:
+            except (WireError, OSError, ValueError) as error:
                 self._died(error)
             if answer.get("id") != number:
                 continue

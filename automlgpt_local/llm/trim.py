@@ -21,9 +21,8 @@ def trim(messages: Sequence[Turn], fits: Callable[[Sequence[Turn]], bool]) -> tu
     """(messages that fit, what was left out in words). Where nothing helps, the shortest form that was found."""
     kept, dropped = list(messages), 0
     while not fits(kept) and (exchange := _oldest_exchange(kept)):
-        start, end = exchange
-        dropped += end - start
-        kept = kept[:start] + kept[end:]
+        dropped += len(exchange)
+        kept = [message for at, message in enumerate(kept) if at not in exchange]
     cut = 0
     sizes = [len(message["content"]) for message in kept]
     keep = list(sizes)
@@ -41,10 +40,11 @@ def trim(messages: Sequence[Turn], fits: Callable[[Sequence[Turn]], bool]) -> tu
     return shortened, " and ".join(words) and f"The context was short: {' and '.join(words)} were left out."
 
 
-def _oldest_exchange(messages: Sequence[Turn]) -> tuple[int, int] | None:
-    """Where the first exchange before the last user's turn begins and ends; None when only that turn is left."""
+def _oldest_exchange(messages: Sequence[Turn]) -> set[int]:
+    """The places of the first exchange before the last user's turn; empty when only that turn is left."""
     begins = [at for at, message in enumerate(messages) if message["role"] == "user"]
-    return (begins[0], begins[1]) if len(begins) > 1 else None
+    exchange = range(begins[0], begins[1]) if len(begins) > 1 else range(0)
+    return {at for at in exchange if messages[at]["role"] != "system"}
 
 
 def without_middle(text: str, characters: int) -> str:

@@ -65,6 +65,14 @@ def test_the_grammar_rules_everything_or_what_follows_its_markers() -> None:
     assert grammar.accepted == "444"
 
 
+def test_a_model_that_ends_before_its_answer_is_led_to_it() -> None:
+    def score(text: str) -> dict[str, float]:
+        return {"\0": 9.0, "4": 5.0} if "```" not in text or text.endswith("44") else {"4": 5.0}
+
+    done, _ = run(score, grammar=Digits(), grammar_after=["</t>", "```"])
+    assert (done.text, done.finish) == ("\n</t>\n\n```\n44", "stop")
+
+
 class PairModel(CharacterModel):
     """Also knows the token 300, which is `>x`."""
 
