@@ -37,11 +37,10 @@ class Policy:
     memory_mib: int = 4096
     cpu_s: float = 3600.0
     file_mib: int = 2048
-    parent: int | None = None
     left_out: frozenset[str] = frozenset()
 
 
-@cache  # asked first in the broker, before it forks
+@cache  # asked first in the fork-server, for all forks
 def library_paths() -> tuple[str, ...]:
     """Folders of Python, its installed packages and the system's shared libraries; never a home or a project."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -62,11 +61,16 @@ def close_inherited(keep: Iterable[int] = ()) -> None:
     os.closerange(start, os.sysconf("SC_OPEN_MAX"))
 
 
+def prepare() -> None:
+    """What `apply` needs and what can be done before the policy is known, in the same process."""
+    library_paths()
+    if seccomp.known():
+        seccomp.program(os.getpid())
+
+
 def apply(policy: Policy) -> None:
     """Confine the calling process for ever, all layers or an OSError; on an error the process must end at once."""
     wanted = set(REQUIRED) - policy.left_out
-    if policy.parent is not None:
-        limits.die_with_parent(policy.parent)
     limits.be_first_victim()
     if "limits" in wanted:
         limits.set_limits(memory_mib=policy.memory_mib, cpu_s=policy.cpu_s, file_mib=policy.file_mib)

@@ -44,9 +44,14 @@ _YES: Instruction = (_RETURN, 0, 0, _ALLOW)
 _NO: Instruction = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
 
 
+def known() -> bool:
+    """Do we have the numbers of this processor's calls?"""
+    return kernel.ARCH in _COLUMN
+
+
 def supported() -> bool:
-    """Does this kernel filter calls, and do we have the numbers of this processor's calls?"""
-    if kernel.ARCH not in _COLUMN:
+    """Does this kernel filter calls, and are they known?"""
+    if not known():
         return False
     action = ctypes.c_uint32(_KILL_PROCESS)
     try:
@@ -123,7 +128,7 @@ def program(own_pid: int) -> bytes:
 
 def install() -> None:
     """Put this process, all its threads, under the filter for ever. Needs no_new_privs. Raises OSError."""
-    if kernel.ARCH not in _COLUMN:
+    if not known():
         raise OSError(errno.ENOSYS, f"no table of system calls for {kernel.ARCH}")
     filter_code = program(os.getpid())
     buffer = ctypes.create_string_buffer(filter_code, len(filter_code))

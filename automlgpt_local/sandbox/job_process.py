@@ -5,14 +5,16 @@ from __future__ import annotations
 import faulthandler
 import json
 import os
+import socket
 import sys
 import sysconfig
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from automlgpt_local.confine import policy
-from automlgpt_local.sandbox import preload
+from automlgpt_local.confine import limits, policy
+from automlgpt_local.sandbox import letters, preload
+from automlgpt_local.sandbox.watch import read_use
 
 EXIT_ERROR, EXIT_MEMORY, EXIT_SETUP = 1, 3, 126
 MAX_ANSWER = 1 << 20
@@ -32,27 +34,51 @@ def environment(work: str, threads: int) -> dict[str, str]:
     }
 
 
-def run(request: dict[str, Any], rules: policy.Policy, pools: Any, fds: dict[str, Any]) -> NoReturn:
-    """Never returns. `fds`: output, status, and the pipes of the ask channel (or none)."""
+def await_job(line: socket.socket, pools: Any, parent: int) -> NoReturn:
+    """In a new fork: do what every job needs, wait on `line` for one, do it. Never returns.
+
+    With a job come descriptors: its letter, where its output and its set-up's end go, the pipes of its questions (or
+    none).
+    """
+    status = -1
     try:
-        _confine(request, rules, fds)
+        limits.die_with_parent(parent)
+        use = read_use(os.getpid())
+        own_mib = 0 if use is None else use.data_kib // 1024
+        preload.share_locks_between_threads()
+        policy.prepare()
+        message, fds = letters.receive_fds(line)
+        if not message:
+            os._exit(0)
+        letter, output, status, *ask = fds
+        request = letters.read_letter(letter)
+        _confine(request, own_mib, output, (status, *ask))
     except BaseException as error:
         try:
-            os.write(fds["status"], f"{type(error).__name__}: {error}".encode()[:2000] or b"?")
+            os.write(status, f"{type(error).__name__}: {error}".encode()[:2000] or b"?")
         finally:
             os._exit(EXIT_SETUP)
-    os.write(fds["status"], b"+")
-    os.close(fds["status"])
-    os._exit(_work(request, pools, fds["ask"]))
+    os.write(status, b"+")
+    os.close(status)
+    os._exit(_work(request, pools, ask))
 
 
-def _confine(request: dict[str, Any], rules: policy.Policy, fds: dict[str, Any]) -> None:
+def _confine(request: dict[str, Any], own_mib: int, output: int, keep: tuple[int, ...]) -> None:
+    """All layers, for ever. `own_mib`: address space of the fork as it is."""
+    rules = policy.Policy(
+        read=tuple(request["read"]),
+        write=(request["work"],),
+        memory_mib=own_mib + 2 * request["limits"]["memory_mib"] + 512,
+        cpu_s=request["limits"]["cpu_s"],
+        file_mib=request["limits"]["disk_mib"],
+        left_out=frozenset(request["left_out"]),
+    )
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (fds["output"], 1), (fds["output"], 2)):
+    for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
     if "descriptors" not in rules.left_out:
-        policy.close_inherited((fds["status"], *fds["ask"]))
+        policy.close_inherited(keep)
     threads = request["limits"]["threads"]
     if "environment" not in rules.left_out:
         os.environ.clear()

@@ -72,7 +72,6 @@ def use_threads(pools: Any, threads: int) -> Any:
 
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT"):
         os.environ[name] = str(threads)
-    share_locks_between_threads()
     # Processes are not allowed in here: joblib's default pool becomes one of threads.
     limit = pools.limit(limits=threads) if threads > 1 else None  # one is what the broker started with
     return limit, joblib.parallel_config(backend="threading")

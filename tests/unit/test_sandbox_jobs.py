@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
@@ -219,6 +222,51 @@ def test_the_broker_is_started_again_when_it_died(sandbox, tmp_path):
     sandbox._process.kill()
     sandbox._process.wait()
     assert run_space(sandbox, tmp_path, "return {'a': 1}").result == {"params": {"a": 1}}
+
+
+def waiting_fork(sandbox: Sandbox) -> int:
+    def children(pid: int) -> list[int]:
+        return [int(c) for t in Path(f"/proc/{pid}/task").iterdir() for c in (t / "children").read_text().split()]
+
+    (server,) = children(sandbox._process.pid)
+    (fork,) = children(server)
+    return fork
+
+
+def test_a_job_goes_to_the_fork_that_waits_and_to_a_new_one_when_that_died(sandbox, tmp_path):
+    run_space(sandbox, tmp_path, "return {}", name="before")
+    first = waiting_fork(sandbox)
+    if "missing" in sandbox.layers["namespaces"]:
+        assert run_space(sandbox, tmp_path, "import os\nreturn {'pid': os.getpid()}").result["params"]["pid"] == first
+    else:  # it knows another number for itself
+        run_space(sandbox, tmp_path, "return {}")
+    second = waiting_fork(sandbox)
+    assert second != first
+    os.kill(second, signal.SIGKILL)
+    while ") Z " not in Path(f"/proc/{second}/stat").read_text():
+        time.sleep(0.01)
+    assert run_space(sandbox, tmp_path, "return {'a': 1}", name="after").result == {"params": {"a": 1}}
+
+
+def test_the_memory_of_a_job_holds_nothing_of_earlier_ones(sandbox, tmp_path):
+    body = """
+    import ctypes
+    own = 'told-to-this-job'
+    def times(backwards):
+        found = 0
+        with open('/proc/self/maps') as maps:
+            areas = [line.split() for line in maps]
+        for area, rights, *rest in areas:
+            if rights.startswith('rw') and (len(rest) < 4 or rest[3] == '[heap]'):
+                start, end = (int(a, 16) for a in area.split('-'))
+                found += ctypes.string_at(start, end - start).count(backwards[::-1].encode())
+        return found
+    return {name: times(name) for name in ('boj-siht-ot-dlot', 'boj-reilrae-na-ot', 'ydobon-ot-dlot')}
+    """
+    run_space(sandbox, tmp_path, "return {}", name="to-an-earlier-job")
+    own, earlier, nobody = run_space(sandbox, tmp_path, body).result["params"].values()
+    assert own > nobody
+    assert earlier == nobody
 
 
 def test_a_layer_that_cannot_be_applied_refuses_the_job(sandbox, tmp_path):
