@@ -1,7 +1,8 @@
 """A server on this machine that speaks the OpenAI protocol: llama-server, Ollama, vLLM, LM Studio.
 
 Loopback addresses only, and hosts that the user allowed by name (`AUTOMLGPT_ALLOW_HOSTS`). The server keeps its own
-cache; a fill is asked for as one answer under a JSON schema, so probabilities of choices stay unknown.
+cache; a fill is asked for as one answer under a JSON schema, so probabilities of choices stay unknown. Tokens are
+estimated, and a prompt that would not fit is trimmed here: Ollama, for one, cuts its beginning without a word.
 """
 
 from __future__ import annotations
@@ -22,15 +23,19 @@ from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError
 from automlgpt_local.llm.backend import BackendInfo, Call, Choice, Filled, Message, Reply, Template
 from automlgpt_local.llm.reply import parse_reply
 from automlgpt_local.llm.scripted import filled
+from automlgpt_local.llm.template import Turn
+from automlgpt_local.llm.trim import trim
 
 ALLOW_VARIABLE = "AUTOMLGPT_ALLOW_HOSTS"
 KEY_VARIABLE = "AUTOMLGPT_SERVER_KEY"
-_DEFAULT_CONTEXT_TOKENS = 8192
+CONTEXT_VARIABLE = "AUTOMLGPT_SERVER_CONTEXT"
+_UNTOLD_CONTEXT_TOKENS = 4096  # what Ollama and LM Studio start a model with; neither tells it by this protocol
 _MAX_LINE_BYTES = 16 * 2**20
 _MAX_ANSWER_BYTES = 64 * 2**20
 _LOOK_S = 10.0  # for the first look at the server
 # What a connection, or an answer that keeps to no protocol, can raise.
 _BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, http.client.HTTPException)
+_TOKENS_PER_TURN = 8  # the marks that a chat template puts around a message
 _BYTES_PER_TOKEN = 2.5  # of prompts about tables, where most digits are a token of their own
 
 
@@ -42,9 +47,13 @@ _SCHEMA_FORMS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
 
 
 class RemoteBackend:
-    """Raises ModelError for an address that is not allowed, or where nothing answers."""
+    """`url`: `http://127.0.0.1:11434/v1`, or with `#MODEL` behind it where the server has several models.
 
-    def __init__(self, url: str, *, model: str = "", context_tokens: int = _DEFAULT_CONTEXT_TOKENS) -> None:
+    `model`: taken as it is, without a look at the server. Raises ModelError for an address that is not allowed, or
+    where nothing answers, or not with this model.
+    """
+
+    def __init__(self, url: str, *, model: str = "") -> None:
         parts = urllib.parse.urlsplit(url)
         allowed = [host.strip() for host in os.environ.get(ALLOW_VARIABLE, "").split(",") if host.strip()]
         offline.allow(allowed)
@@ -59,8 +68,8 @@ class RemoteBackend:
         path = parts.path.rstrip("/")
         self._base = path if path.endswith("/v1") else path + "/v1"
         self._forms = list(_SCHEMA_FORMS)  # those that this server did not refuse
-        self._context_tokens = context_tokens
-        self._model = model or self._first_model()
+        self._model, told_tokens = (model, None) if model else self._look(urllib.parse.unquote(parts.fragment))
+        self._context_tokens = _context_of_the_user() or told_tokens or _UNTOLD_CONTEXT_TOKENS
 
     @property
     def info(self) -> BackendInfo:
@@ -74,13 +83,15 @@ class RemoteBackend:
         on_text: Callable[[str], None] | None = None,
     ) -> Reply:  # fmt: skip
         started = time.monotonic()
+        room = self._context_tokens - min(max_tokens, self._context_tokens // 4)
+        kept, trimmed = trim([vars(message) for message in messages], lambda talk: self._count(talk) <= room)
         body: dict[str, Any] = {
-            "model": self._model, "messages": [vars(message) for message in messages], "stream": True,
+            "model": self._model, "messages": kept, "stream": True,
             "stream_options": {"include_usage": True}, "max_tokens": max_tokens, "temperature": temperature,
             "seed": seed,
         }  # fmt: skip
         answer = self._answered(body, schema, started + timeout_s, on_text)
-        reply = parse_reply(answer, schema, seconds=time.monotonic() - started)
+        reply = parse_reply({**answer, "trimmed": trimmed}, schema, seconds=time.monotonic() - started)
         if answer["calls"] and not reply.calls and schema is None:
             reply = Reply(**{**vars(reply), "calls": tuple(answer["calls"])})
         if answer["thought"] and not reply.thought:
@@ -125,6 +136,9 @@ class RemoteBackend:
         """An estimate: the protocol has no call for it."""
         return int(len(text.encode("utf-8", "replace")) / _BYTES_PER_TOKEN) + 1
 
+    def _count(self, talk: Sequence[Turn]) -> int:
+        return sum(self.count_tokens(message["content"]) + _TOKENS_PER_TURN for message in talk)
+
     def close(self) -> None:
         pass
 
@@ -151,15 +165,29 @@ class RemoteBackend:
             self._forms.clear()
         return answer
 
-    def _first_model(self) -> str:
+    def _look(self, wanted: str) -> tuple[str, int | None]:
+        """(the model to ask for, its context in tokens where llama-server or vLLM tells it)."""
+        address = self._parts._replace(fragment="").geturl()
         try:
             with self._request("GET", "/models", None, time.monotonic() + _LOOK_S) as response:
-                return str(json.loads(response.read(_MAX_LINE_BYTES))["data"][0]["id"])
+                rows = json.loads(response.read(_MAX_LINE_BYTES))["data"]
+            contexts = {
+                str(row["id"]): row.get("max_model_len") or (row.get("meta") or {}).get("n_ctx") for row in rows
+            }
         except (*_BROKEN, BackendError) as error:
             raise ModelError(
-                f"No model server answers at {self._parts.geturl()}: {error}",
+                f"No model server answers at {address}: {error}",
                 "Start it first, for example: llama-server -m MODEL.gguf --port 8080",
             ) from error
+        if f"{wanted}:latest" in contexts:  # Ollama's name for a model without a tag
+            wanted += ":latest"
+        name = wanted or (next(iter(contexts)) if len(contexts) == 1 else "")
+        if name not in contexts:
+            problem = f"has no model {wanted!r}" if wanted else f"has {len(contexts)} models"
+            hint = f"Write {address}#MODEL, with one of: {', '.join(list(contexts)[:20])}."
+            raise ModelError(f"The server at {address} {problem}.", hint if contexts else "Load one there first.")
+        told = contexts[name]
+        return name, told if isinstance(told, int) and told > 0 else None
 
     @contextmanager
     def _request(self, method: str, path: str, body: Any, deadline: float) -> Iterator[http.client.HTTPResponse]:
@@ -243,6 +271,15 @@ class RemoteBackend:
             "prompt_tokens": counts["prompt_tokens"], "output_tokens": counts["completion_tokens"],
             "evaluated_tokens": counts["prompt_tokens"],
         }  # fmt: skip
+
+
+def _context_of_the_user() -> int | None:
+    value = os.environ.get(CONTEXT_VARIABLE, "")
+    if not value:
+        return None
+    if not value.isdigit() or int(value) < 512:
+        raise ModelError(f"{CONTEXT_VARIABLE}={value!r} is no number of tokens.", "Write a whole number, 512 or more.")
+    return int(value)
 
 
 class _RefusedError(BackendError):

@@ -21,7 +21,7 @@ from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError
 from automlgpt_local.llm.backend import Call, Choice, Message, Text
 from automlgpt_local.llm.local import LocalBackend
 from automlgpt_local.llm.open import open_backend
-from automlgpt_local.llm.remote import ALLOW_VARIABLE, RemoteBackend
+from automlgpt_local.llm.remote import ALLOW_VARIABLE, CONTEXT_VARIABLE, RemoteBackend
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -38,6 +38,7 @@ class Server(ThreadingHTTPServer):
         self.backend, self.script = backend, script
         self.bodies: list[dict[str, Any]] = []
         self.refuses_schemas = self.refuses_all = False
+        self.models: list[dict[str, Any]] = [{"id": "tiny"}]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -52,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self._json(200, {"data": [{"id": "tiny"}]})
+        self._json(200, {"data": self.server.models})
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -166,6 +167,44 @@ def test_a_server_without_schemas_is_checked_here() -> None:
     assert [body.get("response_format", {}).get("type") for body in server.bodies] == [
         "json_schema", "json_object", None
     ]  # fmt: skip
+
+
+def test_a_model_is_named_behind_the_address_where_there_are_several() -> None:
+    server = Server()
+    server.models = [{"id": "qwen3:8b"}, {"id": "llama3.2:latest"}]
+    assert RemoteBackend(f"{server.url}#qwen3:8b").info.name == "qwen3:8b"
+    assert RemoteBackend(f"{server.url}#llama3.2").info.name == "llama3.2:latest"
+    with pytest.raises(ModelError, match="has 2 models") as several:
+        RemoteBackend(server.url)
+    assert f"{server.url}#MODEL" in several.value.hint and "qwen3:8b, llama3.2:latest" in several.value.hint
+    with pytest.raises(ModelError, match="has no model 'phi'"):
+        RemoteBackend(f"{server.url}#phi")
+    server.models = []
+    with pytest.raises(ModelError, match="has 0 models") as none:
+        RemoteBackend(server.url)
+    assert "Load one" in none.value.hint
+
+
+def test_the_context_is_what_the_user_or_the_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server()
+    for row, tokens in (({}, 4096), ({"max_model_len": 32768}, 32768), ({"meta": {"n_ctx": 8192}}, 8192)):
+        server.models = [{"id": "tiny", **row}]
+        assert RemoteBackend(server.url).info.context_tokens == tokens
+    monkeypatch.setenv(CONTEXT_VARIABLE, "16384")
+    assert RemoteBackend(server.url).info.context_tokens == 16384
+    monkeypatch.setenv(CONTEXT_VARIABLE, "many")
+    with pytest.raises(ModelError, match="no number of tokens"):
+        RemoteBackend(server.url)
+
+
+def test_a_prompt_that_would_be_cut_there_is_trimmed_here() -> None:
+    server = Server(script=[delta(content="x")])
+    talk = [Message("system", "You decide."), Message("user", "a column, " * 5000 + "which one?")]
+    reply = RemoteBackend(server.url).chat("coder", talk, max_tokens=500)
+    assert "left out" in reply.trimmed
+    system, user = server.bodies[0]["messages"]
+    assert system["content"] == "You decide." and user["content"].endswith("which one?")
+    assert len(user["content"]) < 4096 * 2.5
 
 
 def test_usage_is_told_where_the_server_counts() -> None:
