@@ -46,7 +46,7 @@ def check(model: str, threads: int = 1) -> dict[str, Any]:
             Finding(
                 "context", info.context_tokens >= 1024, f"{info.context_tokens} of {details['context_train']} tokens"
             ),
-            Finding("processor", None, "GPU" if details["gpu"] else f"CPU, {threads} thread(s)"),
+            Finding("processor", None, _processor(details["gpu_layers"], threads)),
             Finding("walls", None, ", ".join(f"{layer} {state}" for layer, state in details["layers"].items())),
         ]
         for name, test in (("choices", _choices), ("repeats", _repeats), ("cache", _cache), ("speed", _speed)):
@@ -78,30 +78,39 @@ def bench(model: str, threads: int = 1) -> dict[str, Any]:
     finally:
         backend.close()
     written_per_s = write.chosen_tokens / max(1e-9, write.seconds - alone.seconds) if write.chosen_tokens else 0.0
-    bandwidth = memory_bandwidth()
+    bandwidth, gpu_layers = memory_bandwidth(threads), info.details["gpu_layers"]
+    share = written_per_s * info.details["bytes"] / bandwidth
     return {
         "name": info.name,
         "threads": threads,
+        "gpu_layers": gpu_layers,
         "read_tokens_per_s": round(read.evaluated_tokens / max(1e-9, read.seconds), 1),
         "write_tokens_per_s": round(written_per_s, 1),
         "memory_bandwidth_gb_s": round(bandwidth / 1e9, 1),
-        "bandwidth_share": round(written_per_s * info.details["bytes"] / bandwidth, 3),
+        "bandwidth_share": None if gpu_layers else round(share, 3),
         "peak_mib": round(peak_mib),
     }
 
 
-def memory_bandwidth() -> float:
-    """Bytes per second that one core reads and writes when it copies."""
+def memory_bandwidth(threads: int) -> float:
+    """Bytes per second that so many cores read and write when they copy."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import numpy as np
 
-    source = np.ones(_COPY_BYTES // 8)
-    target = np.empty_like(source)
+    pairs = [(np.ones(_COPY_BYTES // 8), np.zeros(_COPY_BYTES // 8)) for _ in range(threads)]
     best = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        np.copyto(target, source)
-        best = min(best, time.perf_counter() - started)
-    return 2 * _COPY_BYTES / best
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(3):
+            started = time.perf_counter()
+            list(pool.map(lambda pair: np.copyto(pair[1], pair[0]), pairs))
+            best = min(best, time.perf_counter() - started)
+    return 2 * _COPY_BYTES * threads / best
+
+
+def _processor(gpu_layers: int, threads: int) -> str:
+    cpu = f"CPU, {threads} thread(s)"
+    return f"{gpu_layers} layers on the GPU; {cpu}" if gpu_layers else cpu
 
 
 def _open(model: str, threads: int) -> LocalBackend:

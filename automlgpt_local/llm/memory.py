@@ -1,7 +1,7 @@
 """How much memory a model will take, before it takes it: exact where llama.cpp can be asked, estimated otherwise.
 
-weights + KV cache + compute buffers + the process itself. `python -m automlgpt_local.llm.memory FILE CELLS KV_TYPE` is
-the child that asks llama.cpp to plan a load without allocating it, and prints what it would allocate as JSON.
+weights + KV cache + compute buffers + the process itself. `python -m automlgpt_local.llm.memory FILE LOADS` is the
+child that asks llama.cpp to plan loads without allocating them, and prints what they would allocate as JSON.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _VOCABULARY_BYTES_PER_TOKEN = 230  # its tables in llama.cpp
 _UBATCH = 512
 _ASK_TIMEOUT_S = 60.0
 _SPARE_MIB = 1024.0
+_GPU_SPARE_MIB = 512.0  # of the free memory of GPUs: what their drivers and other programs take meanwhile
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,15 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Plan:
-    """How to load a model so that it fits: tokens of context per agent and the type of the KV cache."""
+    """How to load a model so that it fits: tokens of context per agent, the type of the KV cache, layers on GPUs."""
 
     context_tokens: int
     kv_type: KvType
+    n_gpu_layers: int
     forecast: Forecast
+
+
+Load = tuple[int, KvType]  # tokens of all agents together, type of the KV cache
 
 
 def estimate(header: Header, cells: int, kv_type: KvType = "f16", *, weights_bytes: int = 0) -> Forecast:
@@ -79,33 +84,51 @@ def estimate(header: Header, cells: int, kv_type: KvType = "f16", *, weights_byt
 
 def forecast(path: Path, cells: int, kv_type: KvType = "f16") -> Forecast:
     """llama.cpp's own plan, or the estimate where it gives none. Raises ModelError for a file that is no GGUF."""
+    return forecasts(path, [(cells, kv_type)])[0][0]
+
+
+def forecasts(path: Path, loads: list[Load]) -> tuple[list[Forecast], float]:
+    """`forecast` of each load, and the MiB that are free on GPUs that this llama.cpp can use."""
     header = read_header(path)
-    command = [sys.executable, "-P", "-m", "automlgpt_local.llm.memory", str(path), str(cells), kv_type]
+    command = [sys.executable, "-P", "-m", "automlgpt_local.llm.memory", str(path), json.dumps(loads)]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     try:
         done = subprocess.run(command, capture_output=True, timeout=_ASK_TIMEOUT_S, env=environment)
-        sizes = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except (OSError, subprocess.TimeoutExpired, ValueError):
-        return estimate(header, cells, kv_type)
-    if not sizes.get("weights_mib") or not sizes.get("compute_mib"):
-        return estimate(header, cells, kv_type)
-    return Forecast(**sizes, process_mib=_process_mib(_vocabulary(header)), exact=True)
+        answer = {"sizes": [], "gpu_mib": 0.0}
+    if all(sizes["weights_mib"] and sizes["compute_mib"] for sizes in answer["sizes"]) and answer["sizes"]:
+        process_mib = _process_mib(_vocabulary(header))
+        found = [Forecast(**sizes, process_mib=process_mib, exact=True) for sizes in answer["sizes"]]
+    else:
+        weights = _all_weights_bytes(path)
+        found = [estimate(header, cells, kv_type, weights_bytes=weights) for cells, kv_type in loads]
+    return found, answer["gpu_mib"]
 
 
-def fit(path: Path, memory_mib: float, *, wanted_tokens: int | None = None, weights_bytes: int = 0) -> Plan:
-    """The largest context that fits into `memory_mib`, KV in f16 if possible. Raises ModelError when none does."""
+def fit(path: Path, memory_mib: float, *, gpu_share: float = 1.0, wanted_tokens: int | None = None) -> Plan:
+    """The largest context that fits, KV in f16 if possible: all of it on GPUs, else as many layers as they hold and
+    the rest within `memory_mib`. `gpu_share` of the GPUs is this model's. Raises ModelError when none does."""
     header = read_header(path)
     trained = _number(header, "context_length", CONTEXTS[-1]) or CONTEXTS[-1]
     sizes = [wanted_tokens] if wanted_tokens else sorted({min(size, trained) for size in CONTEXTS[1:]}, reverse=True)
-    smallest: Forecast | None = None
     types: tuple[KvType, ...] = ("f16", "q8_0")
-    for tokens in sizes:
-        for kv_type in types:
-            found = estimate(header, tokens * AGENTS, kv_type, weights_bytes=weights_bytes)
-            if found.total_mib <= memory_mib:
-                return Plan(tokens, kv_type, found)
-            smallest = found
-    assert smallest is not None
+    loads = [(tokens * AGENTS, kv_type) for tokens in sizes for kv_type in types]
+    found, gpu_mib = forecasts(path, loads)
+    layers = _number(header, "block_count", 0) + 1  # the output is one more
+    plans = [
+        Plan(cells // AGENTS, kv_type, gpu_layers(one, layers, gpu_mib * gpu_share), one)
+        for (cells, kv_type), one in zip(loads, found)
+    ]
+    for plan in plans:
+        if plan.n_gpu_layers == layers:
+            return plan
+    for plan in plans:
+        kept_share = 1 - plan.n_gpu_layers / layers
+        one = plan.forecast
+        if (one.weights_mib + one.kv_mib) * kept_share + one.compute_mib + one.process_mib <= memory_mib:
+            return plan
+    smallest = found[-1]
     raise ModelError(
         f"{path.name} needs about {smallest.total_mib / 1024:.1f} GiB even with {sizes[-1]} tokens of context; "
         f"{memory_mib / 1024:.1f} GiB are free ({smallest.weights_mib / 1024:.1f} GiB are its weights).",
@@ -114,15 +137,18 @@ def fit(path: Path, memory_mib: float, *, wanted_tokens: int | None = None, weig
     )
 
 
+def gpu_layers(needed: Forecast, layers: int, gpu_mib: float) -> int:
+    """How many of the `layers` (the output is one of them) the free memory of GPUs holds, with their KV cache."""
+    room = gpu_mib - needed.compute_mib - _GPU_SPARE_MIB
+    return max(0, min(layers, int(layers * room / (needed.weights_mib + needed.kv_mib))))
+
+
 def limit_memory(path: Path, cells: int, kv_type: KvType) -> None:
     """Bound what this process may ever allocate, far above what the model takes: a chat template can ask for all."""
     import resource
 
-    from automlgpt_local.llm.catalog import splits
-
     try:
-        weights = sum(part.stat().st_size for part in splits(path))
-        expected = estimate(read_header(path), cells, kv_type, weights_bytes=weights)
+        expected = estimate(read_header(path), cells, kv_type, weights_bytes=_all_weights_bytes(path))
     except (ModelError, OSError):
         return  # llama.cpp will say what is wrong with it
     mib = 2 * expected.total_mib - expected.weights_mib + _SPARE_MIB
@@ -162,6 +188,13 @@ def _process_mib(vocabulary: int) -> float:
     return _PROCESS_MIB + vocabulary * _VOCABULARY_BYTES_PER_TOKEN / 2**20
 
 
+def _all_weights_bytes(path: Path) -> int:
+    """Of all parts of a split file. Raises ModelError when one is missing."""
+    from automlgpt_local.llm.catalog import splits
+
+    return sum(part.stat().st_size for part in splits(path))
+
+
 def _weights_bytes(header: Header) -> int:
     """Of this file: from the first tensor to the end."""
     return max(0, header.bytes - header.data_start)
@@ -185,7 +218,8 @@ def read_sizes(log: str) -> dict[str, float]:
     return found
 
 
-def _ask(path: str, cells: int, kv_type: str) -> dict[str, float]:
+def _ask(path: str, loads: list[Load]) -> dict[str, Any]:
+    """{"sizes": MiB by kind of each load, "gpu_mib"}."""
     import ctypes
 
     from automlgpt_local.llm import native
@@ -200,17 +234,21 @@ def _ask(path: str, cells: int, kv_type: str) -> dict[str, float]:
     model_params.load_mode = api.LLAMA_LOAD_MODE_NONE
     model_params.no_alloc = True
     model = api.llama_model_load_from_file(path.encode(), model_params)
-    params = api.llama_context_default_params()
-    params.n_ctx, params.n_seq_max, params.kv_unified = cells, AGENTS, True
-    params.n_batch = params.n_ubatch = _UBATCH
-    params.n_outputs_max = AGENTS
-    if kv_type != "f16":
-        params.type_k = params.type_v = api.GGML_TYPE_Q8_0
-        params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED
-    if model:
-        api.llama_init_from_model(model, params)
-    return read_sizes("".join(lines))
+    loading, sizes = len(lines), []
+    for cells, kv_type in loads if model else []:
+        params = api.llama_context_default_params()
+        params.n_ctx, params.n_seq_max, params.kv_unified = cells, AGENTS, True
+        params.n_batch = params.n_ubatch = _UBATCH
+        params.n_outputs_max = AGENTS
+        if kv_type != "f16":
+            params.type_k = params.type_v = api.GGML_TYPE_Q8_0
+            params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        del lines[loading:]
+        context = api.llama_init_from_model(model, params)
+        sizes.append(read_sizes("".join(lines)))
+        api.llama_free(context)
+    return {"sizes": sizes, "gpu_mib": native.free_gpu_mib(api)}
 
 
 if __name__ == "__main__":
-    print(json.dumps(_ask(sys.argv[1], int(sys.argv[2]), sys.argv[3])))
+    print(json.dumps(_ask(sys.argv[1], json.loads(sys.argv[2]))))

@@ -13,6 +13,8 @@ from typing import Any
 _ERROR_LEVEL, _WARN_LEVEL, _CONTINUE_LEVEL = 4, 3, 5
 _SOURCE = re.compile(r"^(\w+: )+(error loading model: )*")  # the function that complains
 _SAYS_NOTHING = "failed to load model"
+_OFFLOADED = re.compile(r"offloaded (\d+)/\d+ layers to GPU")
+_GPU = 1  # GGML_BACKEND_DEVICE_TYPE_GPU
 
 
 def load() -> Any:
@@ -43,6 +45,21 @@ def _has_amx(api: Any) -> bool:
     return function is not None and bool(function())
 
 
+def free_gpu_mib(api: Any) -> float:
+    """Of all GPUs that this build of llama.cpp can use, as their drivers tell it."""
+    count, device = api._lib.ggml_backend_dev_count, api._lib.ggml_backend_dev_get
+    kind, memory = api._lib.ggml_backend_dev_type, api._lib.ggml_backend_dev_memory
+    count.restype, device.argtypes, device.restype = ctypes.c_size_t, [ctypes.c_size_t], ctypes.c_void_p
+    kind.argtypes = [ctypes.c_void_p]
+    memory.argtypes = [ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t)]
+    free, total, sum_bytes = ctypes.c_size_t(), ctypes.c_size_t(), 0
+    for one in map(device, range(count())):
+        if kind(one) == _GPU:
+            memory(one, ctypes.byref(free), ctypes.byref(total))
+            sum_bytes += free.value
+    return sum_bytes / 2**20
+
+
 def logits_address(api: Any) -> Any:
     """`llama_get_logits_ith` that returns a plain address: a typed pointer costs an object and a cast per token."""
     function = api._lib["llama_get_logits_ith"]
@@ -51,15 +68,18 @@ def logits_address(api: Any) -> Any:
 
 
 class LogTail:
-    """The library's last complaints: the only place where it says why a model would not load."""
+    """The library's last complaints, and how many layers it put on a GPU: it says so nowhere else."""
 
     def __init__(self, api: Any, lines: int = 40) -> None:
         self._lines: deque[tuple[int, str]] = deque(maxlen=lines)
         self._level = 0
+        self.gpu_layers = 0
 
         def collect(level: int, text: bytes, _: Any) -> None:
             if level != _CONTINUE_LEVEL:
                 self._level = level
+            if offloaded := _OFFLOADED.search(text.decode("utf-8", "replace")):
+                self.gpu_layers = int(offloaded[1])
             if self._level >= _WARN_LEVEL and text:
                 self._lines.append((self._level, _SOURCE.sub("", text.decode("utf-8", "replace").strip())))
 

@@ -55,10 +55,15 @@ def _open(model: str, threads: int, seed: int, memory_share: float, options: dic
     options = {"adapters": adapters, **options}
     if entry.bytes < ONE_THREAD_BYTES:
         threads = 1
-    if entry.bytes > SMALL_MODEL_BYTES and "kv_type" not in options:
+    if entry.bytes <= SMALL_MODEL_BYTES:
+        options = {"n_gpu_layers": 0, **options}  # the GPU gains nothing, and the walls can stand
+    elif "kv_type" not in options:
         wanted = options.pop("context_tokens", None)
-        plan = fit(entry.path, available_mib() * memory_share, wanted_tokens=wanted, weights_bytes=entry.bytes)
-        options |= {"context_tokens": plan.context_tokens, "kv_type": plan.kv_type}
+        gpu_share = memory_share / _MEMORY_SHARE
+        plan = fit(entry.path, available_mib() * memory_share, gpu_share=gpu_share, wanted_tokens=wanted)
+        options |= {
+            "context_tokens": plan.context_tokens, "kv_type": plan.kv_type, "n_gpu_layers": plan.n_gpu_layers,
+        }  # fmt: skip
     return LocalBackend(
         entry.path, threads=threads, name=entry.name, sha256=entry.sha256, dialect=entry.dialect, **options
     )

@@ -162,7 +162,7 @@ class Runtime(ModelVocabulary):
             "vocabulary": self.n_vocab,
             "parameters": int(self.api.llama_model_n_params(self._model)),
             "bytes": int(self.api.llama_model_size(self._model)),
-            "gpu": bool(self.api.llama_supports_gpu_offload()),
+            "gpu_layers": self.log.gpu_layers,
             "recurrent": bool(
                 self.api.llama_model_is_recurrent(self._model) or self.api.llama_model_is_hybrid(self._model)
             ),

@@ -29,6 +29,7 @@ def test_a_template_that_drops_turns_is_told(tmp_path: Path) -> None:
 def test_speed_is_measured(tmp_path: Path) -> None:
     found = bench(str(write_model(tmp_path / "tiny.gguf")))
     assert found["read_tokens_per_s"] > 0 and found["write_tokens_per_s"] >= 0 and found["peak_mib"] > 20
+    assert found["gpu_layers"] == 0 and 0 <= found["bandwidth_share"] < 1
 
 
 def test_what_is_no_model_is_refused() -> None:
