@@ -155,7 +155,7 @@ def import_(source: Path, name: str = "", *, link: bool = False, progress: Progr
     name = name or _slug(first.stem)
     if name in (NANO, "none", "random") or "/" in name or name.startswith("."):
         raise ModelError(f"A model cannot be called {name!r}.", "Choose another name with --name.")
-    parts = splits(first)
+    parts = files_of(first)
     folder = paths.models_dir() / name
     folder.mkdir(parents=True, exist_ok=True)
     total, done, hashes = sum(part.stat().st_size for part in parts), 0, {}
@@ -190,7 +190,7 @@ def verify(name_or_path: str, progress: Progress | None = None) -> dict[str, Any
     if not expected and (known := catalogue().get(name_or_path, {}).get("sha256")):
         expected = {entry.path.name: known}
     done, hashes = 0, {}
-    for part in splits(entry.path):
+    for part in files_of(entry.path):
         hashes[part.name] = _copy(part, None, done, entry.bytes, progress)
         done += part.stat().st_size
     ok = None if not expected else all(hashes.get(file) == value for file, value in expected.items())
@@ -208,7 +208,7 @@ def export(name_or_path: str, folder: Path, progress: Progress | None = None) ->
     entry = resolve(name_or_path)
     folder.mkdir(parents=True, exist_ok=True)
     written, sums, done = [], [], 0
-    for part in splits(entry.path):
+    for part in files_of(entry.path):
         target = folder / part.name
         sums.append(f"{_copy(part, target, done, entry.bytes, progress)}  {part.name}\n")
         written.append(target)
@@ -229,6 +229,15 @@ def remove(name: str) -> Path:
 
 
 # --- files
+def template_beside(first: Path) -> Path:
+    """A chat template of this name counts instead of the one within the file: `big.jinja` beside `big.gguf`."""
+    return first.with_suffix(".jinja")
+
+
+def files_of(first: Path) -> list[Path]:
+    """All that belongs to a model: its parts, and the chat template beside them. Raises ModelError."""
+    template = template_beside(first)
+    return [*splits(first), template] if template.is_file() else splits(first)
 
 
 def hash_file(file: Path) -> str:

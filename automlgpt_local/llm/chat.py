@@ -13,10 +13,11 @@ from typing import Any
 
 from automlgpt_local.errors import BackendError
 from automlgpt_local.llm.decode import Generated, ThoughtBudget, generate
+from automlgpt_local.llm.fallback import form_of
 from automlgpt_local.llm.reply import parse_reply
 from automlgpt_local.llm.sampling import Sampler, SamplingOptions
 from automlgpt_local.llm.schema import compile_schema
-from automlgpt_local.llm.template import ChatTemplate, Turn, choose_template, folded
+from automlgpt_local.llm.template import ChatTemplate, Turn, folded
 from automlgpt_local.llm.thinking import HARMONY_FINAL, HARMONY_START, open_tag, switches, tags_of
 from automlgpt_local.llm.trim import trim
 
@@ -52,8 +53,11 @@ class Past:
 
 
 class ChatLoop:
-    def __init__(self, runtime: Any) -> None:
+    """`template`: in place of the one that the model's file carries."""
+
+    def __init__(self, runtime: Any, template: str | None = None) -> None:
         self._runtime = runtime
+        self._source = template
         self._template: ChatTemplate | None = None
         self._control: re.Pattern[str] | None = None
         self._past: dict[str, list[Past]] = {}
@@ -166,8 +170,9 @@ class ChatLoop:
     def _loaded(self) -> ChatTemplate:
         if self._template is None:
             runtime = self._runtime
-            own = runtime.metadata("tokenizer.chat_template")
-            source = choose_template(own, lambda text: len(runtime.tokenize(text)) == 1)
+            source = self._source or runtime.metadata("tokenizer.chat_template") or ""
+            if not source.strip():
+                source = form_of(lambda text: len(runtime.tokenize(text)) == 1).template()
             bos, eos = runtime.bos_and_eos()
             self._template = ChatTemplate(source, bos=bos, eos=eos)
         return self._template

@@ -68,6 +68,7 @@ class LocalBackend:
             "adapters": {agent: str(file.absolute()) for agent, file in (adapters or {}).items()},
             "kv_type": kv_type,
             "n_gpu_layers": n_gpu_layers,
+            "chat_template": _read_template(path),
             "slow_tokens_per_s": float(slow) if slow else None,
         }
         self._name = name or path.stem
@@ -284,6 +285,13 @@ class LocalBackend:
                 with suppress(OSError):
                     stream.close()
         return code
+
+
+def _read_template(path: Path) -> str | None:
+    from automlgpt_local.llm.catalog import template_beside
+
+    file = template_beside(path)
+    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
 
 
 def raise_error(error: dict[str, str], timed_out_after_s: float | None) -> NoReturn:

@@ -6,7 +6,7 @@ What it may cost is bounded by the worker: memory (`memory.limit_memory`) and se
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,15 +16,7 @@ from automlgpt_local.errors import BackendError, ModelError
 Turn = Mapping[str, Any]  # {"role", "content"}
 
 MAX_PROMPT_CHARACTERS = 8_000_000
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 _MARK = "\ufdd0answer\ufdd1"  # no text holds these code points
-PLAIN = (
-    "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}\n\n{% endfor %}"
-    "{% if add_generation_prompt %}Assistant:{% endif %}"
-)
 
 
 class ChatTemplate:
@@ -89,13 +81,6 @@ class ChatTemplate:
             if size > MAX_PROMPT_CHARACTERS:
                 raise BackendError("the model's chat template writes without end")
         return "".join(parts)
-
-
-def choose_template(own: str | None, has_token: Callable[[str], bool]) -> str:
-    """The file's own template, else ChatML if its tokens exist, else a plain transcript."""
-    if own and own.strip():
-        return own
-    return CHATML if has_token("<|im_start|>") and has_token("<|im_end|>") else PLAIN
 
 
 def _merged(messages: Sequence[Turn]) -> list[Turn]:

@@ -168,7 +168,7 @@ class Worker:
             slow_tokens_per_s=request.get("slow_tokens_per_s"),
         )
         self._inbox.set_abort(self._runtime.abort)
-        self._chat = ChatLoop(self._runtime)
+        self._chat = ChatLoop(self._runtime, request.get("chat_template"))
         return {**self._runtime.description(), "layers": layers}
 
     def _fill(self, request: dict[str, Any]) -> dict[str, Any]:

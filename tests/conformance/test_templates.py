@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from automlgpt_local.errors import BackendError, ModelError
-from automlgpt_local.llm.template import CHATML, ChatTemplate, choose_template, folded
+from automlgpt_local.llm.fallback import CHATML, FAMILIES, form_of
+from automlgpt_local.llm.template import ChatTemplate, folded
 from automlgpt_local.llm.thinking import open_tag, switches, tags_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "scripts"))
@@ -18,14 +19,14 @@ from fetch_llm_fixtures import cache_dir
 from make_renderings import TALKS, VARIABLES, digest
 
 RENDERINGS: dict[str, str] = json.loads((Path(__file__).parent / "renderings.json").read_text(encoding="utf-8"))
-FAMILIES = (
+COVERED = (
     "Qwen2.5", "Qwen3-0.6B", "Qwen3-Coder", "Llama-3.1", "Mistral-Nemo", "Devstral", "gemma-4", "Phi-3.5", "GLM-4.6",
     "gpt-oss",
 )  # fmt: skip
 
 
 def test_the_record_covers_the_families() -> None:
-    for family in FAMILIES:
+    for family in COVERED:
         assert sum(family in key for key in RENDERINGS) >= 3, family
 
 
@@ -145,15 +146,33 @@ MISTRAL = (  # puts the system message before the last question, so that each tu
 
 def test_a_system_message_that_would_move_is_folded_into_the_first_question() -> None:
     assert ChatTemplate(MISTRAL).moves_system
-    assert not ChatTemplate(CHATML).moves_system and not ChatTemplate(GEMMA).moves_system
+    assert not ChatTemplate(CHATML.template()).moves_system and not ChatTemplate(GEMMA).moves_system
     assert ChatTemplate("{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}").moves_system
 
 
-def test_a_file_without_a_template_gets_one_that_fits_its_tokens() -> None:
-    assert choose_template(None, lambda token: True) == CHATML
-    plain = ChatTemplate(choose_template("", lambda token: False))
+REAL = {  # family -> a model whose own template says the same
+    "Gemma 4": "google-gemma-4-31B-it.jinja", "Gemma": "google-gemma-2-2b-it", "gpt-oss": "openai-gpt-oss-120b",
+    "Llama 3": "meta-llama-Llama-3.2-3B-Instruct", "GLM 4": "GLM-4.6", "ChatML": "Qwen-Qwen2.5-7B-Instruct",
+    "Mistral 7": "unsloth-mistral-Devstral-Small-2507", "Mistral": "mistralai-Mistral-Nemo-Instruct-2407",
+    "Phi 3": "microsoft-Phi-3.5-mini-instruct",
+}  # fmt: skip
+PREAMBLES = {"Llama 3": "The table.", "gpt-oss": "<|start|>developer"}  # theirs begins with dates
+ENDINGS = {"Gemma 4": "<|channel>thought\n<channel|>"}  # theirs says that there is no reasoning
+
+
+def test_a_file_without_a_template_is_asked_in_the_form_of_its_family() -> None:
+    real = dict(real_templates())
+    for family, form in FAMILIES.items():
+        assert form_of(lambda token, form=form: token in form.tokens) is form
+        if family in REAL:
+            theirs = real[REAL[family].removesuffix(".jinja")]
+            talk = folded(TALK) if theirs.moves_system else TALK
+            ours = ChatTemplate(form.template(), bos="<s>", eos="</s>").render(talk)
+            text = theirs.render(talk).removeprefix("<s>").removesuffix(ENDINGS.get(family, ""))
+            at = PREAMBLES.get(family, "")
+            assert ours[ours.find(at) :] == text[text.find(at) :], family
+    plain = ChatTemplate(form_of(lambda token: False).template())
     assert plain.render([{"role": "user", "content": "Hi"}]) == "User: Hi\n\nAssistant:"
-    assert choose_template("own", lambda token: True) == "own"
 
 
 def test_a_block_of_reasoning_that_the_prompt_opened_is_seen() -> None:

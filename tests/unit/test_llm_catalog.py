@@ -80,6 +80,17 @@ def test_parts_of_a_split_file_belong_together(file: Path, tmp_path: Path) -> No
     assert entry.bytes == file.stat().st_size + 8
 
 
+def test_a_chat_template_belongs_to_its_model(file: Path, tmp_path: Path) -> None:
+    file.with_suffix(".jinja").write_text("{{ messages }}")
+    entry = catalog.import_(file, "mine")
+    assert catalog.template_beside(entry.path).read_text() == "{{ messages }}"
+    assert {path.name for path in catalog.export("mine", tmp_path / "out")} == {
+        "Tiny One.gguf", "Tiny One.jinja", "SHA256SUMS",
+    }  # fmt: skip
+    catalog.template_beside(entry.path).write_text("{{ other }}")
+    assert catalog.verify("mine")["ok"] is False
+
+
 def test_what_is_not_here_says_what_to_do() -> None:
     with pytest.raises(ModelError) as known:
         catalog.resolve("gpt-oss-20b")
