@@ -56,12 +56,13 @@ def list_command(as_json: bool) -> None:
             "here" if r["here"] else "not here",
             str(r.get("source", "")),
             _size(int(r.get("bytes") or 0)),
+            f"{r['memory_gib']} GiB" if r.get("memory_gib") else "",
             str(r.get("role", "")),
             str(r.get("licence", "")),
         ]
         for r in rows
     ]
-    print_table(["NAME", "STATE", "FROM", "SIZE", "FOR", "LICENCE"], table)
+    print_table(["NAME", "STATE", "FROM", "SIZE", "MEMORY", "FOR", "LICENCE"], table)
 
 
 @command.command("show")
@@ -80,7 +81,7 @@ def show(model: str, as_json: bool) -> None:
 
 @command.command("import")
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--name", default="", help="What to call it; left out: its file name.")
+@click.option("--name", default="", help="What to call it; left out: as the catalogue does, or its file name.")
 @click.option("--link", is_flag=True, help="Leave the file where it is instead of copying it.")
 def import_command(source: Path, name: str, link: bool) -> None:
     """Take SOURCE, a GGUF file or a folder with its parts, into the models of this user."""
@@ -135,15 +136,26 @@ def remove(model: str, yes: bool) -> None:
     click.echo(f"deleted {catalog.remove(model)}", err=True)
 
 
+_threads_option = click.option(
+    "--threads", type=click.IntRange(1), help="Cores to use; left out: all that this process may use."
+)
+
+
+def _threads(wanted: int | None) -> int:
+    from automlgpt_local.data.machine import available_threads
+
+    return wanted or available_threads()
+
+
 @command.command("check")
 @click.argument("model", default="nano")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Cores to use.")
+@_threads_option
 @json_option
-def check(model: str, threads: int, as_json: bool) -> None:
+def check(model: str, threads: int | None, as_json: bool) -> None:
     """The conformance test of MODEL on this machine: loads, decides within bounds, repeats itself, keeps its cache."""
     from automlgpt_local.llm import check as tests
 
-    result = tests.check(model, threads)
+    result = tests.check(model, _threads(threads))
     if as_json:
         print_json(result)
     else:
@@ -157,13 +169,13 @@ def check(model: str, threads: int, as_json: bool) -> None:
 
 @command.command("bench")
 @click.argument("model", default="nano")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Cores to use.")
+@_threads_option
 @json_option
-def bench(model: str, threads: int, as_json: bool) -> None:
+def bench(model: str, threads: int | None, as_json: bool) -> None:
     """Tokens per second of MODEL here, reading and writing, and the share of the memory bandwidth that this reaches."""
     from automlgpt_local.llm import check as tests
 
-    values = tests.bench(model, threads)
+    values = tests.bench(model, _threads(threads))
     if as_json:
         print_json(values)
     else:

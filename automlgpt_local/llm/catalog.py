@@ -152,7 +152,7 @@ def import_(source: Path, name: str = "", *, link: bool = False, progress: Progr
     """
     first = _first_of(source) if source.is_dir() else source
     header = read_header(first)
-    name = name or _slug(first.stem)
+    name = name or next((key for key, row in catalogue().items() if row["file"] == first.name), _slug(first.stem))
     if name in (NANO, "none", "random") or "/" in name or name.startswith("."):
         raise ModelError(f"A model cannot be called {name!r}.", "Choose another name with --name.")
     parts = files_of(first)

@@ -80,6 +80,10 @@ def test_parts_of_a_split_file_belong_together(file: Path, tmp_path: Path) -> No
     assert entry.bytes == file.stat().st_size + 8
 
 
+def test_a_file_of_the_catalogue_gets_its_name_there(tmp_path: Path) -> None:
+    assert catalog.import_(write_model(tmp_path / "phi-4-q4.gguf")).name == "phi-4"
+
+
 def test_a_chat_template_belongs_to_its_model(file: Path, tmp_path: Path) -> None:
     file.with_suffix(".jinja").write_text("{{ messages }}")
     entry = catalog.import_(file, "mine")
@@ -104,6 +108,14 @@ def test_entries_of_the_catalogue_are_complete() -> None:
     for name, row in catalog.catalogue().items():
         assert {"family", "role", "repository", "file", "licence", "context", "dialect", "memory_gib"} <= set(row), name
         assert row["file"].endswith(".gguf") and row["dialect"] in ("full", "compact")
+
+
+def test_the_catalogue_has_each_family() -> None:
+    families = {row["family"] for row in catalog.catalogue().values()}
+    assert families >= {
+        "Qwen2.5", "Qwen2.5-Coder", "Qwen3", "Qwen3-Coder", "Llama 3", "Mistral", "Devstral", "Gemma", "Phi", "GLM",
+        "gpt-oss",
+    }  # fmt: skip
 
 
 def test_headers_are_read_without_loading(file: Path) -> None:
