@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -33,6 +34,18 @@ def _progress(what: str) -> Callable[[int, int], None]:
             click.echo(err=True)
 
     return show
+
+
+@contextmanager
+def _told_as_usage() -> Iterator[None]:
+    """A copy that fails is the disk's or the folder's fault: the user can act on it."""
+    from automlgpt_local.errors import UsageError
+
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+        raise UsageError(f"The model could not be copied: {reason}.", "Make room, or choose another folder.") from error
 
 
 @click.group("models", short_help="Models: list, show, import, verify, export, remove, try.")
@@ -90,7 +103,9 @@ def import_command(source: Path, name: str, link: bool) -> None:
 
     if not source.exists():
         raise UsageError(f"There is no {source}.", "Name a .gguf file, or the folder of its parts.")
-    entry = catalog.import_(source, name, link=link, progress=_progress("importing"))
+    with _told_as_usage():
+        entry = catalog.import_(source, name, link=link, progress=_progress("importing"))
+    click.echo(f"Try it: automlgpt models check {entry.name}", err=True)
     click.echo(f"Use it: automlgpt run DATA.csv --target COL --model {entry.name}", err=True)
     click.echo(entry.name)
 
@@ -120,7 +135,9 @@ def export(model: str, folder: Path) -> None:
     """Copy MODEL and its checksums into FOLDER, to be carried to another machine."""
     from automlgpt_local.llm import catalog
 
-    for path in catalog.export(model, folder, progress=_progress("copying")):
+    with _told_as_usage():
+        written = catalog.export(model, folder, progress=_progress("copying"))
+    for path in written:
         click.echo(str(path))
 
 

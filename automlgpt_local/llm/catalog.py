@@ -14,7 +14,7 @@ from typing import Any
 from automlgpt_local import paths
 from automlgpt_local.errors import ModelError
 from automlgpt_local.llm.backend import Dialect
-from automlgpt_local.llm.gguf_header import read_header
+from automlgpt_local.llm.gguf_header import missing_bytes, read_header
 
 NANO = "nano"
 _CHUNK_BYTES = 4 * 2**20
@@ -148,7 +148,8 @@ def _imported() -> dict[str, dict[str, Any]]:
 def import_(source: Path, name: str = "", *, link: bool = False, progress: Progress | None = None) -> ModelEntry:
     """Copy a GGUF (or a folder of its splits) into the user's models and record its hash; `link` leaves it in place.
 
-    Raises ModelError when it is no GGUF, or when its hash contradicts the catalogue.
+    Raises ModelError when it is no GGUF, or cut short, or when its hash contradicts the catalogue; OSError when it
+    cannot be copied.
     """
     first = _first_of(source) if source.is_dir() else source
     header = read_header(first)
@@ -156,6 +157,9 @@ def import_(source: Path, name: str = "", *, link: bool = False, progress: Progr
     if name in (NANO, "none", "random") or "/" in name or name.startswith("."):
         raise ModelError(f"A model cannot be called {name!r}.", "Choose another name with --name.")
     parts = files_of(first)
+    for part in splits(first):
+        if missing := missing_bytes(read_header(part)):
+            raise ModelError(f"{part.name} is cut short: {missing:,} bytes of it are missing.", "Copy it again.")
     folder = paths.models_dir() / name
     folder.mkdir(parents=True, exist_ok=True)
     total, done, hashes = sum(part.stat().st_size for part in parts), 0, {}
@@ -258,6 +262,10 @@ def _copy(source: Path, target: Path | None, done: int, total: int, progress: Pr
                 done += len(chunk)
                 if progress:
                     progress(done, total)
+        except OSError:
+            if temporary:
+                temporary.unlink(missing_ok=True)
+            raise
         finally:
             if out:
                 out.close()

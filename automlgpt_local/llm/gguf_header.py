@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from automlgpt_local.errors import ModelError
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_ALIGNMENT = 32  # of a tensor's data, where the file says nothing else
 _MAX_STRING_BYTES = 16 * 2**20
 _MAX_ENTRIES = 100_000
 _MAX_ITEMS = 10_000_000
@@ -54,6 +56,20 @@ def read_header(path: Path) -> Header:
             return _Reader(stream, size, path.name).header()
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}", "Give the path of a .gguf file.") from error
+
+
+def missing_bytes(header: Header) -> int:
+    """How many bytes of its tensors a file lacks that was cut short."""
+    from gguf.constants import GGML_QUANT_SIZES
+
+    if not header.tensors:
+        return 0
+    block_bytes = {int(kind): sizes for kind, sizes in GGML_QUANT_SIZES.items()}
+    last = max(header.tensors, key=lambda tensor: tensor.offset)
+    values, size = block_bytes.get(last.type, (1, 0))
+    alignment = int(header.metadata.get("general.alignment", _ALIGNMENT)) or _ALIGNMENT
+    start = -(-header.data_start // alignment) * alignment
+    return max(0, start + last.offset + math.prod(last.shape) // values * size - header.bytes)
 
 
 class _Reader:

@@ -71,13 +71,27 @@ def test_parts_of_a_split_file_belong_together(file: Path, tmp_path: Path) -> No
     first.write_bytes(file.read_bytes())
     with pytest.raises(ModelError, match="missing"):
         catalog.import_(folder)
-    (folder / "big-00002-of-00002.gguf").write_bytes(b"GGUFmore")
+    (folder / "big-00002-of-00002.gguf").write_bytes(file.read_bytes())
     entry = catalog.import_(folder)
     assert entry.name == "big"
     assert sorted(path.name for path in entry.path.parent.glob("*.gguf")) == [
         "big-00001-of-00002.gguf", "big-00002-of-00002.gguf",
     ]  # fmt: skip
-    assert entry.bytes == file.stat().st_size + 8
+    assert entry.bytes == 2 * file.stat().st_size
+
+
+def test_a_file_that_was_cut_short_is_not_taken(file: Path, models_dir: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match="cut short: 1,000 bytes"):
+        catalog.import_(file)
+    assert not models_dir.exists()
+
+
+def test_a_copy_that_fails_leaves_nothing_half_done(file: Path, models_dir: Path) -> None:
+    (models_dir / "mine" / f"{file.name}.part").mkdir(parents=True)
+    with pytest.raises(OSError):
+        catalog.import_(file, "mine")
+    assert catalog.list_models() and not any(row["name"] == "mine" for row in catalog.list_models())
 
 
 def test_a_file_of_the_catalogue_gets_its_name_there(tmp_path: Path) -> None:
