@@ -57,11 +57,11 @@ def command(data: tuple[str, ...], out: str | None, as_json: bool, detach: bool,
     The result is a run folder: model, plain scikit-learn code, predictions, report.
     """
     from automlgpt_local import client
-    from automlgpt_local.llm.open import check_model
+    from automlgpt_local.llm.open import model_files
 
     started_at = client.process_started_at()
     request = make_request(data, **flags)
-    check_model(request.model)
+    model_files(request.model)
     if dry_run:
         _dry_run(request, out)
         return

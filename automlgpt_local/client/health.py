@@ -82,15 +82,12 @@ def _sandbox() -> Iterator[Check]:
 
 
 def _model() -> Iterator[Check]:
-    from automlgpt_local.llm import catalog
+    from automlgpt_local.llm.open import model_files
 
     name = settings.load().model
-    if name in ("none", "random"):
-        yield Check("model", "ok", f"{name}: needs no file")
-        return
     try:
-        entry = catalog.resolve(name)
-        yield Check("model", "ok", f"{entry.name}, {entry.bytes / 2**20:.1f} MiB, {entry.path}")
+        files = [f"{entry.name}, {entry.bytes / 2**20:.1f} MiB, {entry.path}" for entry in model_files(name)]
+        yield Check("model", "ok", "; ".join(files) or f"{name}: needs no file")
     except AutoMLGPTError as error:
         yield Check("model", "problem", error.message, error.hint)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.errors import ModelError
 from automlgpt_local.llm.backend import Backend
+
+if TYPE_CHECKING:
+    from automlgpt_local.llm.catalog import ModelEntry
 
 AGENTS = ("reasoner", "coder")
 
@@ -69,13 +72,12 @@ def _open(model: str, threads: int, seed: int, memory_share: float, options: dic
     )
 
 
-def check_model(model: str) -> None:
-    """Raise ModelError for a model that is not here, before anything heavy starts."""
-    for one in split_agents(model):
-        if one is not None and one not in ("none", "random") and not one.startswith(_SCHEMES):
-            from automlgpt_local.llm.catalog import resolve
+def model_files(model: str) -> list[ModelEntry]:
+    """The files that this model needs here, before anything heavy starts. Raises ModelError for one that is gone."""
+    from automlgpt_local.llm.catalog import resolve
 
-            resolve(split_adapters(one)[0])
+    named = [one for one in split_agents(model) if one not in (None, "none", "random")]
+    return [resolve(split_adapters(one)[0]) for one in named if one is not None and not one.startswith(_SCHEMES)]
 
 
 def absolute_model(model: str) -> str:

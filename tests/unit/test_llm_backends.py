@@ -8,7 +8,7 @@ import pytest
 
 from automlgpt_local.errors import BackendError, ModelError
 from automlgpt_local.llm.backend import Choice, Message, Reply, Text
-from automlgpt_local.llm.open import absolute_model, check_model, open_backend, split_adapters, split_agents
+from automlgpt_local.llm.open import absolute_model, model_files, open_backend, split_adapters, split_agents
 from automlgpt_local.llm.pair import PairBackend
 from automlgpt_local.llm.random import RandomBackend
 from automlgpt_local.llm.scripted import ScriptedBackend
@@ -107,8 +107,8 @@ def test_two_models_are_opened_by_name() -> None:
     with pytest.raises(ModelError, match="without a model"):
         open_backend("random,coder=none")
     with pytest.raises(ModelError, match="No model is called 'nowhere'"):
-        check_model("random,coder=nowhere")
-    check_model("http://127.0.0.1:1/v1,coder=random")
+        model_files("random,coder=nowhere")
+    assert model_files("http://127.0.0.1:1/v1,coder=random") == []
 
 
 @pytest.mark.parametrize(
