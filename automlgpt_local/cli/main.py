@@ -16,8 +16,8 @@ from automlgpt_local.errors import AutoMLGPTError
 # name -> module of automlgpt_local.cli that holds `command`, in the order of the help
 COMMANDS = {
     "run": "run", "predict": "predict", "report": "report", "ask": "ask", "sessions": "sessions", "example": "example",
-    "models": "models", "finetune": "finetune", "serve": "serve", "doctor": "doctor", "config": "config",
-    "logs": "logs",
+    "models": "models", "finetune": "finetune", "bundle": "bundle", "serve": "serve", "doctor": "doctor",
+    "config": "config", "logs": "logs",
 }  # fmt: skip
 
 
