@@ -30,7 +30,10 @@ LOG_VARIABLE = "AUTOMLGPT_WORKER_LOG"
 THINKING_VARIABLE = "AUTOMLGPT_THINKING"
 _THINKING_VALUES = {"on": True, "off": False}
 
+_LOG_HINT = f"llama.cpp gave up: {LOG_VARIABLE}=FILE keeps what it says. A damaged file, or a defect of llama.cpp."
 _SIGNAL_HINTS = {
+    "SIGABRT": _LOG_HINT,
+    "SIGSEGV": _LOG_HINT,
     "SIGALRM": "The chat template in the model's file computes without end: take another GGUF of this model.",
     "SIGKILL": "If nobody ended it, the system was short of memory.",
     "SIGILL": "llama-cpp-python was built for another processor: install it anew on this machine.",
