@@ -18,85 +18,35 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from automlgpt_local import __version__
 from automlgpt_local import events as ev
-from automlgpt_local.task import Request
+from automlgpt_local.search.clock import Clock
+from automlgpt_local.search.control import HEARD, Control
+from automlgpt_local.search.recorder import Recorder
+from automlgpt_local.task import Request, TaskSpec
 
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "customerID", "kind": "id", "missing": 0.0, "unique": 7043, "top": [], "association": 0.0},
+    {"name": "tenure", "kind": "number", "missing": 0.0, "unique": 73, "min": 0, "max": 72, "mean": 32.4, "std": 24.6,
+     "association": 0.74},
+    {"name": "Contract", "kind": "category", "missing": 0.0, "unique": 3, "top": ["Month-to-month", "Two year"],
+     "association": 0.73},
+    {"name": "MonthlyCharges", "kind": "number", "missing": 0.0, "unique": 1585, "min": 18.3, "max": 118.8,
+     "mean": 64.8, "std": 30.1, "association": 0.62},
+    {"name": "TotalCharges", "kind": "numeric_text", "missing": 0.0016, "unique": 6531, "association": 0.65},
+    {"name": "PaymentMethod", "kind": "category", "missing": 0.0, "unique": 4, "top": ["Electronic check"],
+     "association": 0.63},
+    {"name": "cancellation_date", "kind": "date", "missing": 0.73, "unique": 365, "association": 0.99, "leak": True,
+     "leak_reason": "filled only where the target is Yes"},
+]  # fmt: skip
 PROFILE = {
     "rows": 7043,
     "duplicates": 22,
-    "columns": [
-        {
-            "name": "customerID",
-            "kind": "id",
-            "missing": 0.0,
-            "unique": 7043,
-            "top": [],
-            "association": 0.0,
-            "leak": False,
-        },
-        {
-            "name": "tenure",
-            "kind": "number",
-            "missing": 0.0,
-            "unique": 73,
-            "min": 0,
-            "max": 72,
-            "mean": 32.4,
-            "std": 24.6,
-            "association": 0.74,
-            "leak": False,
-        },
-        {
-            "name": "Contract",
-            "kind": "category",
-            "missing": 0.0,
-            "unique": 3,
-            "top": ["Month-to-month", "Two year"],
-            "association": 0.73,
-            "leak": False,
-        },
-        {
-            "name": "MonthlyCharges",
-            "kind": "number",
-            "missing": 0.0,
-            "unique": 1585,
-            "min": 18.3,
-            "max": 118.8,
-            "mean": 64.8,
-            "std": 30.1,
-            "association": 0.62,
-            "leak": False,
-        },
-        {
-            "name": "TotalCharges",
-            "kind": "numeric_text",
-            "missing": 0.0016,
-            "unique": 6531,
-            "association": 0.65,
-            "leak": False,
-        },
-        {
-            "name": "PaymentMethod",
-            "kind": "category",
-            "missing": 0.0,
-            "unique": 4,
-            "top": ["Electronic check"],
-            "association": 0.63,
-            "leak": False,
-        },
-        {
-            "name": "cancellation_date",
-            "kind": "date",
-            "missing": 0.73,
-            "unique": 365,
-            "association": 0.99,
-            "leak": True,
-            "leak_reason": "filled only where the target is Yes",
-        },
-    ],
+    "columns": COLUMNS,
     "target": {"name": "Churn", "classes": {"No": 5174, "Yes": 1869}},
 }
 
@@ -108,6 +58,7 @@ RECIPES = (
     ("lightgbm", "LightGBM, slower and deeper", 0.8468),
     ("lightgbm", "LightGBM + charges per month of tenure", 0.8493),
 )
+FAMILIES = {"extra_trees": "forest"}
 
 SOLUTION = '''"""{title}."""
 
@@ -181,7 +132,7 @@ def script(request: Request, run_id: str = "scripted", folds: int = 5) -> Iterat
                              hashlib.sha256(code.encode()).hexdigest(), False, 310, 44, {"n_trees": 0.4})  # fmt: skip
         fold_scores = [round(score + 0.006 * math.sin(number * 7 + k * 3), 4) for k in range(folds)]
         for k, fold_score in enumerate(fold_scores):
-            yield ev.FoldFinished(number, k, "ok", fold_score, 0.8 + 0.1 * k, 310.0 + number)
+            yield ev.FoldFinished(number, k, "ok", fold_score, 0.8 + 0.1 * k, 310.0 + number, predict_s=0.03 * number)
         yield ev.AttemptFinished(number, "ok", score, 0.0021, fold_scores, 5.1 + number)
         kept = best is None or score > best[1] + 0.001
         yield ev.Gated(number, best[0] if best else None, score - best[1] if best else score, 0.0012, kept)
@@ -208,19 +159,25 @@ class _Engine:
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.log = ev.EventLog(run_dir / "events.jsonl")
         self.used_s = self.log.used_s
-        self.commands: queue.SimpleQueue[dict[str, object]] = queue.SimpleQueue()
+        self.commands: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self.stop = self.paused = False
         self.always = mode != "ask"
         self.answer = ""
+        self.request = Request.from_json(json.loads((run_dir / "request.json").read_text(encoding="utf-8")))
+        self.clock = Clock(self.request.time_limit_s)
+        recorder = Recorder(self.log, self.clock, self.tell)
+        self.control = Control(recorder, asks=False)
+
+    def tell(self, line: str) -> None:
+        if not self.detach:
+            print(line, flush=True)
 
     def say(self, event: ev.Event) -> None:
         if isinstance(event, ev.Token):
-            line = json.dumps({"v": ev.VERSION, "type": "token", "agent": event.agent, "text": event.text})
+            self.tell(json.dumps({"v": ev.VERSION, "type": "token", "agent": event.agent, "text": event.text}))
         else:
             self.used_s = max(self.used_s + 0.5, event.used_s if isinstance(event, ev.Budget) else 0.0)
-            line = self.log.append(event, self.used_s).to_line()
-        if not self.detach:
-            print(line, flush=True)
+            self.tell(self.log.append(event, self.used_s).to_line())
 
     def listen(self) -> None:
         for line in sys.stdin:
@@ -241,9 +198,28 @@ class _Engine:
             if name == "approve":
                 self.answer = str(values["answer"])
                 continue
+            if name in HEARD:
+                self.control.put(command)
+                self.carry_out()
+                continue
             self.say(ev.Commanded(name, values))
             self.stop = self.stop or name == "stop"
             self.paused = name == "pause" or (self.paused and name != "continue")
+
+    def begin(self) -> None:
+        """From now on messages are answered and carried out, by the code of the real engine."""
+        task = next((r.event.task for r in self.log.records if isinstance(r.event, ev.TaskResolved)), None)
+        if task is not None:
+            self.control.begin(TaskSpec.from_json(task), [c["name"] for c in COLUMNS])
+            self.carry_out()
+
+    def carry_out(self) -> None:
+        self.stop = self.stop or self.control.stop_requested.is_set()
+        attempts = {r.event.attempt: r.event.recipe for r in self.log.records if isinstance(r.event, ev.CodeWritten)}
+        for change in self.control.changes():
+            task = TaskSpec.from_json(change.task)
+            gone = [n for n, recipe in attempts.items() if not task.allows(FAMILIES.get(recipe, recipe))]
+            self.say(replace(change, left_out=gone, best=max(set(attempts) - set(gone), default=None)))
 
     def approved(self, event: ev.CodeWritten) -> None:
         if self.always:
@@ -257,11 +233,12 @@ class _Engine:
         self.say(ev.Approved(event.attempt, self.answer or "reject"))
 
     def run(self) -> int:
-        request = Request.from_json(json.loads((self.run_dir / "request.json").read_text(encoding="utf-8")))
+        request = self.request
         done = {type(r.event) for r in self.log.records}
         skip = sum(not isinstance(r.event, ev.AMBIENT) for r in self.log.records) if self.resume else 0
         if self.resume:
             self.say(ev.Resumed(__version__))
+            self.begin()
         events = list(script(request, self.run_dir.name))
         for event in events:
             if isinstance(event, ev.Token):
@@ -282,7 +259,9 @@ class _Engine:
             if self.mode == "crash" and isinstance(event, ev.Gated):
                 print("scripted: this crash is part of the play", file=sys.stderr, flush=True)
                 os._exit(9)
-            self.say(event)
+            self.say(replace(event, limit_s=self.clock.limit_s) if isinstance(event, ev.Budget) else event)
+            if isinstance(event, ev.SplitMade):
+                self.begin()
             if self.mode == "fail" and isinstance(event, ev.TaskResolved):
                 self.say(ev.Failed("DataError", "There is no column 'nope'.", "The columns are: tenure, Contract.", 2))
                 return 2

@@ -30,12 +30,23 @@ class Attempt:
     fold_scores: list[float] = field(default_factory=list)
     folds_done: int = 0
     seconds: float = 0.0
+    predict_s: float = 0.0  # of its validation rows
     peak_mib: float = 0.0
     gain: float | None = None
     weight: float = 0.0
     error: str = ""
+    left_out: bool = False  # of a kind that the user has ruled out since
     forced_tokens: int = 0
     chosen_tokens: int = 0
+
+    @property
+    def state(self) -> str:
+        return "left out" if self.left_out else self.status
+
+    @property
+    def fit_s(self) -> float:
+        """Seconds of its forks, all folds together, without what they took to predict."""
+        return max(0.0, self.seconds - self.predict_s)
 
 
 @dataclass
@@ -58,6 +69,8 @@ class RunView:
     ensemble: ev.EnsembleChosen | None = None
     holdout: ev.HoldoutScored | None = None
     approval: ev.ApprovalAsked | None = None
+    answer: ev.Answered | None = None  # to what was said last
+    unheard: list[str] = field(default_factory=list)  # changes asked for that are not carried out yet
     paused: bool = False
     warnings: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -75,6 +88,7 @@ class RunView:
     read_tokens: int = 0  # new ones that the last decision had to read
     took_over: int = 0
     doing: str = ""
+    _said: str = ""
 
     @property
     def metric(self) -> str:
@@ -99,9 +113,9 @@ class RunView:
         return self.stage_s.get(stage, 0.0) + running_s
 
     def ranking(self) -> list[Attempt]:
-        """Attempts with a score, the best first (probes saw few rows and do not count)."""
+        """Attempts with a score that counts, the best first. Probes saw few rows; of some kinds there shall be none."""
         metric = METRICS.get(self.metric)
-        scored = [a for a in self.attempts.values() if a.score is not None and not a.probe]
+        scored = [a for a in self.attempts.values() if a.score is not None and not a.probe and not a.left_out]
         return sorted(scored, key=lambda a: metric.loss(a.score or 0.0) if metric else -(a.score or 0.0))
 
     def apply(self, record: ev.Record) -> None:
@@ -184,6 +198,7 @@ class RunView:
         attempt.status = "running"
         attempt.folds_done += 1
         attempt.seconds += e.seconds
+        attempt.predict_s += e.predict_s
         attempt.peak_mib = max(attempt.peak_mib, e.peak_mib)
         folds = f" of {self.split.folds}" if self.split else ""
         self.doing = f"attempt {e.attempt}: {attempt.title}, fold {attempt.folds_done}{folds} done"
@@ -222,6 +237,7 @@ class RunView:
 
     def _finished(self, e: ev.Finished) -> None:
         self.finished, self.doing = e, "done"
+        self.unheard.clear()
         self._close_stages()
 
     def _failed(self, e: ev.Failed) -> None:
@@ -240,3 +256,18 @@ class RunView:
             self.paused = e.command == "pause"
         if e.command == "extend":
             self.limit_s += float(e.values.get("seconds", 0.0))
+        if e.command in ("message", "undo", "branch"):
+            self.answer = None
+            self._said = str(e.values.get("text", e.command))
+
+    def _answered(self, e: ev.Answered) -> None:
+        self.answer = e
+        self.limit_s = float(e.changes.get("time_limit_s", self.limit_s))
+        if e.changes:
+            self.unheard.append("" if "undo" in e.changes else self._said)
+
+    def _task_changed(self, e: ev.TaskChanged) -> None:
+        self.task, self.best = e.task, e.best
+        del self.unheard[:1]
+        for attempt in self.attempts.values():
+            attempt.left_out = attempt.number in e.left_out

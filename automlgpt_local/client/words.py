@@ -8,6 +8,7 @@ from collections import Counter
 from automlgpt_local import events as ev
 from automlgpt_local.client.inert import inert_line
 from automlgpt_local.client.view import RunView
+from automlgpt_local.settings import format_seconds
 
 
 def number(value: float | None) -> str:
@@ -36,6 +37,23 @@ def decision_of(e: ev.Decided) -> str:
         told = f" ({', '.join(f'{inert_line(k, 30)}: {values[k]}' for k in rare[:6])}{', …' * (len(rare) > 6)})"
         return f"{what}: " + ", ".join(f"{n} × {v}" for v, n in counts.most_common(6)) + told * bool(rare)
     return f"{what} " + ", ".join(f"{inert_line(str(k), 30)}={v}" for k, v in values.items())
+
+
+def said_of(e: ev.Commanded) -> str:
+    """What a person said or did, in a few words."""
+    match e.command:
+        case "message":
+            return str(e.values.get("text", ""))
+        case "branch":
+            return f"go on from attempt {e.values.get('attempt')}"
+        case "extend":
+            return f"{format_seconds(float(e.values.get('seconds', 0.0)))} more"
+    return e.command
+
+
+def answer_of(e: ev.Answered) -> str:
+    """With the choices of a question, numbered."""
+    return " ".join([e.text, *(f"{i}) {label}" for i, (label, _) in enumerate(e.choices, 1))])
 
 
 def line_of(record: ev.Record, seen: RunView) -> str | None:
@@ -84,7 +102,11 @@ def line_of(record: ev.Record, seen: RunView) -> str | None:
         case ev.Stopped() as e:
             return f"search ended: {e.reason.replace('_', ' ')}. {e.evidence}"
         case ev.Commanded() as e:
-            return f"you: {e.command} {e.values.get('text', '')}"
+            return f"you: {said_of(e)}"
+        case ev.Answered() as e:
+            return f"answer: {answer_of(e)}"
+        case ev.TaskChanged() as e:
+            return f"from here on: {e.text}"
         case ev.Resumed():
             return "resumed"
     return None

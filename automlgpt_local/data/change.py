@@ -144,18 +144,24 @@ def _time(
     elif _FROM_NOW.search(text):
         end_s = used_s + seconds
     else:
-        time, n = format_seconds(seconds), f"{seconds:g} seconds"
+        time = _duration(seconds)
         return Reply(
-            f"{time}: counted from when? {format_seconds(used_s)} of {format_seconds(limit_s)} are used.",
-            choices=((f"{time} in all", f"{n} in all"), (f"{time} from now on", f"stop in {n}"),
-                     (f"{time} more than now", f"{n} more")),
+            f"{time}, counted from when? {format_seconds(used_s)} of {format_seconds(limit_s)} are used.",
+            choices=((f"{time} in all", f"{time} in all"), (f"{time} from now on", f"stop in {time}"),
+                     (f"{time} more than now", f"{time} more")),
         )  # fmt: skip
     changes["time_limit_s"] = round(end_s, 2)
     if end_s <= used_s:
         told.append(f"That time is over ({format_seconds(used_s)} are used): the run ends with the best model.")
     else:
-        told.append(f"The run now ends at {format_seconds(end_s)}, in {format_seconds(end_s - used_s)}.")
+        told.append(f"The run may take {format_seconds(end_s)} in all; {format_seconds(end_s - used_s)} are left.")
     return None
+
+
+def _duration(seconds: float) -> str:
+    units = ((3600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((s, u) for s, u in units if s == 1 or (seconds >= s and seconds % (s / 2) == 0))
+    return f"{seconds / size:g} {unit}{'s' * (seconds != size)}"
 
 
 def _branch(asked: Asked, task: TaskSpec, told: list[str]) -> dict[str, Any]:

@@ -185,8 +185,8 @@ class AutoMLApp(App[int]):
             return
         self.show_session(session, data)
 
-    def resume_run(self, run_dir: Path, more: str = "") -> None:
-        """Go on with a run that ended, with `more` time when it is given."""
+    def resume_run(self, run_dir: Path, more: str = "", branch: int | None = None) -> None:
+        """Go on with a run that ended, with `more` time when it is given, from attempt `branch`."""
         try:
             ended = client.state(run_dir) == "done"
             session = client.resume(run_dir, parse_seconds(more) if more else parse_seconds("10m") if ended else None)
@@ -194,6 +194,8 @@ class AutoMLApp(App[int]):
         except (AutoMLGPTError, IndexError) as error:
             self.notify(str(error), severity="error", markup=False)
             return
+        if branch is not None:
+            session.branch(branch)
         self.show_session(session, data)
 
 

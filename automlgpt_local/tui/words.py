@@ -10,16 +10,19 @@ from textual.content import Content
 from automlgpt_local import events as ev
 from automlgpt_local.client import Attempt, RunView
 from automlgpt_local.client.inert import inert, inert_line
-from automlgpt_local.client.words import decision_of, line_of, number
+from automlgpt_local.client.words import answer_of, decision_of, line_of, number, said_of
 
 MARKS = {
     "kept": ("✓", "$success"), "dropped": ("·", "$secondary"), "ok": ("•", ""), "running": ("▸", "$accent"),
     "written": ("▸", "$accent"), "waiting": ("?", "$warning"),
 }  # fmt: skip
 FAILED = ("✗", "$error")
+LEFT_OUT = ("⊘", "$secondary")
 
 
 def mark(attempt: Attempt) -> tuple[str, str]:
+    if attempt.left_out:
+        return LEFT_OUT
     return MARKS.get(attempt.status, FAILED)
 
 
@@ -64,7 +67,7 @@ def attempt_card(attempt: Attempt, view: RunView) -> Content:
         gain = f"  {attempt.gain:+.3g}" if attempt.gain is not None else ""
         tail = say(
             (f"{view.metric} {number(attempt.score)}{noise}{gain}", "bold"),
-            (f"{attempt.status},", "$secondary"),
+            (f"{attempt.state},", "$secondary"),
             (f"{attempt.seconds:.1f} s", "$secondary"),
         )
     elif attempt.error.strip():
@@ -113,17 +116,16 @@ def entry(record: ev.Record, view: RunView, unfolded: bool = False) -> Content |
             if isinstance(record.event, ev.Finished):
                 text = f"done: {record.event.metric} {number(record.event.score)}"
             return say(("■" if isinstance(record.event, ev.Stopped | ev.Finished) else "◆", "$success"), text or "")
-        case ev.Commanded(command="message", values=values):
-            return say(("You", "bold $accent"), str(values.get("text", "")))
-        case (
-            ev.SessionStarted()
-            | ev.TaskResolved()
-            | ev.Profiled()
-            | ev.SplitMade()
-            | ev.Resumed()
-            | ev.Commanded()
-            | ev.Exported()
-        ):
+        case ev.Commanded() as e:
+            return say(("You", "bold $accent"), said_of(e))
+        case ev.Answered() as e:
+            offer = ("alt+n opens the form for it.", "$secondary") if e.branch else ""
+            return say(("↳ Answer", "bold $primary"), answer_of(e), offer)
+        case ev.TaskChanged() as e:
+            gone = f"Attempts that count no more: {', '.join(map(str, e.left_out))}." if e.left_out else ""
+            best = "" if e.best is None else f"the best is attempt {e.best}."
+            return say(("⇢ In force now:", "bold $success"), best, (gone, "$secondary"))
+        case ev.SessionStarted() | ev.TaskResolved() | ev.Profiled() | ev.SplitMade() | ev.Resumed() | ev.Exported():
             return say((line_of(record, view) or "", "$secondary"))
     return None
 

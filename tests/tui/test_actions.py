@@ -96,7 +96,8 @@ async def test_every_action_does_what_it_says(by: str) -> None:
         shown = screen.has_class("panels")
         await do(BY_ID["run.toggle"])
         await until(pilot, lambda: screen.has_class("panels") != shown)
-        for name, told in (("run.stop", "has ended"), ("run.pause", "has ended"), ("app.target", "Churn"),
+        for name, told in (("run.stop", "has ended"), ("run.pause", "has ended"), ("run.undo", "has ended"),
+                           ("run.branch", "Choose an attempt"), ("app.target", "Churn"),
                            ("app.metric", "roc_auc")):  # fmt: skip
             app.clear_notifications()
             await do(BY_ID[name])

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import DataTable, Input, Markdown, Tree
 from tui_support import NARROW, WIDE, running, text_of, until
 
 from automlgpt_local import client
 from automlgpt_local import events as ev
 from automlgpt_local.client import Attempt, children
+from automlgpt_local.task import Request
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.approval import ApprovalScreen
+from automlgpt_local.tui.screens.choice import ChoiceScreen
 from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.sessions import SessionsScreen
 from automlgpt_local.tui.screens.start import StartScreen
@@ -93,8 +97,6 @@ async def test_a_second_escape_ends_an_engine_that_does_not_hear(act: Callable[.
     act("--mode", "hang")
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
-        from automlgpt_local.task import Request
-
         app.show_session(client.start(Request(data=("data.csv",))), "data.csv")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.started_at)
         screen = app.screen
@@ -125,17 +127,130 @@ async def test_pause_extend_and_go_on(act: Callable[..., None]) -> None:
         ))  # fmt: skip
 
 
-async def test_a_message_waits_for_the_end_of_a_thought_and_can_be_taken_back(act: Callable[..., None]) -> None:
+def happened(screen: RunScreen, cls: type[ev.Event]) -> list[Any]:
+    return [r.event for r in ev.read_events(screen.run_dir / "events.jsonl") if isinstance(r.event, cls)]
+
+
+async def tell(pilot: Pilot[int], text: str) -> None:
+    """Type a line into the run and send it."""
+    say = pilot.app.screen.query_one("#say", Input)
+    say.focus()
+    say.value = text
+    await pilot.press("enter")
+
+
+async def test_a_message_changes_the_run_and_undo_takes_it_back(act: Callable[..., None]) -> None:
     act("--pace", "0.1")
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
         screen = await running(pilot)
-        screen.queued = "x"
+        await until(pilot, lambda: screen.view.best)
+        await tell(pilot, "no linear models")
+        await until(pilot, lambda: "⇢ In force now:" in chat(screen))
+        assert "You no linear models" in chat(screen) and "↳ Answer No linear models." in chat(screen)
+        assert "Attempts that count no more: 1" in chat(screen)
+        assert screen.view.attempts[1].left_out and screen.view.task["families"]["never"] == ["linear"]
+        await pilot.press("f4")
+        await until(pilot, lambda: "⊘ left out" in text_of(app))
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: not screen.view.attempts[1].left_out)
+        assert [e.task["families"]["never"] for e in happened(screen, ev.TaskChanged)] == [["linear"], []]
+        await tell(pilot, "/undo")
+        await until(pilot, lambda: "There is no change of the task to take back." in chat(screen))
+
+
+async def test_an_unclear_message_is_asked_back_with_choices(act: Callable[..., None]) -> None:
+    act("--pace", "0.1")
+    app = AutoMLApp()
+    async with app.run_test(size=NARROW) as pilot:
+        screen = await running(pilot, time_limit_s=600.0)
+        await until(pilot, lambda: screen.view.best)
+        await tell(pilot, "20 minutes")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        await until(pilot, lambda: "1  20 minutes in all" in text_of(app))
+        await pilot.press("1")
+        await until(pilot, lambda: screen.view.limit_s == 1200.0)
+        await tell(pilot, "catboost")
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
         await pilot.press("escape")
-        assert screen.queued == "" and not screen.session.stopping
-        screen.query_one("#say", Input).value = "recall counts most"
-        await pilot.press("enter")
-        await until(pilot, lambda: "You recall counts most" in chat(screen))
+        await until(pilot, lambda: app.screen is screen)
+        await pilot.pause(0.3)
+        assert app.screen is screen, "the same question was put again"
+        assert screen.view.task["families"] == {"only": [], "never": []} or "families" not in screen.view.task
+
+
+async def test_escape_takes_back_what_is_not_carried_out_yet(act: Callable[..., None]) -> None:
+    act("--mode", "hang")  # hears nothing: whatever is asked for stays open
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        app.show_session(client.start(Request(data=("data.csv",))), "data.csv")
+        await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.started_at)
+        screen = app.screen
+        assert isinstance(screen, RunScreen)
+        screen.view.apply(ev.Record(9, "", 1.0, ev.Commanded("message", {"text": "no ensemble"})))
+        screen.view.apply(ev.Record(10, "", 1.0, ev.Answered("No ensemble.", {"ensemble": False})))
+        await until(pilot, lambda: "from the next step on: no ensemble" in text_of(app))
+        await pilot.press("escape")
+        assert any("Taken back: no ensemble" in n.message for n in app._notifications) and not screen.session.stopping
+        screen.view.apply(ev.Record(11, "", 1.0, ev.Commanded("undo", {})))
+        screen.view.apply(ev.Record(12, "", 1.0, ev.Answered("The last change is taken back.", {"undo": True})))
+        await pilot.press("escape")
+        assert screen.session.stopping
+        screen.session.kill()
+
+
+async def test_the_search_goes_on_from_the_chosen_attempt(act: Callable[..., None]) -> None:
+    act("--pace", "0.1")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: 2 in screen.view.attempts and screen.view.attempts[2].status == "kept")
+        await pilot.press("alt+b")
+        await until(pilot, lambda: any("Choose an attempt" in n.message for n in app._notifications))
+        await pilot.press("f4")
+        await until(pilot, lambda: screen.query_one(Board).row_count >= 2)
+        screen.query_one(Board).focus()
+        assert screen.query_one(Board).chosen == 2
+        await pilot.press("alt+b")
+        await until(pilot, lambda: [e.attempt for e in happened(screen, ev.TaskChanged)] == [2])
+        await until(pilot, lambda: "You go on from attempt 2" in chat(screen))
+        await tell(pilot, "/branch 99")
+        await until(pilot, lambda: "There is no attempt 99" in chat(screen))
+        await pilot.press("escape")
+        await until(pilot, lambda: screen.session.closed)
+        await tell(pilot, "/branch 1")
+        await until(pilot, lambda: app.screen is not screen and isinstance(app.screen, RunScreen))
+        again = app.screen
+        assert isinstance(again, RunScreen)
+        await until(pilot, lambda: 1 in [e.attempt for e in happened(again, ev.TaskChanged)])
+        again.session.kill()
+
+
+@pytest.mark.parametrize(("key", "waits", "by"), [("1", False, "alt+n"), ("2", True, "/again")])
+async def test_what_a_run_cannot_change_is_a_new_run_in_the_same_form(
+    act: Callable[..., None], key: str, waits: bool, by: str
+) -> None:
+    act("--pace", "0.05")
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot, time_limit_s=300.0, ensemble=False)
+        await until(pilot, lambda: screen.view.best)
+        await tell(pilot, "ignore tenure")
+        await until(pilot, lambda: "A new run can have it: ignore tenure. alt+n opens the form" in chat(screen))
+        await (tell(pilot, by) if by.startswith("/") else pilot.press(by))
+        await until(pilot, lambda: isinstance(app.screen, ChoiceScreen))
+        await pilot.press(key)
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        assert screen.session.exit_code == (0 if waits else 130)
+        form = app.screen
+        assert isinstance(form, StartScreen)
+        await until(pilot, lambda: "without tenure; no ensemble; branched from" in text_of(app))
+        asked = form.request()
+        assert (asked.ignore, asked.ensemble, asked.time_limit_s) == (("tenure",), False, 300.0)
+        assert (asked.branched_from, asked.looks) == (screen.run_dir.name, 1)
+        form.open_path("data.csv")
+        await pilot.pause(0.1)
+        assert form.request().ignore == () and "branched from" not in text_of(app)
 
 
 @pytest.mark.parametrize(
@@ -148,8 +263,6 @@ async def test_approvals(act: Callable[..., None], keys: str | list[str], answer
     async with app.run_test(size=WIDE) as pilot:
         await_screen = lambda: isinstance(app.screen, ApprovalScreen) and app.screen.query("#read")  # noqa: E731
         screen = None
-        from automlgpt_local.task import Request
-
         app.show_session(client.start(Request(data=("data.csv",), approve="ask")), "data.csv")
         await until(pilot, await_screen)
         screen = next(s for s in app.screen_stack if isinstance(s, RunScreen))
@@ -170,8 +283,6 @@ async def test_code_can_be_edited_before_it_runs(act: Callable[..., None]) -> No
     act("--mode", "ask")
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
-        from automlgpt_local.task import Request
-
         session = client.start(Request(data=("data.csv",), approve="ask"))
         sent: list[tuple[int, str, str | None]] = []
         approve = session.approve
@@ -199,8 +310,6 @@ async def test_an_engine_that_dies_is_explained_and_can_be_resumed(act: Callable
 
 
 async def test_sessions_are_found_and_opened() -> None:
-    from automlgpt_local.task import Request
-
     for out in ("first", "second"):
         client.start(Request(data=("data.csv",), target="Churn"), out=out).wait()
     app = AutoMLApp()
@@ -265,8 +374,6 @@ async def test_a_thought_is_drawn_as_markdown_while_it_is_written() -> None:
 
 async def test_a_run_of_another_process_is_watched_and_stopped(act: Callable[..., None]) -> None:
     act("--pace", "0.1")
-    from automlgpt_local.task import Request
-
     elsewhere = client.start(Request(data=("data.csv",), target="Churn"))
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
@@ -283,8 +390,6 @@ async def test_a_run_of_another_process_is_watched_and_stopped(act: Callable[...
 
 
 async def test_a_session_is_removed_only_when_asked_twice() -> None:
-    from automlgpt_local.task import Request
-
     session = client.start(Request(data=("data.csv",), target="Churn"))
     session.wait()
     app = AutoMLApp()

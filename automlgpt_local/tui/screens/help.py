@@ -16,7 +16,8 @@ INTRO = """# How it works
 1. **Choose a table.** Target and metric are suggested; you confirm them.
 2. **Watch.** The Reasoner decides the next step, the Coder writes it, the code runs in a walled-off process, and
    the program itself scores what came out on folds that the code has never seen.
-3. **Steer.** Pause, say something (it goes out at the next step), give more time, or stop: the best model is kept.
+3. **Steer.** Say what you want ("no neural networks", "10 more minutes"): it is answered at once and in force from the
+   next step on; undo takes it back. Pause, go on from any attempt, or stop: the best model is kept.
 4. **Take it home.** The run folder holds the model, plain scikit-learn code, predictions and a report.
 
 A line that ends with a question mark is answered from the data, while the run goes on.
@@ -27,12 +28,13 @@ A line that ends with a question mark is answered from the data, while the run g
 def dialog_keys() -> list[tuple[str, list[tuple[str, str]]]]:
     """The keys of each dialog, with what they do, from the dialogs themselves."""
     from automlgpt_local.tui.screens.approval import ApprovalScreen
+    from automlgpt_local.tui.screens.choice import ChoiceScreen
     from automlgpt_local.tui.screens.models import ModelsScreen
     from automlgpt_local.tui.screens.sessions import SessionsScreen
     from automlgpt_local.tui.screens.settings import SettingsScreen
 
-    dialogs = (("May this code run?", ApprovalScreen), ("Sessions", SessionsScreen), ("Models", ModelsScreen),
-               ("Settings", SettingsScreen))  # fmt: skip
+    dialogs = (("May this code run?", ApprovalScreen), ("A question", ChoiceScreen), ("Sessions", SessionsScreen),
+               ("Models", ModelsScreen), ("Settings", SettingsScreen))  # fmt: skip
     return [
         (title, [(b.key.split(",")[0], b.description) for b in dialog.BINDINGS if isinstance(b, Binding)])
         for title, dialog in dialogs

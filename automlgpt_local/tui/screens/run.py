@@ -1,31 +1,27 @@
-"""A run: the chat beside its panels, one line to type in, and everything that can be done to it."""
+"""A run: the chat beside its panels, and one line to type in."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from textual import events as ui
 from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import Screen
 from textual.suggester import Suggester
 from textual.theme import Theme
 from textual.widgets import Footer, Input, TabbedContent, TabPane
 from textual.worker import get_current_worker
 
-from automlgpt_local import client
 from automlgpt_local import events as ev
-from automlgpt_local.client import RunView, Session, children
+from automlgpt_local.client import Session, children
 from automlgpt_local.client.inert import inert_line
 from automlgpt_local.client.words import line_of
 from automlgpt_local.errors import AutoMLGPTError
-from automlgpt_local.settings import format_seconds, parse_seconds
 from automlgpt_local.tui.actions import BY_SLASH, bindings_of, parse_slash
-from automlgpt_local.tui.screens.approval import ApprovalScreen
+from automlgpt_local.tui.screens.steering import Steering
 from automlgpt_local.tui.widgets.panels import (
     AttemptChosen,
     Board,
@@ -45,15 +41,12 @@ from automlgpt_local.tui.words import place, say
 
 FRAME_S = 0.1
 PER_FRAME = 300
-ELSEWHERE = "Another process works on this run; it can be watched and stopped here, nothing else."
 PANEL_S = 0.5  # between two drawings of the same panel
 # While somebody types, their letters come first: drawing waits until they pause, for at most so long.
 TYPING_S = 0.4
 LONGEST_WAIT_S = 0.5
 LONGEST_PANEL_WAIT_S = 2.0
 WRITING_LINES = 60
-# After these a queued message goes out: the agents have come to the end of a thought.
-BOUNDARIES = (ev.Decided, ev.AttemptFinished, ev.StageStarted, ev.Finished)
 
 
 class Words(Suggester):
@@ -73,7 +66,7 @@ class Words(Suggester):
         return next((f"{before}@{inert_line(name)}" for name in found), None)
 
 
-class RunScreen(Screen[None]):
+class RunScreen(Steering):
     """Draws a session; the session may also be one that ended long ago."""
 
     BINDINGS = bindings_of("run")
@@ -98,10 +91,6 @@ class RunScreen(Screen[None]):
         super().__init__()
         self.session = session
         self.data = data
-        self.view = RunView()
-        self.queued = ""
-        self._ended = False
-        self._reject_always = False
         self._shown_attempt: int | None = None
         self._tokens = 0
         self._tokens_at = time.monotonic()
@@ -159,12 +148,13 @@ class RunScreen(Screen[None]):
                 self._dirty = True
                 self._note(record, log)
         timeline.flush(self.view)
-        if self.session.closed and not self._ended:
-            self._ended = True
-            self._dirty = True
+        if self.session.closed and not self.ended:
+            self.ended = self._dirty = True
             self._on_end()
+        if len(records) < PER_FRAME:
+            self.ask_what_is_open()
         self._measure()
-        self.query_one(StatusBar).show(self.view, self.data, live=not self._ended)
+        self.query_one(StatusBar).show(self.view, self.data, live=not self.ended)
         if (self._dirty or self.active in ("load", "code")) and self._panel_is_due(now):
             self._dirty, self._panel_at, self._panel_drawn = False, now, self.active
             self._draw_panel()
@@ -183,11 +173,6 @@ class RunScreen(Screen[None]):
             log.note(record.t, line)
         elif isinstance(event, ev.FoldFinished):
             log.note(record.t, f"attempt {event.attempt}, fold {event.fold}: {event.status} {event.score}")
-        if isinstance(event, ev.ApprovalAsked) and not self._ended:
-            self._ask(event)
-        if isinstance(event, BOUNDARIES) and self.queued:
-            self.session.message(self.queued)
-            self._queue("")
 
     def _measure(self) -> None:
         elapsed = time.monotonic() - self._tokens_at
@@ -205,6 +190,7 @@ class RunScreen(Screen[None]):
         if isinstance(outcome, ev.Finished):
             timeline.note(say(("Files", "bold"), place(self.session.run_dir)))
             self.show_panel("report", switch=False)
+        self.open_next_form()
 
     def _draw_panel(self) -> None:
         match self.active:
@@ -273,6 +259,18 @@ class RunScreen(Screen[None]):
     def on_entry_opened(self, event: Entry.Opened) -> None:
         self.open_code(event.attempt)
 
+    @property
+    def chosen_attempt(self) -> int | None:
+        """The one under the cursor of the open panel, or whose code is shown."""
+        match self.active:
+            case "board":
+                return self.query_one(Board).chosen
+            case "tree":
+                return self.query_one(Descent).chosen
+            case "plan":
+                return self.query_one(Plan).chosen
+        return self._shown_attempt
+
     def open_code(self, attempt: int) -> None:
         self._shown_attempt = attempt
         self.show_panel("code")
@@ -296,12 +294,8 @@ class RunScreen(Screen[None]):
             timeline.note(say(("You", "bold $accent"), text))
             timeline.flush(self.view)
             self._answer(text)
-        elif self._ended:
-            self.notify("The run has ended. /continue 10m goes on with it.", severity="warning")
-        elif self.queued:
-            self.notify("One message waits already; Esc takes it back.", severity="warning")
         else:
-            self._queue(text)
+            self.say_to_run(text)
 
     @work(thread=True, group="answers")
     def _answer(self, question: str) -> None:
@@ -318,98 +312,13 @@ class RunScreen(Screen[None]):
         timeline.answer(title, text)
         timeline.flush(self.view)
 
-    def _queue(self, text: str) -> None:
-        self.queued = self.query_one(StatusBar).queued = text
-
     def run_act(self, act_id: str, argument: str = "") -> None:
         self.app.carry_out(act_id, argument)  # type: ignore[attr-defined]
 
     async def action_perform(self, act_id: str) -> None:
         self.run_act(act_id)
 
-    def _ask(self, event: ev.ApprovalAsked) -> None:
-        if self._reject_always:
-            self.session.approve(event.attempt, "reject")
-            return
-        code = read_solution(self.session.run_dir, event.attempt)
-
-        def answered(answer: tuple[str, str | None] | None) -> None:
-            word, edited = answer or ("reject", None)
-            if word == "never":
-                self._reject_always, word = True, "reject"
-            self.session.approve(event.attempt, word, edited)
-
-        self.app.push_screen(ApprovalScreen(event.attempt, event.title, code), answered)
-
-    # --- actions
-    def do_stop(self, argument: str = "") -> None:
-        if self.queued:
-            self._queue("")
-            self.notify("The message was taken back.")
-        elif self._ended:
-            self.notify("The run has ended.")
-        elif self.session.process is None:
-            self._stop_elsewhere()
-        elif self.session.stopping:
-            self.session.kill()
-            self.notify("The engine was ended. What was acknowledged is kept.", severity="warning")
-        else:
-            self.session.stop()
-            self.notify("Stopping; the best model is kept. Esc again ends the engine at once.")
-
-    def _stop_elsewhere(self) -> None:
-        """The run of another process hears no commands of ours, but a stop by its folder."""
-        try:
-            client.stop_run(self.session.run_dir)
-            self.notify("Stopping; the best model is kept.")
-        except (AutoMLGPTError, OSError, ValueError) as error:
-            self.notify(str(error), severity="warning", markup=False)
-
-    def do_pause(self, argument: str = "") -> None:
-        if self._ended:
-            self.notify("The run has ended.")
-        elif not (self.session.go_on() if self.view.paused else self.session.pause()):
-            self.notify(ELSEWHERE, severity="warning")
-
-    def do_extend(self, argument: str = "") -> None:
-        try:
-            seconds = parse_seconds(argument.lstrip("+") or "10m")
-        except AutoMLGPTError as error:
-            self.notify(f"{error.message} {error.hint}", severity="warning", markup=False)
-            return
-        if self._ended:
-            self.do_go_on(argument)
-        elif self.session.extend(seconds):
-            self.notify(f"{format_seconds(seconds)} more.")
-        else:
-            self.notify(ELSEWHERE, severity="warning")
-
-    def do_go_on(self, argument: str = "") -> None:
-        if not self._ended:
-            self.notify("The run works.")
-            return
-        self.app.resume_run(self.session.run_dir, argument)  # type: ignore[attr-defined]
-
-    def do_target(self, argument: str = "") -> None:
-        known = [str(c.get("name", "")) for c in self.view.profile.get("columns", [])]
-        exact = next((name for name in known if name.lower() == argument.lower()), argument)
-        self._ask_again("target", "The target", exact, str(self.view.task.get("target", "not known yet")))
-
-    def do_metric(self, argument: str = "") -> None:
-        self._ask_again("metric", "The metric", argument, self.view.metric or "not known yet")
-
-    def _ask_again(self, field: str, what: str, wanted: str, now: str) -> None:
-        """A run keeps its task to its end; another task is another run, asked for in the same form."""
-        if not wanted:
-            self.notify(f"{what} of this run: {inert_line(now, 60)}. With a name: a new run with it.", markup=False)
-            return
-        try:
-            request = replace(client.load_request(self.session.run_dir), **{field: wanted})  # type: ignore[arg-type]
-        except AutoMLGPTError as error:
-            self.notify(str(error), severity="warning", markup=False)
-            return
-        self.app.ask_again(request)  # type: ignore[attr-defined]
-
+    # --- actions on what is seen
     def do_toggle(self, argument: str = "") -> None:
         self.toggle_class("panels")
         self._dirty = True

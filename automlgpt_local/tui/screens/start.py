@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,6 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.suggester import Suggester
 from textual.widgets import Button, DataTable, DirectoryTree, Footer, Input, Label, OptionList, Select, Static
 from textual.widgets.option_list import Option
 from textual.widgets.select import InvalidSelectValueError
@@ -29,10 +27,11 @@ from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import bindings_of
+from automlgpt_local.tui.widgets.files import PathSuggester, Tables
 
 MOST_COLUMNS, CELL = 200, 30
+KEPT = ("kind", "positive", "group", "time", "weight", "trials")
 LEAKS = [("leave suspicious columns out", "drop"), ("keep them", "keep")]
-TABLES = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".xlsx", ".feather")
 GUIDE = """
 1  Choose a table: type its path above, or pick
    it on the left. F3 writes an example.
@@ -50,40 +49,16 @@ WELCOME = (
 )
 
 
-class Tables(DirectoryTree):
-    """Folders, and files that may be tables."""
-
-    ICON_NODE, ICON_NODE_EXPANDED, ICON_FILE = "▸ ", "▾ ", "  "
-
-    def filter_paths(self, paths: Iterable[Path]) -> Iterable[Path]:
-        kept = []
-        for path in paths:
-            try:
-                if not path.name.startswith(".") and (path.is_dir() or path.name.lower().endswith(TABLES)):
-                    kept.append(path)
-            except OSError:
-                continue
-        return kept
-
-
-class PathSuggester(Suggester):
-    """Completes the path that is being typed."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-
-    async def get_suggestion(self, value: str) -> str | None:
-        typed = Path(value).expanduser()
-        folder = typed if value.endswith("/") else typed.parent
-        start = "" if value.endswith("/") else typed.name
-        try:
-            names = sorted(
-                p.name + ("/" if p.is_dir() else "") for p in folder.iterdir() if p.name.startswith(start or "")
-            )
-        except OSError:
-            return None
-        fitting = [n for n in names if not n.startswith(".") and (n.endswith("/") or n.lower().endswith(TABLES))]
-        return value + fitting[0][len(start) :] if fitting else None
+def kept_words(request: Request) -> list[str]:
+    """What a request says beside the fields of the form."""
+    words = [f"{name} {value}" for name in KEPT if (value := getattr(request, name)) is not None]
+    words += [f"without {', '.join(request.ignore)}"] * bool(request.ignore)
+    words += [f"only {', '.join(request.only)}"] * bool(request.only)
+    words += [f"no {', '.join(request.never)}"] * bool(request.never)
+    words += ["no ensemble"] * (not request.ensemble)
+    words += [f"test rows of {Path(request.test).name}"] if request.test else []
+    words += [f"branched from {request.branched_from}"] if request.branched_from else []
+    return words
 
 
 class Step(Message):
@@ -118,6 +93,8 @@ class StartScreen(Screen[None]):
     StartScreen .row Input { border: none; height: 1; width: 1fr; padding: 0; background: $surface; }
     StartScreen .row Select { width: 1fr; }
     StartScreen #message { height: auto; max-height: 6; margin: 1 0 0 0; }
+    StartScreen #kept { height: auto; max-height: 3; display: none; color: $text-muted; }
+    StartScreen #kept.shown { display: block; }
     StartScreen.-narrow #message { max-height: 4; margin: 0; }
     StartScreen.-narrow #form { margin-top: 0; }
     StartScreen.-narrow #welcome { display: none; }
@@ -131,6 +108,7 @@ class StartScreen(Screen[None]):
         super().__init__()
         self.path = path
         self.settings = settings.load()
+        self.base = Request(data=())  # what the form has no field for
         self.columns: list[str] = []
         self.suggested: dict[str, Any] = {}
         self._touched: set[str] = set()
@@ -180,6 +158,7 @@ class StartScreen(Screen[None]):
                     with Horizontal(classes="row leaks"):
                         yield Label("Leaks")
                         yield Select[str](LEAKS, allow_blank=False, id="leaks", compact=True)
+                yield Static(id="kept", markup=False)
                 yield Static(id="message", markup=False)
                 yield Button("Start (ctrl+s)", id="go", variant="primary", disabled=True, compact=True)
         yield Footer(show_command_palette=False)
@@ -243,6 +222,7 @@ class StartScreen(Screen[None]):
         """Look at a table; the form is filled with what is found."""
         self.path = str(Path(path).expanduser()) if path else ""
         self.query_one("#path", Input).value = self.path
+        self._keep(Request(data=()))
         self.columns, self.suggested, self._touched = [], {}, set()
         self.remove_class("leaking")
         self.query_one("#table", DataTable).clear(columns=True)
@@ -348,15 +328,16 @@ class StartScreen(Screen[None]):
 
     def request(self) -> Request:
         """What the form says. Raises UsageError."""
-        chosen = self.settings
+        chosen, base = self.settings, self.base
         target, metric = self.query_one("#target", Select).value, self.query_one("#metric", Select).value
         ask = self.query_one("#ask", Input).value.strip()
-        request = Request(
-            data=(self.path,), target=None if target is Select.NULL else str(target),
+        request = replace(
+            base, data=(self.path, *base.data[1:]), target=None if target is Select.NULL else str(target),
             time_limit_s=settings.parse_seconds(self.query_one("#time", Input).value),
-            model=self.query_one("#model", Input).value.strip() or "nano", threads=chosen.threads, ask=ask or None,
-            memory_mib=settings.parse_mib(chosen.memory) if chosen.memory else None,
-            approve="ask" if chosen.approve == "ask" else "auto",
+            model=self.query_one("#model", Input).value.strip() or "nano", ask=ask or None, metric=None,
+            threads=base.threads or chosen.threads,
+            memory_mib=base.memory_mib or (settings.parse_mib(chosen.memory) if chosen.memory else None),
+            approve="ask" if chosen.approve == "ask" else base.approve,
         )  # fmt: skip
         if self.has_class("leaking"):
             request = replace(request, leaks="keep" if self.query_one("#leaks", Select).value == "keep" else "drop")
@@ -402,8 +383,9 @@ class StartScreen(Screen[None]):
                 select.value = fitting[0]
 
     def fill(self, request: Request) -> None:
-        """The form as it was for another run."""
+        """The form as it was for another run, with what it has no field for in words."""
         self.open_path(request.data[0])
+        self._keep(request)
         self.query_one("#time", Input).value = f"{request.time_limit_s:g}s"
         self.query_one("#model", Input).value = request.model
         self.query_one("#ask", Input).value = request.ask or ""
@@ -413,6 +395,13 @@ class StartScreen(Screen[None]):
         if request.target:
             self._touched.add("target")
             self._look(Request(data=(self.path,), target=request.target))
+
+    def _keep(self, request: Request) -> None:
+        self.base = request
+        words = kept_words(request)
+        kept = self.query_one("#kept", Static)
+        kept.set_class(bool(words), "shown")
+        kept.update(Content.assemble(("Also        ", "$text-muted"), inert_line("; ".join(words), 400)))
 
     def do_examples(self, argument: str = "") -> None:
         from automlgpt_local.tui.screens.examples import ExamplesScreen

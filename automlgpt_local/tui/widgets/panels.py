@@ -97,6 +97,11 @@ class Plan(Tree[int]):
         label = Text(f"{sign} {inert_line(stage, 12):<9} ", rich_style(colours, style), no_wrap=True)
         return label.append_text(rich_say(colours, (tried, "$secondary"), (took, "$secondary")))
 
+    @property
+    def chosen(self) -> int | None:
+        """The attempt under the cursor."""
+        return self.cursor_node.data if self.cursor_node is not None else None
+
     def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
         if event.node.data is not None:
             self.post_message(AttemptChosen(event.node.data))
@@ -122,16 +127,17 @@ def attempt_label(attempt: Attempt, colours: dict[str, str]) -> Text:
 
 
 class Board(DataTable[Text]):
-    """Attempts, the best MOST_ROWS, the best first; Enter opens the code."""
+    """Attempts, the best MOST_ROWS, the best first; Enter opens the code. Fit and Predict: seconds of all folds."""
 
     COLUMNS = (
         ("#", 3),
-        ("State", 9),
+        ("State", 10),
         ("Score", 8),
         ("± noise", 7),
         ("Gain", 8),
+        ("What", 24),
         ("Fit", 7),
-        ("What", 40),
+        ("Predict", 7),
         ("Weight", 6),
         ("By", 8),
     )
@@ -157,26 +163,34 @@ class Board(DataTable[Text]):
         rows = [self._row(a) for a in order]
         if rows == self._rows:
             return
-        chosen = self._numbers[self.cursor_row] if 0 <= self.cursor_row < len(self._numbers) else None
+        chosen = self.chosen
         self._rows, self._numbers = rows, [a.number for a in order]
         colours = self.app.theme_variables
         self.clear()
         for attempt, row in zip(order, rows):
             style = mark(attempt)[1]
-            self.add_row(*(cell(colours, text, 60, style if i == 1 else "") for i, text in enumerate(row)))
+            widths = (width for _, width in self.COLUMNS)
+            self.add_row(
+                *(cell(colours, text, n, style if i == 1 else "") for i, (text, n) in enumerate(zip(row, widths)))
+            )
         if chosen in self._numbers:
             self.move_cursor(row=self._numbers.index(chosen), animate=False)
 
     def _row(self, a: Attempt) -> tuple[str, ...]:
         return (
-            str(a.number), f"{mark(a)[0]} {a.status}", number(a.score), "" if a.noise is None else f"{a.noise:.2g}",
-            "" if a.gain is None else f"{a.gain:+.3g}", f"{a.seconds:.1f} s", a.title + (" (probe)" if a.probe else ""),
-            f"{a.weight:.0%}" if a.weight else "", a.by,
+            str(a.number), f"{mark(a)[0]} {a.state}", number(a.score), "" if a.noise is None else f"{a.noise:.2g}",
+            "" if a.gain is None else f"{a.gain:+.3g}", ("probe: " if a.probe else "") + a.title, f"{a.fit_s:.1f} s",
+            f"{a.predict_s:.2f} s", f"{a.weight:.0%}" if a.weight else "", a.by,
         )  # fmt: skip
 
+    @property
+    def chosen(self) -> int | None:
+        """The attempt under the cursor."""
+        return self._numbers[self.cursor_row] if 0 <= self.cursor_row < len(self._numbers) else None
+
     def on_data_table_row_selected(self, event: DataTable.RowSelected) -> None:
-        if event.cursor_row < len(self._numbers):
-            self.post_message(AttemptChosen(self._numbers[event.cursor_row]))
+        if (chosen := self.chosen) is not None:
+            self.post_message(AttemptChosen(chosen))
 
 
 class Code(VerticalScroll):
@@ -247,6 +261,12 @@ class Descent(Vertical):
 
         if tree.cursor_node is None and view.attempts:
             self.call_after_refresh(tree.move_cursor, self._branches[max(view.attempts)])
+
+    @property
+    def chosen(self) -> int | None:
+        """The attempt under the cursor."""
+        node = self.query_one("#descent-tree", Tree).cursor_node
+        return node.data if node is not None else None
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[int]) -> None:
         chosen = event.node.data

@@ -26,7 +26,6 @@ class StatusBar(Static):
         self._seen_at = time.monotonic()
         self._shown: tuple[str, ...] = ()
         self.tokens_per_s = 0.0
-        self.queued = ""
 
     def used_s(self, view: RunView, live: bool) -> float:
         if view.used_s != self._seen_t:
@@ -56,8 +55,9 @@ class StatusBar(Static):
         task = f"{view.task.get('target', '…')} · {view.task.get('kind', '…')} · {view.metric or '…'}"
         clock = format_seconds(used_s) + (f" of {format_seconds(limit_s)}" if limit_s else "")
         best = f"best {number(view.score)}" if view.score is not None else "no score yet"
+        waits = next((text for text in reversed(view.unheard) if text), "")
         speed = f"{self.tokens_per_s:.0f} tok/s" if live and not view.over and self.size.width >= 100 else ""
-        shown = (data, task, view.model, state, clock, str(full), best, speed, str(len(view.attempts)), self.queued,
+        shown = (data, task, view.model, state, clock, str(full), best, speed, str(len(view.attempts)), waits,
                  view.doing, str(self.size.width))  # fmt: skip
         if shown == self._shown:
             return
@@ -75,8 +75,8 @@ class StatusBar(Static):
             (f"{best:<16}", "bold $success"),
             (f"{speed:<10}", "$secondary"),
             (
-                f"queued: {inert_line(self.queued, 30)}"
-                if self.queued
+                f"from the next step on: {inert_line(waits, 40)}"
+                if waits
                 else ""
                 if view.over
                 else inert_line(view.doing, 60),

@@ -20,6 +20,8 @@ MOST_ENTRIES = 150
 LIVE_LINES = 8
 LIVE_CHARACTERS = 4_000
 NOTE_CHARACTERS = 1_500
+# What a card tells; the rest has a line of its own.
+ABOUT_ATTEMPTS = (ev.FoldFinished, ev.AttemptFinished, ev.Gated, ev.ApprovalAsked, ev.Approved)
 
 
 class Entry(Static):
@@ -116,11 +118,13 @@ class Timeline(Vertical):
             card = Entry(attempt_card(view.attempts[event.attempt], view), attempt=event.attempt)
             self._cards[event.attempt] = card
             self._waiting.append(card)
-        elif number in self._cards and not isinstance(event, ev.Refitted):
+        elif number in self._cards and isinstance(event, ABOUT_ATTEMPTS):
             self._changed[number] = self._changed.get(number, False) or not isinstance(event, ev.FoldFinished)
         elif isinstance(event, ev.Noted):
             self._waiting.append(Note(event.title, event.text))
-        elif (content := entry(record, view, self.unfolded)) is not None:
+        if isinstance(event, ev.TaskChanged):
+            self._changed = dict.fromkeys(self._cards, False) | self._changed
+        if (content := entry(record, view, self.unfolded)) is not None:
             self._waiting.append(Entry(content, record))
 
     def note(self, content: Content) -> None:
