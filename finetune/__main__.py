@@ -7,9 +7,10 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
+from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.paths import bundled_models_dir
+from finetune.parity import ParityError
 from finetune.quantise import KINDS
 
 NANO_GGUF = bundled_models_dir() / "nano.gguf"
@@ -100,28 +101,26 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
+    """2: settings or files that cannot be used. 1: what was made does not say in llama.cpp what it says here."""
     args = parser().parse_args(argv)
-    result: Any
-    if args.command == "data":
-        result = _data(args)
-    elif args.command == "train":
-        result = _train(args)
-    elif args.command == "evaluate":
-        result = _evaluate(args)
-    elif args.command == "export":
-        result = _export(args)
-    elif args.command == "circle":
-        from finetune import circle
-
-        size = circle.QUICK if args.quick else circle.Size()
-        house = circle.House.parse(args.rule or ["text=drop"], args.first)
-        result = circle.run(
-            args.work / "circle", args.base, house=house, size=size, seed=args.seed, threads=args.threads
-        )
-    else:
-        result = _nano(args)
+    steps = {
+        "data": _data, "train": _train, "evaluate": _evaluate, "export": _export, "circle": _circle, "nano": _nano,
+    }  # fmt: skip
+    try:
+        result = steps[args.command](args)
+    except (ValueError, OSError, ImportError, AutoMLGPTError, ParityError) as problem:
+        print(f"finetune {args.command}: {problem}", file=sys.stderr)
+        return 1 if isinstance(problem, ParityError) else 2
     print(json.dumps(result, indent=None if args.json else 1))
     return 0
+
+
+def _circle(args: argparse.Namespace) -> object:
+    from finetune import circle
+
+    size = circle.QUICK if args.quick else circle.Size()
+    house = circle.House.parse(args.rule or ["text=drop"], args.first)
+    return circle.run(args.work / "circle", args.base, house=house, size=size, seed=args.seed, threads=args.threads)
 
 
 def _data(args: argparse.Namespace) -> object:
@@ -166,6 +165,8 @@ def _evaluate(args: argparse.Namespace) -> object:
 
 def _export(args: argparse.Namespace) -> object:
     if args.adapter and not args.merge:
+        if args.name:
+            raise ValueError("an adapter has no name of its own: `--model BASE+FILE` means it. Or add --merge")
         from finetune.lora import write_peft_adapter
 
         return write_peft_adapter(args.adapter, args.folder, args.out)
@@ -192,7 +193,7 @@ def _train(args: argparse.Namespace) -> object:
             return train_recipe(recipe)
         return chat.train(recipe)
     if args.rows is None:
-        raise SystemExit("finetune train: give rows (JSONL of `finetune data`) or --config RECIPE.yaml")
+        raise ValueError("give rows (JSONL of `finetune data`) or --config RECIPE.yaml")
     from finetune.adapt import SMALL, train_adapter
     from finetune.model import Training
     from finetune.rows import read_rows

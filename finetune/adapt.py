@@ -12,7 +12,7 @@ from finetune.chat import Recipe
 from finetune.gguf_import import read_gguf
 from finetune.lora import add_lora, write_adapter
 from finetune.model import Training, train
-from finetune.parity import compare, gguf_logits, torch_logits
+from finetune.parity import compare, gguf_logits, require, torch_logits
 from finetune.records import plot, say, write_effective
 from finetune.rows import Row, encode, read_rows
 
@@ -45,11 +45,12 @@ def train_adapter(
     plot(folder)
     if not finished:
         return {"to_be_continued": True}
-    write_adapter(out, model, name=out.stem, rank=rank, alpha=alpha)
+    candidate = out.with_suffix(".candidate")
+    write_adapter(candidate, model, name=out.stem, rank=rank, alpha=alpha)
     sequences = [e.tokens for e in learn[:6]]
-    found = compare(torch_logits(model, sequences), gguf_logits(base, sequences, out))
-    if found["argmax_agreement"] < 0.995:
-        raise RuntimeError(f"the adapter does not say in llama.cpp what it says here: {found}")
+    found = compare(torch_logits(model, sequences), gguf_logits(base, sequences, candidate))
+    require(found, candidate)
+    candidate.replace(out)
     say(f"parity with llama.cpp: {found}")
     state = torch.load(folder / "state.pt", weights_only=True)["state"]
     told = {"steps": state["step"], "loss": round(state["loss"], 6), "parity": found, "out": str(out)}

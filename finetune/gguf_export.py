@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -70,10 +71,12 @@ def write_gguf(
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     if arch == "llama":
         writer.add_rope_dimension_count(head_width)
-    else:
-        writer.add_key_length(head_width)
-        writer.add_value_length(head_width)
+    writer.add_key_length(head_width)
+    writer.add_value_length(head_width)
     writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
+    factors = rope_factors(config.rope_parameters, head_width)
+    if factors is not None:
+        writer.add_tensor("rope_freqs.weight", factors)
     for key, value in (extra or {}).items():
         writer.add_string(key, value)
     _add_tokenizer(writer, tokenizer, config.vocab_size)
@@ -85,6 +88,23 @@ def write_gguf(
     writer.close()
     part.replace(path)
     return path.stat().st_size
+
+
+def rope_factors(rope: Mapping[str, Any], head_width: int) -> np.ndarray | None:
+    """(head_width / 2,) divisors of the rotary frequencies as Llama 3.1 and later stretch them; None where none do.
+
+    Raises ValueError for another way of stretching. The formula is that of transformers' rope_type "llama3".
+    """
+    kind = rope.get("rope_type", "default")
+    if kind == "default":
+        return None
+    if kind != "llama3":
+        raise ValueError(f"rotary embeddings of type {kind} cannot be exported")
+    waves = 2 * np.pi * float(rope["rope_theta"]) ** (np.arange(0, head_width, 2) / head_width)
+    turns = rope["original_max_position_embeddings"] / waves  # that a frequency makes in the original context
+    low, high, factor = rope["low_freq_factor"], rope["high_freq_factor"], rope["factor"]
+    smooth = np.clip((turns - low) / (high - low), 0, 1)
+    return np.asarray(1 / ((1 - smooth) / factor + smooth), dtype=np.float32)
 
 
 def gguf_tensors(model: Any) -> dict[str, np.ndarray]:

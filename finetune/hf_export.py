@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from finetune.gguf_export import ARCHITECTURES, write_gguf
-from finetune.parity import compare, gguf_logits, gguf_tokens, torch_logits
+from finetune.parity import compare, gguf_logits, gguf_tokens, require, torch_logits
 from finetune.quantise import KINDS, quantise
 
 SAMPLES = (
@@ -17,6 +18,7 @@ SAMPLES = (
     "1234567 0.001", "ünïcödé 数据 🙂👍🏽", "import pandas as pd\n\n\nclass A: ...", "", " ", "\n",
     "x=1;y=[2,3]", "Ω≈ç√∫",
 )  # fmt: skip
+LONG = 256  # tokens of the longest sequence that is compared
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def export_folder(
     folder: Path, out: Path, *, kind: str = "F16", adapter: Path | None = None, name: str = "", licence: str = "",
     texts: Sequence[str] = SAMPLES,
 ) -> dict[str, float]:  # fmt: skip
-    """Convert; raises RuntimeError when ids or logits in llama.cpp differ from transformers'.
+    """Convert; raises ParityError when ids or logits in llama.cpp differ from transformers'.
 
     adapter: a PEFT folder, merged in 32 bits. kind: F32, F16 or one of quantise.KINDS; what is quantised was checked
     in 16 bits before, and `quantised_agreement` says how often its likeliest token is still the same.
@@ -109,10 +111,10 @@ def export_folder(
     special = gguf_tokens(candidate, marked, special=True)
     wrong += sum(tokenizer.ids(t) != b for t, b in zip(marked, special, strict=True))
     sequences = [i[:256] for i in ids if len(i) > 2]
+    sequences.append((list(chain.from_iterable(ids)) * LONG)[:LONG])  # errors of position show far from the beginning
     expected = torch_logits(model, sequences)
     found = compare(expected, gguf_logits(candidate, sequences)) | {"token_mismatches": float(wrong)}
-    if wrong or found["argmax_agreement"] < 0.995:
-        raise RuntimeError(f"{candidate} does not say what {folder} says: {found}")
+    require(found, candidate)
     if kind in KINDS:
         small = out.with_suffix(".quantised.gguf")
         quantise(candidate, small, kind)

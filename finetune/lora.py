@@ -55,7 +55,7 @@ def write_adapter(path: Path, model: Any, *, name: str, rank: int, alpha: float)
 def write_peft_adapter(folder: Path, base: Path, out: Path) -> dict[str, float]:
     """A saved PEFT adapter of the Hugging Face folder `base` as GGUF, compared in llama.cpp with transformers.
 
-    Raises ValueError for what llama.cpp cannot add (DoRA, patterns, whole modules), RuntimeError when the two differ.
+    Raises ValueError for what llama.cpp cannot add (DoRA, patterns, whole modules), ParityError when the two differ.
     """
     import json
     import tempfile
@@ -66,7 +66,7 @@ def write_peft_adapter(folder: Path, base: Path, out: Path) -> dict[str, float]:
 
     from finetune.gguf_export import write_gguf
     from finetune.hf_export import HubTokenizer
-    from finetune.parity import compare, gguf_logits, torch_logits
+    from finetune.parity import compare, gguf_logits, require, torch_logits
 
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     refused = [k for k in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)]
@@ -81,10 +81,10 @@ def write_peft_adapter(folder: Path, base: Path, out: Path) -> dict[str, float]:
         plain = Path(scratch) / "base.gguf"
         write_gguf(plain, model, tokenizer, name="base", kind="F32")
         tuned = PeftModel.from_pretrained(model, str(folder)).eval()
-        size = write_adapter(out.with_suffix(".candidate"), tuned, name=folder.name, rank=rank, alpha=alpha)
+        candidate = out.with_suffix(".candidate")
+        size = write_adapter(candidate, tuned, name=folder.name, rank=rank, alpha=alpha)
         ids = list(range(3, min(131, model.config.vocab_size)))
-        found = compare(torch_logits(tuned, [ids]), gguf_logits(plain, [ids], out.with_suffix(".candidate")))
-    if found["argmax_agreement"] < 0.995:
-        raise RuntimeError(f"the adapter does not say in llama.cpp what it says here: {found}")
-    out.with_suffix(".candidate").replace(out)
+        found = compare(torch_logits(tuned, [ids]), gguf_logits(plain, [ids], candidate))
+    require(found, candidate)
+    candidate.replace(out)
     return {**found, "bytes": float(size)}

@@ -1,4 +1,4 @@
-"""The nano's network: a small llama, trained on choices alone, in bf16; checkpoints resume."""
+"""The nano's network: a small llama, trained on choices alone, in bf16, by a GPU where there is one; it resumes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def batches(rows: Sequence[Encoded], budget: int, rng: random.Random) -> list[li
     return groups
 
 
-def collate(rows: Sequence[Encoded]) -> dict[str, Any]:
+def collate(rows: Sequence[Encoded], device: Any = "cpu") -> dict[str, Any]:
     """Padded ids (n, length) and the branches flattened: which row, position, target, and allowed tokens as a mask."""
     import torch
 
@@ -90,7 +90,8 @@ def collate(rows: Sequence[Encoded]) -> dict[str, Any]:
         target[k] = branch.allowed.index(branch.token)
     where_t = torch.tensor(where, dtype=torch.long).reshape(-1, 2)
     weight = torch.tensor([b.weight for b in branches])
-    return {"ids": ids, "where": where_t, "allowed": allowed, "target": target, "weight": weight}
+    batch = {"ids": ids, "where": where_t, "allowed": allowed, "target": target, "weight": weight}
+    return {name: value.to(device) for name, value in batch.items()}
 
 
 def choice_logits(model: Any, batch: dict[str, Any]) -> Any:
@@ -122,6 +123,7 @@ def train(
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     folder.mkdir(parents=True, exist_ok=True)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     decay = [p for p in learning.values() if p.dim() >= 2]
     plain = [p for p in learning.values() if p.dim() < 2]
@@ -136,7 +138,7 @@ def train(
     best: dict[str, Any] = {}
     checkpoint = folder / "state.pt"
     if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = torch.load(checkpoint, weights_only=True, map_location=model.device)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         state, best = {**state, **saved["state"]}, saved.get("best", {})
@@ -175,7 +177,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = rate
         model.train()
-        batch = collate([rows[i] for i in order[state["at"]]])
+        batch = collate([rows[i] for i in order[state["at"]]], model.device)
         loss = _loss(model, batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -212,7 +214,7 @@ def train(
 def _loss(model: Any, batch: dict[str, Any]) -> Any:
     import torch
 
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(model.device.type, dtype=torch.bfloat16):
         logits = choice_logits(model, batch)
     each = torch.nn.functional.cross_entropy(logits, batch["target"], reduction="none")
     return (each * batch["weight"]).sum() / batch["weight"].sum()
@@ -226,7 +228,7 @@ def held_out_loss(model: Any, held: Sequence[Encoded], tokens_per_batch: int = 1
     total = weight = 0.0
     with torch.no_grad():
         for group in batches(held, tokens_per_batch, random.Random(0)):
-            batch = collate([held[i] for i in group])
+            batch = collate([held[i] for i in group], model.device)
             of_batch = float(batch["weight"].sum())
             total += float(_loss(model, batch)) * of_batch
             weight += of_batch
@@ -240,8 +242,8 @@ def probabilities(model: Any, rows: Sequence[Encoded], tokens_per_batch: int = 1
     found: list[list[list[float]]] = [[] for _ in rows]
     model.eval()
     for group in batches(rows, tokens_per_batch, random.Random(0)):
-        batch = collate([rows[i] for i in group])
-        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        batch = collate([rows[i] for i in group], model.device)
+        with torch.no_grad(), torch.autocast(model.device.type, dtype=torch.bfloat16):
             shares = choice_logits(model, batch).softmax(-1)
         k = 0
         for i in group:

@@ -6,15 +6,28 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+LEAST_AGREEMENT = 0.995  # share of positions whose likeliest token is the same
+
+
+class ParityError(RuntimeError):
+    """llama.cpp says something else than transformers, or nothing at all."""
+
+
+def require(found: Mapping[str, float], candidate: Path) -> None:
+    """Removes a file that did not pass and raises ParityError. found: what `compare` gave, and token_mismatches."""
+    if found.get("token_mismatches") or found["argmax_agreement"] < LEAST_AGREEMENT:
+        candidate.unlink(missing_ok=True)
+        raise ParityError(f"what was written does not say in llama.cpp what it says in transformers: {dict(found)}")
+
 
 def gguf_logits(path: Path, sequences: Sequence[Sequence[int]], lora: Path | None = None) -> list[np.ndarray]:
-    """For each sequence of ids, (length, vocab) logits by llama.cpp. Raises RuntimeError when the child fails."""
+    """For each sequence of ids, (length, vocab) logits by llama.cpp. Raises ParityError when the child fails."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         request = {"model": str(path), "lora": str(lora) if lora else None, "sequences": [list(s) for s in sequences]}
@@ -45,7 +58,7 @@ def torch_logits(model: Any, sequences: Sequence[Sequence[int]]) -> list[np.ndar
     """The same by transformers, in float32."""
     import torch
 
-    model = model.float().eval()
+    model = model.float().cpu().eval()
     with torch.no_grad():
         return [model(input_ids=torch.tensor([list(s)])).logits[0].numpy() for s in sequences]
 
@@ -59,12 +72,16 @@ def _child(what: str, work: Path) -> None:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"llama.cpp child ended with {done.returncode}: {done.stderr[-1500:]}")
+        raise ParityError(f"llama.cpp child ended with {done.returncode}: {done.stderr[-1500:]}")
 
 
 def _serve(what: str, work: Path) -> None:
     import llama_cpp
 
+    from automlgpt_local.llm import native
+
+    opened_as_worker = native.model_params(llama_cpp.llama_cpp)  # the class below has no argument for all of these
+    llama_cpp.llama_cpp.llama_model_default_params = lambda: opened_as_worker
     request = json.loads((work / "request.json").read_text())
     longest = max((len(s) for s in request.get("sequences", [])), default=8)
     llm = llama_cpp.Llama(

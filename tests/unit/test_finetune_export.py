@@ -7,8 +7,8 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from finetune.gguf_export import write_gguf  # noqa: E402
-from finetune.hf_export import SAMPLES, export_folder, splitting_rule  # noqa: E402
+from finetune.gguf_export import rope_factors, write_gguf  # noqa: E402
+from finetune.hf_export import SAMPLES, HubTokenizer, export_folder, splitting_rule  # noqa: E402
 from finetune.lora import add_lora, write_adapter  # noqa: E402
 from finetune.parity import compare, gguf_logits, torch_logits  # noqa: E402
 from finetune.tokenizer import NanoTokenizer, _plain_corpus  # noqa: E402
@@ -23,7 +23,7 @@ TINY = {
 }  # fmt: skip
 
 
-def hub_folder(folder, kind, pattern):
+def hub_folder(folder, kind, pattern, **changes):
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     core = Tokenizer(models.BPE())
@@ -48,7 +48,7 @@ def hub_folder(folder, kind, pattern):
         "qwen3": (transformers.Qwen3Config, transformers.Qwen3ForCausalLM),
     }
     config, model = classes[kind]
-    more = {"head_dim": 8} if kind == "qwen3" else {}
+    more = {"head_dim": 8, **changes} if kind == "qwen3" else changes
     torch.manual_seed(0)
     model(config(**TINY, **more, vocab_size=608, tie_word_embeddings=kind != "llama")).save_pretrained(folder)
     return folder
@@ -60,6 +60,26 @@ def test_a_folder_says_the_same_in_llama_cpp(tmp_path, kind, pattern):
     found = export_folder(folder, tmp_path / "out.gguf", texts=SAMPLES)
     assert found["token_mismatches"] == 0 and found["max_logit_diff"] < 1e-2
     assert (tmp_path / "out.gguf").stat().st_size == found["bytes"]
+
+
+def test_stretched_positions_are_carried(tmp_path):
+    """Llama 3.1 and later: near the beginning all seems well without the factors, far from it nothing is."""
+    rope = {
+        "rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 32,
+    }  # fmt: skip
+    folder = hub_folder(tmp_path / "model", "llama", LLAMA3, rope_parameters=rope, head_dim=8, initializer_range=0.3)
+    found = export_folder(folder, tmp_path / "out.gguf")
+    assert found["argmax_agreement"] > 0.995
+    model, tokenizer = model_of(folder), HubTokenizer.load(folder, "llama")
+    assert rope_factors(rope, 8).max() == 8.0
+    model.config.rope_parameters = {"rope_type": "default", "rope_theta": 100.0}
+    write_gguf(tmp_path / "plain.gguf", model, tokenizer, name="plain")
+    ids = [list(range(3, 203))]
+    plain, right = gguf_logits(tmp_path / "plain.gguf", ids), gguf_logits(tmp_path / "out.gguf", ids)
+    assert compare(plain, right)["argmax_agreement"] < 0.995
+    with pytest.raises(ValueError, match="yarn"):
+        rope_factors({"rope_type": "yarn", "rope_theta": 1e4}, 16)
 
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M"])
@@ -122,3 +142,16 @@ def test_an_adapter_says_the_same_in_llama_cpp(tmp_path):
     ours = torch_logits(model, [range(5, 60)])
     assert compare(ours, plain)["max_logit_diff"] > 0.05
     assert compare(ours, gguf_logits(base, [range(5, 60)], adapter))["max_logit_diff"] < 1e-2
+
+
+def test_what_does_not_pass_gets_no_name(tmp_path, monkeypatch, capsys):
+    from finetune import hf_export
+    from finetune.__main__ import main
+
+    folder = hub_folder(tmp_path / "model", "qwen2", QWEN2)
+    command = ["export", str(folder), "--out", str(tmp_path / "out.gguf"), "--json"]
+    assert main([*command, "--adapter", str(folder), "--name", "mine"]) == 2
+    assert "--model BASE+FILE" in capsys.readouterr().err
+    monkeypatch.setattr(hf_export, "gguf_tokens", lambda _path, texts, **_: [[0] for _ in texts])
+    assert main(command) == 1
+    assert "token_mismatches" in capsys.readouterr().err and not list(tmp_path.glob("*.gguf"))
