@@ -169,7 +169,8 @@ def _threads(wanted: int | None) -> int:
 @_threads_option
 @json_option
 def check(model: str, threads: int | None, as_json: bool) -> None:
-    """The conformance test of MODEL on this machine: loads, decides within bounds, repeats itself, keeps its cache."""
+    """The conformance test of MODEL (a name, a file, a server's address): does it load, decide within bounds, keep to a
+    schema, repeat itself, keep its cache?"""
     from automlgpt_local.llm import check as tests
 
     result = tests.check(model, _threads(threads))

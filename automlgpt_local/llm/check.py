@@ -1,4 +1,4 @@
-"""`automlgpt models check` and `bench`: does one model do here what the agents need, and how fast."""
+"""`automlgpt models check` and `bench`: does a model, or a server, do here what the agents need, and how fast."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from automlgpt_local.errors import AutoMLGPTError, ModelError
-from automlgpt_local.llm.backend import Choice, Message, Slot, Text
+from automlgpt_local.llm.backend import Backend, Choice, Message, Slot, Text
 from automlgpt_local.llm.local import LocalBackend
 from automlgpt_local.llm.open import open_backend
+from automlgpt_local.llm.remote import RemoteBackend
 
 _SCHEMA = {
     "type": "object",
@@ -21,6 +22,7 @@ _SCHEMA = {
     "required": ["tool", "seconds"],
 }
 _PROMPT = "The table has many columns. "
+_NAME_ONE = "Name one of `automlgpt models list`, or a .gguf file."
 _COPY_BYTES = 128 * 2**20
 
 
@@ -36,24 +38,21 @@ class Finding:
 def check(model: str, threads: int = 1) -> dict[str, Any]:
     """{"name", "ok", "findings": [{name, ok, detail}]}. Raises ModelError when the model cannot be loaded at all."""
     started = time.monotonic()
-    backend = _open(model, threads)
+    backend = open_backend(model, threads)
+    if not isinstance(backend, LocalBackend | RemoteBackend):
+        raise ModelError(f"{model!r} is no model file and no server.", _NAME_ONE)
     try:
         info = backend.info
-        details = info.details
         findings = [
-            Finding("loads", True, f"{time.monotonic() - started:.1f} s, {details['architecture']}"),
+            Finding("loads", True, f"{time.monotonic() - started:.1f} s"),
             Finding("dialect", None, info.dialect),
-            Finding(
-                "context", info.context_tokens >= 1024, f"{info.context_tokens} of {details['context_train']} tokens"
-            ),
-            Finding("processor", None, _processor(details["gpu_layers"], threads)),
-            Finding("walls", None, ", ".join(f"{layer} {state}" for layer, state in details["layers"].items())),
+            Finding("context", info.context_tokens >= 1024, f"{info.context_tokens} tokens"),
+            _try("choices", lambda: _choices(backend)),
         ]
-        for name, test in (("choices", _choices), ("repeats", _repeats), ("cache", _cache), ("speed", _speed)):
-            findings.append(_try(name, test, backend))
+        if isinstance(backend, LocalBackend):
+            findings += _local_findings(backend, threads)
         if info.dialect == "full":
-            for name, test in (("template", _template), ("json", _json), ("stops", _stops)):
-                findings.append(_try(name, test, backend))
+            findings += [_try("json", lambda: _json(backend)), _try("stops", lambda: _stops(backend))]
     finally:
         backend.close()
     return {
@@ -63,9 +62,24 @@ def check(model: str, threads: int = 1) -> dict[str, Any]:
     }
 
 
+def _local_findings(backend: LocalBackend, threads: int) -> list[Finding]:
+    details = backend.info.details
+    findings = [
+        Finding("file", None, f"{details['architecture']}, trained on {details['context_train']} tokens"),
+        Finding("processor", None, _processor(details["gpu_layers"], threads)),
+        Finding("walls", None, ", ".join(f"{layer} {state}" for layer, state in details["layers"].items())),
+    ]
+    findings += [
+        _try("repeats", lambda: _repeats(backend)),
+        _try("cache", lambda: _cache(backend)),
+        _try("speed", lambda: _speed(backend)),
+    ]
+    return findings + ([_try("template", lambda: _template(backend))] if backend.info.dialect == "full" else [])
+
+
 def bench(model: str, threads: int = 1) -> dict[str, Any]:
     """Tokens per second of reading and writing, and the share of the memory bandwidth that writing reaches."""
-    backend = _open(model, threads)
+    backend = _open_file(model, threads)
     try:
         info = backend.info
         backend.fill("reasoner", ["warm"], ["up=", Choice("x", ("a", "b"))])
@@ -113,28 +127,29 @@ def _processor(gpu_layers: int, threads: int) -> str:
     return f"{gpu_layers} layers on the GPU; {cpu}" if gpu_layers else cpu
 
 
-def _open(model: str, threads: int) -> LocalBackend:
+def _open_file(model: str, threads: int) -> LocalBackend:
     backend = open_backend(model, threads)
     if not isinstance(backend, LocalBackend):
-        raise ModelError(f"{model!r} is no model file.", "Name one of `automlgpt models list`, or a .gguf file.")
+        raise ModelError(f"{model!r} is no model file.", _NAME_ONE)
     return backend
 
 
-def _try(name: str, test: Callable[[LocalBackend], tuple[bool | None, str]], backend: LocalBackend) -> Finding:
+def _try(name: str, test: Callable[[], tuple[bool | None, str]]) -> Finding:
     try:
-        ok, detail = test(backend)
+        ok, detail = test()
     except AutoMLGPTError as error:
         return Finding(name, False, error.message)
     return Finding(name, ok, detail)
 
 
-def _choices(backend: LocalBackend) -> tuple[bool, str]:
+def _choices(backend: Backend) -> tuple[bool, str]:
     slots = [Choice(f"c{n}", ("keep", "log", "drop", "logarithm")) for n in range(8)]
     template: list[str | Slot] = []
     for slot in slots:
         template += [f"{slot.name} number =", slot, "\n"]
     filled = backend.fill("reasoner", ["treat\n"], template)
-    ok = all(0 < filled.probabilities[slot.name] <= 1 and filled.values[slot.name] in slot.options for slot in slots)
+    shares = filled.probabilities  # a server tells none
+    ok = all(0 < shares.get(slot.name, 1) <= 1 and filled.values[slot.name] in slot.options for slot in slots)
     return (
         ok,
         f"8 decisions in {filled.seconds:.2f} s, {filled.forced_tokens} tokens given, {filled.chosen_tokens} chosen",
@@ -173,11 +188,11 @@ def _template(backend: LocalBackend) -> tuple[bool, str]:
     return not missing, f"ends with {prompt[-40:]!r}" if not missing else f"leaves out {', '.join(missing)}"
 
 
-def _json(backend: LocalBackend) -> tuple[bool, str]:
+def _json(backend: Backend) -> tuple[bool, str]:
     reply = backend.chat("coder", [Message("user", "Choose a tool and its seconds.")], schema=_SCHEMA, max_tokens=400)
     return bool(reply.calls), f"{reply.text[:60]!r} in {reply.seconds:.1f} s"
 
 
-def _stops(backend: LocalBackend) -> tuple[bool, str]:
+def _stops(backend: Backend) -> tuple[bool, str]:
     reply = backend.chat("coder", [Message("user", "Answer with the one word OK.")], max_tokens=400)
     return reply.finish == "stop", f"{reply.output_tokens} tokens, ended by {reply.finish}"

@@ -19,6 +19,7 @@ import pytest
 
 from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError
 from automlgpt_local.llm.backend import Call, Choice, Message, Text
+from automlgpt_local.llm.check import check
 from automlgpt_local.llm.local import LocalBackend
 from automlgpt_local.llm.open import open_backend
 from automlgpt_local.llm.remote import ALLOW_VARIABLE, CONTEXT_VARIABLE, RemoteBackend
@@ -156,6 +157,13 @@ def test_a_prompt_that_is_too_long_is_an_error_or_is_trimmed(url: str) -> None:
     except BackendError as error:
         assert "context" in f"{error.message} {error.hint}"
     assert backend.chat("coder", [Message("user", "hi")], max_tokens=5).finish in ("stop", "length")
+
+
+def test_the_check_of_models_takes_servers_too(url: str) -> None:
+    found = {finding["name"]: finding for finding in check(url)["findings"]}
+    assert set(found) == {"loads", "dialect", "context", "choices", "json", "stops"}
+    assert found["choices"]["ok"]
+    assert '"tool": "' in found["json"]["detail"]  # bounds of numbers are not every server's strength
 
 
 def test_a_server_without_schemas_is_checked_here() -> None:

@@ -33,5 +33,7 @@ def test_speed_is_measured(tmp_path: Path) -> None:
 
 
 def test_what_is_no_model_is_refused() -> None:
-    with pytest.raises(ModelError, match="no model file"):
+    with pytest.raises(ModelError, match="no model file and no server"):
         check("random")
+    with pytest.raises(ModelError, match="no model file"):
+        bench("none")
