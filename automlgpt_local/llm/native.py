@@ -75,13 +75,14 @@ class LogTail:
         self._level = 0
         self.gpu_layers = 0
 
-        def collect(level: int, text: bytes, _: Any) -> None:
+        def collect(level: int, data: bytes, _: Any) -> None:
+            text = (data or b"").decode("utf-8", "replace").strip()
             if level != _CONTINUE_LEVEL:
                 self._level = level
-            if offloaded := _OFFLOADED.search(text.decode("utf-8", "replace")):
+            if offloaded := _OFFLOADED.search(text):
                 self.gpu_layers = int(offloaded[1])
             if self._level >= _WARN_LEVEL and text:
-                self._lines.append((self._level, _SOURCE.sub("", text.decode("utf-8", "replace").strip())))
+                self._lines.append((self._level, _SOURCE.sub("", text)))
 
         self._callback = api.llama_log_callback(collect)  # the library keeps only the address
         api.llama_log_set(self._callback, ctypes.c_void_p(0))
