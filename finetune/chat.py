@@ -7,6 +7,7 @@ hashes), log.jsonl, loss.png.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 import random
@@ -47,7 +48,7 @@ class Recipe:
     evaluate_every: int = 25
     patience: int = 4  # evaluations without a better held-out loss
     gradient_checkpointing: bool = True
-    four_bits: bool = False  # QLoRA: CUDA and bitsandbytes
+    four_bits: bool = False  # QLoRA, by bitsandbytes
     bf16: bool = True
     seed: int = 0
     threads: int = 0  # 0: torch decides
@@ -258,8 +259,8 @@ def load_model(recipe: Recipe) -> tuple[Any, str]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     more: dict[str, Any] = {}
     if recipe.four_bits:
-        if device == "cpu":
-            raise ValueError("four_bits needs CUDA and bitsandbytes")
+        if importlib.util.find_spec("bitsandbytes") is None:
+            raise ValueError("four_bits needs bitsandbytes: pip install bitsandbytes")
         from transformers import BitsAndBytesConfig
 
         more["quantization_config"] = BitsAndBytesConfig(
@@ -270,6 +271,7 @@ def load_model(recipe: Recipe) -> tuple[Any, str]:
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, target_modules=list(recipe.targets), bias="none", task_type="CAUSAL_LM"
     )
+    model.config.use_cache = False
     model = get_peft_model(model, config)
     if recipe.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -1,7 +1,9 @@
 """LoRA on a chat model at a tiny size: loss on the answer alone, packing without contact, resume, GGUF adapter."""
 
+import importlib.util
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ TEMPLATE = (
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    folder = hub_folder(tmp_path_factory.mktemp("hub") / "model", "qwen2", QWEN2)
+    folder = hub_folder(tmp_path_factory.mktemp("hub") / "model", "qwen2", QWEN2, hidden_size=64, intermediate_size=128)
     config = {
         "eos_token": "<|end|>",
         "pad_token": "<|end|>",
@@ -87,8 +89,6 @@ def test_packing_loses_nothing():
 
 
 def test_training_learns_resumes_and_exports(recipe, tmp_path):
-    from dataclasses import replace
-
     whole = chat.train(recipe)
     parts = replace(recipe, out=str(tmp_path / "parts"))
     assert chat.train(parts, stop_at=4)["steps"] == 4
@@ -107,3 +107,23 @@ def test_unknown_settings_are_refused(tmp_path):
     path.write_text("base: x\nrows: y\nout: z\nlearning: 1\n")
     with pytest.raises(ValueError, match="learning"):
         chat.Recipe.load(path)
+
+
+def test_four_bits_need_a_library_that_is_named(recipe, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(ValueError, match="pip install bitsandbytes"):
+        chat.load_model(replace(recipe, four_bits=True))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+def test_four_bits_learn_and_resume(recipe, tmp_path):
+    recipe = replace(recipe, four_bits=True, gradient_checkpointing=True, bf16=True)
+    whole = chat.train(recipe)
+    parts = replace(recipe, out=str(tmp_path / "parts"))
+    chat.train(parts, stop_at=4)
+    again = chat.train(parts)  # in evaluations the library packs the base anew, for good, which costs some digits
+    assert again["steps"] == whole["steps"] and again["loss"] == pytest.approx(whole["loss"], abs=2e-3)
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert log[-1]["loss"] < log[0]["loss"] - 0.02
+    found = write_peft_adapter(tmp_path / "out" / "adapter", Path(recipe.base), tmp_path / "lora.gguf")
+    assert found["argmax_agreement"] > 0.995

@@ -50,7 +50,7 @@ def hub_folder(folder, kind, pattern, **changes):
     config, model = classes[kind]
     more = {"head_dim": 8, **changes} if kind == "qwen3" else changes
     torch.manual_seed(0)
-    model(config(**TINY, **more, vocab_size=608, tie_word_embeddings=kind != "llama")).save_pretrained(folder)
+    model(config(**{**TINY, **more}, vocab_size=608, tie_word_embeddings=kind != "llama")).save_pretrained(folder)
     return folder
 
 
