@@ -58,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("what", nargs="*", type=Path, help="rows (JSONL), or folders of runs of several models")
     evaluate.add_argument("--base", type=Path, default=NANO_GGUF)
-    evaluate.add_argument("--adapter", type=Path)
+    evaluate.add_argument("--adapter", type=Path, help="of the base: what is asked after it")
+    evaluate.add_argument("--other", type=Path, help="another whole GGUF instead of an adapter")
     evaluate.add_argument("--all", action="store_true", help="all rows, not only those that are held out")
     evaluate.add_argument("--regret", type=int, default=0, metavar="N", help="on N tables of families never trained on")
     evaluate.add_argument("--page", type=Path, default=Path("evaluation.md"), help="the table as Markdown")
@@ -153,13 +154,14 @@ def _evaluate(args: argparse.Namespace) -> object:
         args.page.write_text(sessions.page(found), encoding="utf-8")
         return found
     result: dict[str, object] = {}
+    models = {"before": evaluate.Served(args.base)}
+    if args.adapter or args.other:
+        models["after"] = evaluate.Served(args.other or args.base, args.adapter)
     if args.what:
         rows = [r for path in args.what for r in read_rows(path) if r.held_out or args.all]
-        result["before"] = evaluate.served(args.base, rows)
-        if args.adapter:
-            result["after"] = evaluate.served(args.base, rows, args.adapter)
+        result |= {name: evaluate.agreement(model, rows) for name, model in models.items()}
     if args.regret:
-        result |= evaluate.regret_of(args.base, args.adapter, args.work / "measure", args.regret, args.page)
+        result |= evaluate.regret_of(models, args.work / "measure", args.regret, args.page)
     return result
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from automlgpt_local.llm.backend import Choice, Template
@@ -65,9 +67,25 @@ def _commonest(rows: list[Row]) -> dict[tuple[str, ...], str]:
     return {kind: counter.most_common(1)[0][0] for kind, counter in counts.items()}
 
 
-def served(base: Path, rows: list[Row], adapter: Path | None = None) -> dict[str, object]:
-    """By decision, the share of slots that the GGUF in llama.cpp chooses as the rows do. Names the files by hash."""
-    backend, right = _backend(base, adapter), dict[str, list[bool]]()
+@dataclass(frozen=True)
+class Served:
+    """A GGUF in llama.cpp, with an adapter if there is one. Named by the files' hashes."""
+
+    base: Path
+    adapter: Path | None = None
+
+    @property
+    def sha256(self) -> list[str]:
+        return [sha256(path) for path in (self.base, self.adapter) if path is not None]
+
+    def open(self) -> LocalBackend:
+        adapters = {"reasoner": self.adapter, "coder": self.adapter} if self.adapter else None
+        return LocalBackend(self.base, threads=1, adapters=adapters)
+
+
+def agreement(model: Served, rows: Sequence[Row]) -> dict[str, object]:
+    """By decision, the share of slots that the model chooses as the rows do."""
+    backend, right = model.open(), dict[str, list[bool]]()
     try:
         for row in rows:
             agent = "coder" if row.prompt.startswith("coder") else "reasoner"
@@ -80,14 +98,12 @@ def served(base: Path, rows: list[Row], adapter: Path | None = None) -> dict[str
                     right.setdefault(row.decision, []).append(values[part["name"]] == part["choice"])
     finally:
         backend.close()
-    return {
-        "sha256": hashes(base, adapter),
-        **{decision: round(sum(found) / len(found), 4) for decision, found in right.items()},
-    }
+    shares = {decision: round(sum(found) / len(found), 4) for decision, found in right.items()}
+    return {"sha256": model.sha256, **shares}
 
 
-def regret_of(base: Path, adapter: Path | None, folder: Path, tables: int, page: Path) -> dict[str, object]:
-    """What the decisions cost on generated tables of families that no model was trained on, before and after.
+def regret_of(models: Mapping[str, Served], folder: Path, tables: int, page: Path) -> dict[str, object]:
+    """What the models' decisions cost on generated tables of families that no model was trained on.
 
     The tables are measured first, about half a minute each on one core, and kept in `folder`.
     """
@@ -101,20 +117,12 @@ def regret_of(base: Path, adapter: Path | None, folder: Path, tables: int, page:
     for i, case in enumerate(cases):
         teachers.measure_case(bench, case)
         say(f"measured {i + 1} of {tables} tables")
-    models = {"before": _backend(base), **({"after": _backend(base, adapter)} if adapter else {})}
+    opened = {name: model.open() for name, model in models.items()}
     try:
-        table = regret.compare(bench, cases, models)
+        table = regret.compare(bench, cases, opened)
     finally:
-        for model in models.values():
-            model.close()
-    files = {"before": hashes(base), **({"after": hashes(base, adapter)} if adapter else {})}
-    page.write_text(regret.page(table, {name: ", ".join(found) for name, found in files.items()}), encoding="utf-8")
-    return {"regret": table, "sha256": files, "page": str(page)}
-
-
-def hashes(base: Path, adapter: Path | None = None) -> list[str]:
-    return [sha256(path) for path in (base, adapter) if path is not None]
-
-
-def _backend(base: Path, adapter: Path | None = None) -> LocalBackend:
-    return LocalBackend(base, threads=1, adapters={"reasoner": adapter, "coder": adapter} if adapter else None)
+        for backend in opened.values():
+            backend.close()
+    hashes = {name: model.sha256 for name, model in models.items()}
+    page.write_text(regret.page(table, {name: ", ".join(found) for name, found in hashes.items()}), encoding="utf-8")
+    return {"regret": table, "sha256": hashes, "page": str(page)}

@@ -1,5 +1,6 @@
 """Before and after: models told apart by their file's hash, and what their recorded sessions came to."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,20 +66,28 @@ def test_code_repairs_and_scores_by_model(tmp_path):
     assert "| new new012345678 | 3 |" in text and "repairs per module" in text
 
 
-def test_agreement_names_the_file_by_its_hash(tmp_path, monkeypatch):
+def test_models_are_compared_by_hash(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     import hashlib
+    import json
 
     from finetune import evaluate
-    from finetune.rows import Row
+    from finetune.__main__ import main
+    from finetune.rows import Row, write_rows
 
-    base = tmp_path / "m.gguf"
-    base.write_bytes(b"weights")
-    monkeypatch.setattr(evaluate, "_backend", lambda *_: RandomBackend(0))
+    files = [tmp_path / name for name in ("a.gguf", "b.gguf")]
+    for file in files:
+        file.write_bytes(file.name.encode())
+    monkeypatch.setattr(evaluate.Served, "open", lambda _: RandomBackend(0))
     part = {"name": "next", "options": ["a"], "choice": "a"}
     two = {"name": "next", "options": ["a", "b"], "choice": "a"}
     asked = enumerate((part, *[two] * 200))
     rows = [Row("next_recipe", "g", "f", True, "t", (f"o{i}\n",), ("next=", p, "\n")) for i, p in asked]
-    found = evaluate.served(base, rows)
-    assert found["sha256"] == [hashlib.sha256(b"weights").hexdigest()]
-    assert 0.35 < found["next_recipe"] < 0.65
+    write_rows(tmp_path / "rows.jsonl", [*rows, replace(rows[-1], decision="tool", held_out=False)])
+    command = ["evaluate", str(tmp_path / "rows.jsonl"), "--base", str(files[0]), "--other", str(files[1]), "--json"]
+    assert main(command) == 0
+    found = json.loads(capsys.readouterr().out)
+    for name, file in zip(("before", "after"), files, strict=True):
+        assert found[name].keys() == {"sha256", "next_recipe"}
+        assert found[name]["sha256"] == [hashlib.sha256(file.read_bytes()).hexdigest()]
+        assert 0.35 < found[name]["next_recipe"] < 0.65
