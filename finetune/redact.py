@@ -13,8 +13,8 @@ _SECRETS = tuple(map(re.compile, (
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
     r"(?<=[Bb]earer )[A-Za-z0-9._~+/-]{12,}=*",
     r"(?<=://)[^\s/:@]+:[^\s/@]+(?=@)",
-    r"(?i:password|passwd|pwd|secret|api[_-]?key|access[_-]?key|token)[\"']?\s*[=:]\s*[\"']?"
-    r"(?=[^\s\"',;)}]*\d)[^\s\"',;)}]{6,}",
+    r"(?i:password|passwd|pwd|secret|api[_-]?key|access[_-]?key|token)[\"']?\s*[=:]\s*"
+    r"(?:[\"'][^\s\"']{6,}|(?=[^\s\"',;)}]*\d)[^\s\"',;)}]{6,})",
     r"[\w.+-]+@[\w-]+\.[\w.-]*\w",
     r"(?<=/home/)[^/\s\"']+|(?<=/Users/)[^/\s\"']+|(?<=\\Users\\)[^\\\s\"']+",
 )))  # fmt: skip
