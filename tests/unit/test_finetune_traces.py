@@ -115,7 +115,8 @@ def test_cells_secrets_and_in_rows_even_names_stay_out(sessions):
 @pytest.mark.parametrize(("text", "hidden"), [
     ("password = 'hunter2222'", "hunter2222"), ("AKIAABCDEFGHIJKLMNOP", "AKIA"), ("postgres://me:pw1@host/db", "pw1"),
     ("/home/maria/data.csv", "maria"), ("write to jo.doe@example.org", "jo.doe"),
-    ('api_key="correcthorse"', "correcthorse"), ("ghp_abcdefghij0123456789", "ghp_"), ("-----BEGIN RSA PRIVATE KEY-----\nabc", "abc"),
+    ('api_key="correcthorse"', "correcthorse"), ("ghp_abcdefghij0123456789", "ghp_"),
+    ("-----BEGIN RSA PRIVATE KEY-----\nabc", "abc"),
 ])  # fmt: skip
 def test_secrets(text, hidden):
     assert hidden not in redact(text) and "[secret]" in redact(text)
