@@ -45,7 +45,7 @@ print(times[3:])
 LAYERS = """
 import os, time
 from automlgpt_local.confine import policy
-policy.library_paths()
+policy.prepare()
 times = []
 for _ in range({repeats} + 3):
     reading, writing = os.pipe()

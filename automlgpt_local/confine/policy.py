@@ -40,7 +40,7 @@ class Policy:
     left_out: frozenset[str] = frozenset()
 
 
-@cache  # asked first in the fork-server, for all forks
+@cache
 def library_paths() -> tuple[str, ...]:
     """Folders of Python, its installed packages and the system's shared libraries; never a home or a project."""
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
@@ -62,10 +62,10 @@ def close_inherited(keep: Iterable[int] = ()) -> None:
 
 
 def prepare() -> None:
-    """What `apply` needs and what can be done before the policy is known, in the same process."""
+    """What is the same for every policy, done once before the forks that `apply` one."""
     library_paths()
     if seccomp.known():
-        seccomp.program(os.getpid())
+        seccomp.program(0)
 
 
 def apply(policy: Policy) -> None:

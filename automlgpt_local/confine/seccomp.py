@@ -39,6 +39,8 @@ _FCNTLS = (0, 1, 2, 3, 4, 1030, 1032)
 # PR_GET_NO_NEW_PRIVS, PR_SET_VMA (names of memory areas)
 _PRCTLS = (2, 3, 15, 16, 21, 23, 30, 39, 0x53564D41)
 
+_OWN_PID = 0xFFFFFFFF  # stands for the pid in the template; no other constant is this number
+
 Instruction = tuple[int, int, int, int]  # code, jump if true, jump if false, constant
 _YES: Instruction = (_RETURN, 0, 0, _ALLOW)
 _NO: Instruction = (_RETURN, 0, 0, _ERRNO | errno.EPERM)
@@ -80,20 +82,20 @@ def _one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
     return [_low(argument), *tests, _NO, _YES]
 
 
-def _rules(own_pid: int) -> dict[str, list[Instruction]]:
+def _rules() -> dict[str, list[Instruction]]:
     return {
         "close_range": _one_of(2, _CLOSE_RANGE_FLAGS),
         "renameat2": _one_of(4, _RENAME_FLAGS),
         "clone": _one_of(0, _THREAD_FLAGS),
         "clone3": [(_RETURN, 0, 0, _ERRNO | errno.ENOSYS)],  # C libraries fall back to clone, whose flags can be read
-        "kill": _one_of(0, (own_pid,)),
-        "tgkill": _one_of(0, (own_pid,)),
+        "kill": _one_of(0, (_OWN_PID,)),
+        "tgkill": _one_of(0, (_OWN_PID,)),
         "ioctl": _one_of(1, _IOCTLS),
         "fcntl": _one_of(1, _FCNTLS),
         "prctl": _one_of(0, _PRCTLS),
         # read one's own limits, never set them: the pointer to new ones must be null
         "prlimit64": [
-            *(_low(0), (_IF_EQUAL, 1, 0, 0), (_IF_EQUAL, 0, 5, own_pid)),
+            *(_low(0), (_IF_EQUAL, 1, 0, 0), (_IF_EQUAL, 0, 5, _OWN_PID)),
             *(_low(2), (_IF_EQUAL, 0, 3, 0), _high(2), (_IF_EQUAL, 0, 1, 0), _YES, _NO),
         ],
     }
@@ -104,9 +106,13 @@ def _listed(table: dict[str, tuple[Number, Number]]) -> list[int]:
     return [pair[column] for pair in table.values() if pair[column] is not None]  # type: ignore[misc]
 
 
-@cache
 def program(own_pid: int) -> bytes:
     """The BPF program for the process `own_pid` (as it sees itself), 8 bytes for each instruction."""
+    return _template().replace(struct.pack("=I", _OWN_PID), struct.pack("=I", own_pid))
+
+
+@cache
+def _template() -> bytes:
     code: list[Instruction] = [
         (_LOAD, 0, 0, 4),
         (_IF_EQUAL, 1, 0, _AUDIT_ARCH[kernel.ARCH]),
@@ -118,7 +124,7 @@ def program(own_pid: int) -> bytes:
     code += [(_IF_AT_LEAST, 0, 1, FIRST_UNKNOWN), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
     for call in _listed(ALLOWED):
         code += [(_IF_EQUAL, 0, 1, call), _YES]
-    for name, rule in _rules(own_pid).items():
+    for name, rule in _rules().items():
         code += [(_IF_EQUAL, 0, len(rule), number(JUDGED[name])), *rule]
     for call in _listed(IGNORED):
         code += [(_IF_EQUAL, 0, 1, call), (_RETURN, 0, 0, _ERRNO)]

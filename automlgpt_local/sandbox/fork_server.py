@@ -15,7 +15,7 @@ import socket
 import time
 from typing import Any
 
-from automlgpt_local.confine.policy import library_paths
+from automlgpt_local.confine import policy
 from automlgpt_local.sandbox import job_process, letters, preload
 from automlgpt_local.sandbox.watch import read_use
 
@@ -59,7 +59,7 @@ def serve(channel: socket.socket) -> None:
     """Import, say that we are ready, and start jobs until the broker hangs up."""
     pools = preload.load_first()
     later = list(preload.LATER)
-    library_paths()  # remembered for the forks
+    policy.prepare()
     from automlgpt_local.sandbox import harness  # noqa: F401  pre-imported for the forks
 
     spare = _spare(pools)

@@ -46,7 +46,6 @@ def await_job(line: socket.socket, pools: Any, parent: int) -> NoReturn:
         use = read_use(os.getpid())
         own_mib = 0 if use is None else use.data_kib // 1024
         preload.share_locks_between_threads()
-        policy.prepare()
         message, fds = letters.receive_fds(line)
         if not message:
             os._exit(0)

@@ -45,7 +45,7 @@ def answer(program: bytes, arch: int, number: int, *arguments: int) -> int:
 def ask(request, monkeypatch):
     """(name or number, arguments) -> the filter's answer, on both processors."""
     monkeypatch.setattr(kernel, "ARCH", request.param)
-    seccomp.program.cache_clear()
+    seccomp._template.cache_clear()
     program = seccomp.program(PID)
     column = list(AUDIT).index(request.param)
 
@@ -58,7 +58,7 @@ def ask(request, monkeypatch):
 
     asked.arch, asked.program, asked.column = request.param, program, column
     yield asked
-    seccomp.program.cache_clear()
+    seccomp._template.cache_clear()
 
 
 def test_listed_calls_are_allowed_and_all_others_refused(ask):
