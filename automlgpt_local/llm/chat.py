@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from automlgpt_local.errors import BackendError
@@ -234,20 +234,33 @@ class ChatLoop:
             compile_schema(schema)  # refuses what no answer could follow
         markers = [marker for marker in (close_tag, request.get("schema_after", "")) if marker]
         logprobs = request.get("logprobs")
-        if schema is not None and not markers and logprobs is None and not request.get("by_grammar"):
+        sampler = Sampler(options)
+        if schema is not None and logprobs is None and not request.get("by_grammar"):
             parts = jsonfill.plan(schema)
             if parts is not None and jsonfill.is_possible(runtime, parts):
-                return jsonfill.write(runtime, sequence, parts, options, max_tokens=max_tokens, on_text=send)
+                lead = Generated("", [], "stop")
+                if markers:
+                    lead = generate(
+                        runtime, sequence, sampler, max_tokens=max_tokens, grammar_after=markers, thought=thought,
+                        on_text=send,
+                    )  # fmt: skip
+                if lead.finish != "stop":
+                    return lead
+                if close_tag and lead.text.endswith(close_tag):
+                    parts = [f"\n\n{parts[0]}", *parts[1:]]  # as the families write it
+                left = max_tokens - len(lead.tokens)
+                filled = jsonfill.write(runtime, sequence, parts, options, max_tokens=left, on_text=send)
+                return replace(filled, text=lead.text + filled.text, tokens=lead.tokens + filled.tokens)
         grammar = None if schema is None else Grammar.for_schema(runtime, schema)
         try:
             return generate(
                 runtime,
                 sequence,
-                Sampler(options),
+                sampler,
                 max_tokens=max_tokens,
                 stops=tuple(request.get("stops", ())),
                 grammar=grammar,
-                grammar_after=markers,
+                grammar_after=markers if grammar else (),
                 thought=thought,
                 logprobs=logprobs,
                 on_text=send,

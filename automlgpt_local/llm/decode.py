@@ -66,28 +66,35 @@ def generate(
     """Write until the model ends its turn, a stop string appears (it is left out), or `max_tokens`.
 
     The grammar rules what follows the markers of `grammar_after`, which appear one after the other; with none it rules
-    all. `logprobs`: how many of the likeliest tokens are told for each one. `ignore_end` is for measuring speed.
+    all. Without a grammar the turn ends behind the markers. `logprobs`: how many of the likeliest tokens are told for
+    each one. `ignore_end` is for measuring speed.
     """
     stream = TextStream(stops, on_text)
     tokens: list[int] = []
     scores: list[TokenScore] = []
-    markers = Markers(grammar_after) if grammar is not None and grammar_after else None
+    markers = Markers(grammar_after) if grammar_after else None
     ruling = grammar if markers is None else None
     next_logits, sample, ends, piece = sequence.logits, sampler.sample, vocabulary.ends, vocabulary.piece
     finish: Finish = "length"
 
+    def has_passed(data: bytes) -> bool:
+        """Does this end the last marker? Then the grammar rules, or nothing is left to write."""
+        nonlocal markers, ruling, finish
+        if markers is None or not markers.passed(data):
+            return False
+        ruling, markers, finish = grammar, None, finish if grammar else "stop"
+        return True
+
     def write(text: str) -> None:
         """Text that the model left out."""
-        nonlocal markers, ruling
         given = vocabulary.tokenize(text)
         sequence.feed(given)
         tokens.extend(given)
         stream.add(text.encode())
-        if markers and markers.passed(text.encode()):
-            ruling, markers = grammar, None
+        has_passed(text.encode())
 
     try:
-        while len(tokens) < max_tokens:
+        while finish == "length" and len(tokens) < max_tokens:
             logits = next_logits()
             token = sample(logits, ruling.allowed if ruling else None)
             if ends(token) and not ignore_end:
@@ -102,14 +109,14 @@ def generate(
                 ruling.accept(token)
             written: tuple[int, ...] = (token,)
             data = piece(token)
-            if markers and markers.passed(data):
-                ruling, written, data = grammar, *_cut(vocabulary, written, data, markers.surplus)
-                markers = None
+            if markers:
+                watched = markers
+                if has_passed(data):
+                    written, data = _cut(vocabulary, written, data, watched.surplus)
             sequence.feed(written)
             tokens += written
             if stream.add(data):
                 finish = "stop"
-                break
             if thought and (len(tokens) >= thought.max_tokens or time.monotonic() >= thought.until):
                 if _is_thinking(stream.text, thought):
                     write(f"\n{thought.end}\n\n")

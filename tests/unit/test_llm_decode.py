@@ -73,6 +73,11 @@ def test_a_model_that_ends_before_its_answer_is_led_to_it() -> None:
     assert (done.text, done.finish) == ("\n</t>\n\n```\n44", "stop")
 
 
+def test_without_a_grammar_the_turn_ends_behind_the_markers() -> None:
+    done, model = run(writes("hm</t>and more"), grammar_after=["</t>"])
+    assert (done.text, done.finish, model.text) == ("hm</t>", "stop", ":hm</t>")
+
+
 class PairModel(CharacterModel):
     """Also knows the token 300, which is `>x`."""
 

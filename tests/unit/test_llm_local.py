@@ -94,6 +94,7 @@ def test_reasoning_without_end_is_ended(tmp_path: Path) -> None:
         assert reply.output_tokens > 30 or reply.finish == "stop"
         reply = backend.chat("coder", [Message("user", "hi")], schema=SCHEMA, temperature=1.5, max_tokens=120, seed=1)
         assert reply.thought and reply.calls[0].arguments["kind"] in ("log", "none")
+        assert 0.5 <= reply.probabilities["kind"] <= 1  # filled in, behind the reasoning too
 
 
 def test_reasoning_has_half_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
