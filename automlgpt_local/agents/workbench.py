@@ -16,7 +16,7 @@ from automlgpt_local.agents.assemble import fingerprint
 from automlgpt_local.agents.journal import Journal
 from automlgpt_local.agents.rules import RuleAdvisor
 from automlgpt_local.data.profile import Profile
-from automlgpt_local.errors import BackendError
+from automlgpt_local.errors import BackendError, ModelError
 from automlgpt_local.events import (
     Agent,
     Approved,
@@ -219,7 +219,7 @@ class Workbench:
                 check(answer.values)
                 self.failures_in_a_row = 0
                 return answer
-            except (BackendError, ValueError, KeyError) as problem:
+            except (BackendError, ModelError, ValueError, KeyError) as problem:
                 self.failures_in_a_row += 1
                 self._took_over(str(problem) or type(problem).__name__)
             finally:
@@ -315,12 +315,19 @@ class Workbench:
         path = self.evaluator.solution_path(number)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, draft.source)
-        tokens = self.count_tokens(draft.source)
+        tokens = self._tokens_of(draft.source)
         return CodeWritten(
             number, self.stage, draft.by, draft.title, draft.recipe, draft.parent, draft.params, draft.columns,
             hashlib.sha256(draft.source.encode()).hexdigest(), probe, max(0, tokens - draft.chosen_tokens),
             draft.chosen_tokens, draft.probabilities,
         )  # fmt: skip
+
+    def _tokens_of(self, source: str) -> int:
+        """For the report alone: 0 where the model's process has just ended."""
+        try:
+            return self.count_tokens(source)
+        except (BackendError, ModelError):
+            return 0
 
     def _allowed(self, written: CodeWritten) -> bool:
         """Ask the user, where the run was started so. Their edited module takes the place of the agents'."""

@@ -21,7 +21,7 @@ from automlgpt_local.agents.loop import Loop
 from automlgpt_local.agents.rules import RuleAdvisor
 from automlgpt_local.agents.workbench import MAX_FAILURES, Workbench
 from automlgpt_local.data.profile import ColumnProfile, Profile, profile
-from automlgpt_local.errors import TurnTimeoutError
+from automlgpt_local.errors import ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.events import (
     AMBIENT,
     AttemptFinished,
@@ -143,13 +143,23 @@ def test_recipes_alone_do_all_stages_in_order(tmp_path: Path, iris: Profile) -> 
 
 
 @pytest.mark.parametrize(
-    "problem", ["no JSON at all", '{"thought": "x", "tool": "shell"}', TurnTimeoutError("too slow")]
+    "problem",
+    [
+        "no JSON at all",
+        '{"thought": "x", "tool": "shell"}',
+        TurnTimeoutError("too slow"),
+        ModelError("its file is gone"),
+    ],
 )
 def test_when_the_model_cannot_the_recipes_take_over_and_say_so(
     tmp_path: Path, iris: Profile, problem: str | Exception
 ) -> None:
+    def count_tokens(text: str) -> int:
+        raise WorkerDiedError("the model's process ended: SIGKILL")
+
     agents = ChatAgents(ScriptedBackend([problem] * 50), "", 0, lambda agent, text: None)
     search, recorder = loop(tmp_path, iris, agents)
+    search.bench.count_tokens = count_tokens
     assert search.run().reason == "trials"
     assert len(events(recorder, TookOver)) == MAX_FAILURES
     assert {d.by for d in events(recorder, Decided)} == {"recipes"}
