@@ -15,8 +15,15 @@ from automlgpt_local.llm.runtime import Runtime
 OPTIONS = ("log", "none", "drop", "keep")
 
 
-@pytest.mark.parametrize("with_adapter", [False, True], ids=["one set of weights", "adapter on the Coder"])
-def test_forty_turns_evaluate_each_token_once(model: Path, adapter: Path, with_adapter: bool) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "with_adapter"),
+    [("llama", False), ("llama", True), ("qwen3", False), ("gemma3", False)],
+    ids=["one set of weights", "adapter on the Coder", "another architecture", "sliding windows"],
+)
+def test_forty_turns_evaluate_each_token_once(
+    tmp_path: Path, adapter: Path, architecture: str, with_adapter: bool
+) -> None:
+    model = write_model(tmp_path / "model.gguf", architecture=architecture, context=16384)
     adapters = {"coder": adapter} if with_adapter else {}
     with LocalBackend(model, context_tokens=16384, adapters=adapters) as backend:
         assert backend.info.context_tokens == 16384

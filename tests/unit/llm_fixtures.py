@@ -84,7 +84,7 @@ def write_model(
     half: bool = False,
     q8: bool = False,
 ) -> Path:
-    """A model of random weights (llama, qwen2, qwen3, gemma or phi3; any other name is written as llama is).
+    """A model of random weights (llama, qwen2, qwen3, gemma, gemma3 or phi3; any other name is written as llama is).
 
     With `nan` one tensor is poisoned; `extra_tokens` fill the vocabulary up; `half` stores matrices in 16
     bits, `q8` as Q8_0 (random blocks).
@@ -111,6 +111,8 @@ def write_model(
     writer.add_key_length(width // heads)
     writer.add_value_length(width // heads)
     writer.add_vocab_size(len(tokens))
+    if architecture == "gemma3":
+        writer.add_sliding_window(64)  # five layers of six see no further
     writer.add_file_type(gguf.LlamaFileType.ALL_F32)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
@@ -148,7 +150,10 @@ def write_model(
                 add(f"{block}attn_{part}.weight", rows, width)
                 if architecture == "qwen2":
                     add_ones(f"{block}attn_{part}.bias", rows, 0.01)
-        if architecture == "qwen3":
+        if architecture == "gemma3":
+            add_ones(f"{block}post_attention_norm.weight", width)
+            add_ones(f"{block}post_ffw_norm.weight", width)
+        if architecture in ("qwen3", "gemma3"):
             add_ones(f"{block}attn_q_norm.weight", width // heads)
             add_ones(f"{block}attn_k_norm.weight", width // heads)
         add(f"{block}attn_output.weight", width, width)
