@@ -282,11 +282,18 @@ class _Engine:
         (self.run_dir / "report.html").write_text("<!doctype html><title>Report</title>\n", encoding="utf-8")
 
 
+HALFWAY_S = 12.0
+
+
 def flood(seconds: float, most_events: int) -> int:
-    """200 tokens and 20 events a second, for `scripts/bench_tui.py`; then up to `most_events` in a flood."""
+    """200 tokens and 20 events a second, for `scripts/bench_tui.py`; then up to `most_events` in a flood.
+
+    Halfway there is a rest, so that what the first half filled can be told from what grows on.
+    """
     started_at = time.monotonic()
     end = started_at + seconds
     seq = tick = told = attempt = 0
+    rested = False
     code = solution(1, "a flood").splitlines(keepends=True)
 
     def say(event: ev.Event) -> None:
@@ -314,6 +321,10 @@ def flood(seconds: float, most_events: int) -> int:
                 say(ev.AttemptFinished(attempt, "ok", 0.8 + attempt / 10_000, 0.002, [0.8], 1.0))
             else:
                 say(ev.Gated(attempt, None, 0.001, 0.002, attempt % 7 == 0))
+        if not calm and not rested and seq >= most_events / 2:
+            rested = True
+            say(ev.StageStarted("halfway"))
+            time.sleep(HALFWAY_S)
         time.sleep(max(0.0, started_at + 0.005 * tick - time.monotonic()) if calm else 0.001)
     time.sleep(5.0)  # what came last is drawn and measured
     say(ev.Finished(0.8, 0.8, "roc_auc", seconds, 0))

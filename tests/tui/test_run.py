@@ -21,7 +21,7 @@ from automlgpt_local.tui.screens.choice import ChoiceScreen
 from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.sessions import SessionsScreen
 from automlgpt_local.tui.screens.start import StartScreen
-from automlgpt_local.tui.widgets.panels import MOST_ROWS, Board, EventLogPanel, Plan
+from automlgpt_local.tui.widgets.panels import MOST_NODES, MOST_ROWS, Board, Descent, EventLogPanel, Plan
 from automlgpt_local.tui.widgets.status import StatusBar
 from automlgpt_local.tui.widgets.timeline import MOST_ENTRIES, Note, Timeline
 
@@ -343,8 +343,15 @@ async def test_a_flood_leaves_the_chat_bounded_and_shows_the_newest() -> None:
         assert MOST_ENTRIES - 1 <= len(entries) <= MOST_ENTRIES + 1
         assert str(entries[-1].render()).endswith("warning 1999")
         screen.view.attempts.update({n: Attempt(n, f"attempt {n}", score=0.5, status="ok") for n in range(10, 2_000)})
+        screen.view.attempts[1_999].parent = 20  # an old one, which stays for it
         await pilot.press("f4")
         await until(pilot, lambda: screen.query_one(Board).row_count == MOST_ROWS)
+        await pilot.press("f3")
+        await until(pilot, lambda: len(screen.query_one(Plan)._leaves) == MOST_NODES)
+        await pilot.press("f7")
+        branches = screen.query_one(Descent)._branches
+        await until(pilot, lambda: len(branches) == MOST_NODES + 1 and 20 in branches)
+        assert len(list(screen.query_one("#descent-tree", Tree).root.children)) == MOST_NODES
 
 
 async def test_a_thought_is_drawn_as_markdown_while_it_is_written() -> None:

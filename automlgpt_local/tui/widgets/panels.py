@@ -26,6 +26,7 @@ from automlgpt_local.tui.words import mark, rich_say, rich_style
 CODE_LIMIT = 60_000
 MOST_LINES = 2_000
 MOST_ROWS = 200
+MOST_NODES = 100  # attempts in a tree, the newest; the leaderboard has the best ones
 
 
 class AttemptChosen(Message):
@@ -63,7 +64,9 @@ class Plan(Tree[int]):
             if stage not in self._branches:
                 self._branches[stage] = self.root.add("", expand=True)
         self._show_tools(view)
-        for attempt in view.attempts.values():
+        shown = list(view.attempts.values())[-MOST_NODES:]
+        drop(self._leaves, {a.number for a in shown})
+        for attempt in shown:
             if attempt.number not in self._leaves:
                 self._leaves[attempt.number] = self._branch(attempt.stage).add_leaf("", attempt.number)
             relabel(self._leaves[attempt.number], attempt_label(attempt, self.app.theme_variables))
@@ -105,6 +108,22 @@ class Plan(Tree[int]):
     def on_tree_node_selected(self, event: Tree.NodeSelected[int]) -> None:
         if event.node.data is not None:
             self.post_message(AttemptChosen(event.node.data))
+
+
+def drop(nodes: dict[int, TreeNode[int]], kept: set[int]) -> None:
+    """Take nodes out of their tree; a child has a larger number than its parent and goes first."""
+    for attempt in sorted(nodes.keys() - kept, reverse=True):
+        nodes.pop(attempt).remove()
+
+
+def with_ancestors(attempts: list[int], view: RunView) -> set[int]:
+    kept: set[int] = set()
+    for attempt in attempts:
+        ancestor: int | None = attempt
+        while ancestor in view.attempts and ancestor not in kept:
+            kept.add(ancestor)
+            ancestor = view.attempts[ancestor].parent
+    return kept
 
 
 def relabel(node: TreeNode[int], label: Text) -> None:
@@ -249,7 +268,9 @@ class Descent(Vertical):
 
     def show(self, view: RunView) -> None:
         tree = self.query_one("#descent-tree", Tree)
-        for attempt in view.attempts.values():
+        kept = with_ancestors(list(view.attempts)[-MOST_NODES:], view)
+        drop(self._branches, kept)
+        for attempt in (view.attempts[n] for n in sorted(kept)):
             if attempt.number not in self._branches:
                 parent = self._branches.get(attempt.parent) if attempt.parent is not None else None
                 self._branches[attempt.number] = (parent or tree.root).add("", attempt.number, expand=True)
