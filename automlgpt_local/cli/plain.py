@@ -16,8 +16,6 @@ from automlgpt_local.task import Request
 
 def converse() -> int:
     """Ask for file, target and time, run, and say where the result lies; the exit code."""
-    from automlgpt_local.cli.watch import watch
-
     if not sys.stdin.isatty():
         raise UsageError(
             "There is no terminal to open the app on.", "Give a command: automlgpt run DATA.csv --target COLUMN"
@@ -26,7 +24,7 @@ def converse() -> int:
     click.echo("AutoML-GPT Local. Ctrl+C ends at any time.", err=True)
     open_runs = [r for r in client.list_runs() if r.state == "interrupted"]
     if open_runs and click.confirm(f"Go on with the interrupted run {open_runs[0].id}?", default=True, err=True):
-        return watch(client.resume(open_runs[0].path), as_json=False)
+        return _follow(client.resume(open_runs[0].path))
     data = _data()
     columns: list[str] = []
     suggested = ""
@@ -51,7 +49,15 @@ def converse() -> int:
         data=(data,), target=target, time_limit_s=limit, model=chosen.model, threads=chosen.threads,
         memory_mib=memory_mib, approve="ask" if chosen.approve == "ask" else "auto",
     )  # fmt: skip
-    return watch(client.start(request), as_json=False)
+    return _follow(client.start(request))
+
+
+def _follow(session: client.Session) -> int:
+    from automlgpt_local.cli.talk import HOW, Talk
+    from automlgpt_local.cli.watch import watch
+
+    click.echo(HOW, err=True)
+    return watch(session, as_json=False, talk=Talk(session))
 
 
 def _data() -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from automlgpt_local.cli import exits
-from automlgpt_local.cli.progress import Drawing, make_drawing
+from automlgpt_local.cli.progress import Drawing, PlainLines, make_drawing
+from automlgpt_local.cli.talk import Talk
 from automlgpt_local.client import RunView, Session
 from automlgpt_local.client.inert import inert, inert_line
 from automlgpt_local.events import ApprovalAsked, Failed
@@ -46,9 +47,9 @@ class _Interrupts:
         self.session.kill()
 
 
-def watch(session: Session, as_json: bool) -> int:
-    """Draw a session to its end; the exit code of the command."""
-    drawing = make_drawing(as_json, session)
+def watch(session: Session, as_json: bool, talk: Talk | None = None) -> int:
+    """Draw a session to its end; the exit code of the command. With `talk`, in plain lines, obeying those typed."""
+    drawing = PlainLines() if talk is not None else make_drawing(as_json, session)
     seen = RunView()
     with _Interrupts(session) as interrupts, drawing:
         told = 0
@@ -56,6 +57,9 @@ def watch(session: Session, as_json: bool) -> int:
             if interrupts.count > told:
                 told = interrupts.count
                 drawing.say("Stopping; the best model so far is kept. Ctrl+C again ends at once.")
+            if talk is not None:
+                for said in talk.hear(seen):
+                    drawing.say(inert(said))
             try:
                 record = session.get(0.2)
             except queue.Empty:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -365,24 +366,60 @@ def test_the_runner_of_click_agrees(own_dirs: Path) -> None:
     )
 
 
-def test_plain_mode_asks_and_runs(own_dirs: Path) -> None:
-    import pty
+class Plain:
+    """`automlgpt --plain` on a terminal, with an engine that acts; lines are typed as their cue comes."""
 
-    parent, terminal = pty.openpty()
-    code = (
-        "from automlgpt_local.client import session\n"
-        f"session.ENGINE_COMMAND = {ENGINE!r}\nfrom automlgpt_local.cli.main import main\nmain()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", code, "--plain"], stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, start_new_session=True,
-    )  # fmt: skip
-    os.write(parent, b"gone.csv\ndata.csv\nnope\nChurn\n1m\n")
-    out, err = process.communicate(timeout=30)
-    os.close(parent), os.close(terminal)
-    assert process.returncode == 0, err
+    def __init__(self, *flags: str) -> None:
+        code = (
+            "from automlgpt_local.client import session\n"
+            f"session.ENGINE_COMMAND = {[*ENGINE, *flags]!r}\nfrom automlgpt_local.cli.main import main\nmain()"
+        )
+        self.typist, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", code, "--plain"], stdin=terminal, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        os.close(terminal)
+
+    def type(self, text: str) -> None:
+        os.write(self.typist, text.encode())
+
+    def play(self, cues: dict[str, str]) -> tuple[int, str, str]:
+        """cue on stderr -> what is then typed. Exit code, stdout, stderr."""
+        assert self.process.stderr is not None
+        said = []
+        for line in self.process.stderr:
+            said.append(line)
+            for cue in [c for c in cues if c in line]:
+                self.type(cues.pop(cue))
+        out, _ = self.process.communicate(timeout=30)
+        os.close(self.typist)
+        return self.process.returncode, out, "".join(said)
+
+
+def test_plain_mode_asks_and_runs(own_dirs: Path) -> None:
+    plain = Plain()
+    plain.type("gone.csv\ndata.csv\nnope\nChurn\n1m\n")
+    code, out, err = plain.play({})
+    assert code == 0, err
     assert "There is no file gone.csv" in err and "no column 'nope'" in err and "60 rows, 2 columns" in err
     assert Path(out.strip()).parent == own_dirs / "runs"
+
+
+def test_in_plain_mode_typed_lines_steer_the_run(own_dirs: Path) -> None:
+    plain = Plain("--pace", "0.1")
+    plain.type("data.csv\nChurn\n10m\n")
+    code, _, err = plain.play({
+        "attempt 2: kept": "20 minutes\n",
+        "1) 20 minutes in all": "1\n",
+        "you: 20 minutes in all": "undo\n",
+        "taken back": "branch 2\n",
+        "from here on: The search goes on from attempt 2": "pause\n",
+        "you: pause": "continue\n",
+        "you: continue": "stop\n",
+    })  # fmt: skip
+    assert code == 130, err
+    assert "answer: The run may take 20:00 in all" in err and "search ended" not in err.split("you: stop")[0]
 
 
 def test_the_page_of_the_documents_is_what_the_commands_say() -> None:
