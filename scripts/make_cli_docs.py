@@ -52,8 +52,9 @@ of actions, the screens by `python scripts/make_screens.py`; do not edit it by h
 It draws events and sends commands: tables, models and fits live in other processes. When it ends, in whatever way, a
 run that works ends with it and can be resumed; the app offers it when it is opened again. `automlgpt run --detach`
 makes a run that needs nobody. `automlgpt --plain` does without a full screen: questions, lines, and what you type while
-the run works steers it. `automlgpt serve` shows the app in a browser of this machine: it listens on 127.0.0.1
-alone, the address holds a secret that is new each time, pages of other sites are refused, nothing is loaded from elsewhere and nothing can be downloaded.
+the run works steers it. `automlgpt serve` shows the app in a browser of this machine: it listens on
+127.0.0.1 alone, the address holds a secret that is new each time, pages of other sites are refused, nothing is loaded
+from elsewhere and nothing can be downloaded.
 
 Under load a key press comes first: drawing waits while letters are typed, and panels are drawn twice a second
 (`python scripts/bench_tui.py` measures it).
