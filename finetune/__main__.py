@@ -79,7 +79,9 @@ def parser() -> argparse.ArgumentParser:
     circle.add_argument(
         "--rule", action="append", metavar="KIND=TREATMENT", help="of the house, may be repeated (default: text=drop)"
     )
-    circle.add_argument("--first", default="linear", metavar="RECIPE", help="the recipe that the house tries first")
+    circle.add_argument(
+        "--first", default="random_forest", metavar="RECIPE", help="the recipe that the house tries first"
+    )
 
     nano = commands.add_parser("nano", help="the embedded model from nothing; each step can be ended and called again")
     nano.add_argument("--step", choices=STEPS, default="all")

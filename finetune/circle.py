@@ -1,6 +1,6 @@
 """The whole circle at a small size: recorded sessions -> rows -> LoRA -> GGUF adapter -> llama.cpp -> measured.
 
-A house rule that contradicts the nano's habits (say: free text is always dropped, linear models come first) is present
+A house rule that contradicts the nano's habits (free text is always dropped, a random forest comes first) is present
 in sessions of the real engine; all else in them is what the nano itself decided. Afterwards the rule must hold on
 tables of families that no session saw, and the decisions that the rule says nothing about must not have become worse.
 """
@@ -61,7 +61,7 @@ class House:
     """A rule of the house: kind of column -> treatment, and the recipe that comes first ("" for none)."""
 
     treatments: Mapping[str, str] = field(default_factory=lambda: {"text": "drop"})
-    first: str = "linear"
+    first: str = "random_forest"
 
     @classmethod
     def parse(cls, rules: Sequence[str], first: str) -> House:

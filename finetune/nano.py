@@ -99,7 +99,9 @@ def make_rows(work: Path, tables: int = 1500, seed: int = 0, until: float = floa
         say(f"rows of {min(tables, k + PART)} of {tables} tables")
     rows = [row for path in sorted(parts.glob("*.jsonl"))[: -(-tables // PART)] for row in read_rows(path)]
     rows += _measured_rows(work, seed)
-    write_rows(work / "rows.jsonl", rows)
+    unfinished = work / "rows.part"
+    write_rows(unfinished, rows)
+    unfinished.replace(work / "rows.jsonl")
     counts: dict[str, int] = {}
     for row in rows:
         name = f"{row.decision} {row.teacher}{' held out' if row.held_out else ''}"
