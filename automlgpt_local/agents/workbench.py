@@ -279,7 +279,7 @@ class Workbench:
         best = self.journal.best()
         seconds = self.seconds_for(attempt.recipe, share)
         if allowed:
-            evaluation = self.evaluator.evaluate(attempt, seconds, None if probe else best)
+            evaluation = self.evaluator.evaluate(attempt, seconds, None if probe else self._rival(attempt, best))
         else:
             evaluation = self.evaluator.rejected(attempt)
         self.journal.add(evaluation)
@@ -291,6 +291,11 @@ class Workbench:
                 self.blender.update(self.journal.pool())
         self.tell_budget()
         return evaluation
+
+    def _rival(self, attempt: Attempt, best: Evaluation | None) -> Evaluation | None:
+        """What an attempt is given up against when its first folds are hopeless: where the user wants to go on from."""
+        bases = (e for e in self.journal.evaluations if e.attempt.number == attempt.parent == self.from_attempt)
+        return next(bases, best)
 
     def _gate(self, new: Evaluation, old: Evaluation | None) -> None:
         """Is `new` better than `old` by more than noise? Recorded; without an `old` the answer is yes."""

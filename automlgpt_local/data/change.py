@@ -160,7 +160,7 @@ def _time(
 
 def _duration(seconds: float) -> str:
     units = ((3600, "hour"), (60, "minute"), (1, "second"))
-    size, unit = next((s, u) for s, u in units if s == 1 or (seconds >= s and seconds % (s / 2) == 0))
+    size, unit = next((s, u) for s, u in units if s == 1 or (seconds >= s and seconds % s == 0))
     return f"{seconds / size:g} {unit}{'s' * (seconds != size)}"
 
 

@@ -25,7 +25,7 @@ from automlgpt_local.events import Answered, Commanded, EventLog, Failed, Resume
 from automlgpt_local.exits import INTERNAL, INTERRUPTED, exit_code
 from automlgpt_local.search.clock import Clock
 from automlgpt_local.search.control import Control
-from automlgpt_local.search.recorder import Recorder, StopSearchError
+from automlgpt_local.search.recorder import AbandonedError, Recorder, StopSearchError
 from automlgpt_local.task import Request
 
 LOCK_PATIENCE_S = 1.0
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         if not options.detach:
             threading.Thread(target=_listen, args=(control, session), daemon=True, name="commands").start()
         return session.run()
-    except StopSearchError:
+    except (StopSearchError, AbandonedError):
         return INTERRUPTED
     except AutoMLGPTError as error:
         code = exit_code(error)

@@ -215,7 +215,7 @@ class Session:
         self.task = bench.task
         write_durably(self.run_dir / "task.json", _pretty(bench.task.to_json()))
         self.evaluator = evaluator
-        if not pool and not self.control.abandoned.is_set():
+        if not pool:
             if any(e.status == "rejected" for e in bench.journal.evaluations):
                 raise DeniedError(
                     "No module was allowed to run, so there is no model.", "Answer with `a`, or use --approve auto."
@@ -268,8 +268,6 @@ class Session:
         from automlgpt_local.search.closing import Closing
         from automlgpt_local.search.importance import explain
 
-        if self.control.abandoned.is_set():
-            return INTERRUPTED
         recorder = self.recorder
         closing = Closing(self.evaluator, recorder, self.control, self.blender, pool, self.request.looks)
         recorder.note(StageStarted("ensemble"))

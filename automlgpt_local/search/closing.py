@@ -138,6 +138,8 @@ class Closing:
         with ThreadPoolExecutor(self.evaluator.parallel) as pool:
             outcomes = pool.map(lambda e: (e, self._refit_one(e, names[e.attempt.number], with_test)), pending)
             for evaluation, outcome in outcomes:
+                if outcome.status != "ok":
+                    self.control.leave_if_abandoned()
                 number = evaluation.attempt.number
                 fitted = plain_params(outcome.result.get("fitted_params"))
                 event = Refitted(number, str(outcome.status), round(outcome.seconds, 3), fitted, outcome.error[-2000:])

@@ -12,7 +12,7 @@ from typing import Any
 from automlgpt_local.data.change import EXAMPLES, Reply, listed, read_change
 from automlgpt_local.events import Answered, ApprovalAsked, AttemptFinished, CodeWritten, Commanded, TaskChanged
 from automlgpt_local.recipes import load as load_recipes
-from automlgpt_local.search.recorder import Recorder, StopSearchError
+from automlgpt_local.search.recorder import AbandonedError, Recorder, StopSearchError
 from automlgpt_local.task import TaskSpec
 
 TASK_FIELDS = ("only", "never", "ensemble", "time_limit_s")  # of a TaskSpec, that a running search can change
@@ -79,13 +79,25 @@ class Control:
         return self.stop_requested.is_set() or self.abandoned.is_set()
 
     def check(self) -> None:
-        """Carry out what was asked since the last step; waits here while paused. Raises StopSearchError."""
+        """Carry out what was asked since the last step; waits here while paused.
+
+        Raises StopSearchError, AbandonedError.
+        """
         self._drain()
         while self._paused and not self.interrupted():
             time.sleep(0.05)
             self._drain()
         self._recorder.clock.go_on()
-        if self.interrupted():
+        self._end_if_asked()
+
+    def leave_if_abandoned(self) -> None:
+        """Before what was cut short for want of a watcher would be written down. Raises AbandonedError."""
+        if self.abandoned.is_set():
+            raise AbandonedError
+
+    def _end_if_asked(self) -> None:
+        self.leave_if_abandoned()
+        if self.stop_requested.is_set():
             raise StopSearchError("user")
 
     def _drain(self) -> None:
@@ -215,8 +227,7 @@ class Control:
         self._recorder.clock.pause()
         while True:
             self._drain()
-            if self.interrupted():
-                raise StopSearchError("user")
+            self._end_if_asked()
             for values in self._answers:
                 if values.get("attempt") == attempt:
                     self._answers.remove(values)

@@ -57,6 +57,7 @@ def _measure(closing: Closing, evaluation: Evaluation, rule: dict[str, Any], pro
     workspace, fold = evaluator.workspace, evaluator.folds[0]
     shuffling_s = max(1.0, MOST_SHARE * clock.limit_s)
     left_s = clock.left_s() - max(WRITING_S, closing.blender.closing_s - 1.0)
+    closing.control.leave_if_abandoned()
     if closing.control.interrupted() or left_s < 1.5 * evaluation.fit_s + START_S:
         return "no time was left"
     association = {c.name: c.association for c in profile.columns}

@@ -28,6 +28,10 @@ class StopSearchError(Exception):
         self.reason, self.evidence = reason, evidence
 
 
+class AbandonedError(Exception):
+    """Nobody is there any more. Nothing is written about it: the run has not ended and can be resumed."""
+
+
 def replayable(records: Sequence[Record]) -> list[Event]:
     """The steps of a run to answer from, oldest first.
 

@@ -45,7 +45,7 @@ from automlgpt_local.search.clock import Clock
 from automlgpt_local.search.control import Control
 from automlgpt_local.search.evaluate import Attempt, Evaluation
 from automlgpt_local.search.portfolio import PortfolioEntry
-from automlgpt_local.search.recorder import Recorder
+from automlgpt_local.search.recorder import AbandonedError, Recorder
 from automlgpt_local.task import TaskSpec
 
 TASK = TaskSpec("species", "multiclass", "log_loss", 60.0, trials=6)
@@ -371,6 +371,19 @@ def test_a_killed_run_goes_on_with_what_the_user_had_said(tmp_path: Path, iris: 
             assert [e for e in happened if isinstance(e, TaskChanged)][-1].attempt == 2
         else:
             assert happened == whole, killed_after
+
+
+def test_a_run_whose_watcher_is_gone_searches_on_when_it_is_resumed(tmp_path: Path, iris: Profile) -> None:
+    advisor = Talking({})
+    search, recorder = loop(tmp_path, iris, advisor, LONG_TASK)
+    control = search.bench.control
+    advisor.said, advisor.control = {3: {}}, SimpleNamespace(put=lambda command: control.abandoned.set())  # type: ignore
+    with pytest.raises(AbandonedError):
+        search.run()
+    assert not events(recorder, Stopped)
+    before = len(events(recorder, CodeWritten))
+    search, again = loop(tmp_path, iris, RuleAdvisor(), LONG_TASK)
+    assert search.run().reason == "trials" and len(events(again, CodeWritten)) > before
 
 
 def written(event: Any) -> Any:

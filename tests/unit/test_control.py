@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from automlgpt_local.events import Answered, AttemptFinished, CodeWritten, Event, EventLog, StageStarted, TaskChanged
 from automlgpt_local.search.clock import Clock
 from automlgpt_local.search.control import Control
-from automlgpt_local.search.recorder import Recorder
+from automlgpt_local.search.recorder import AbandonedError, Recorder
 from automlgpt_local.task import TaskSpec
 
 TASK = TaskSpec("churn", "binary", "roc_auc", 600.0)
@@ -125,6 +127,16 @@ def test_a_stop_in_words_stops(tmp_path: Path) -> None:
     control = begun(tmp_path)
     say(control, "please stop")
     assert control.interrupted()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_that_nobody_watches_any_more_has_not_ended(tmp_path: Path, paused: bool) -> None:
+    control = begun(tmp_path)
+    if paused:
+        control.put({"command": "pause"})
+    control.abandoned.set()
+    with pytest.raises(AbandonedError):
+        control.check()
 
 
 def test_after_a_kill_what_was_answered_is_carried_out_once(tmp_path: Path) -> None:

@@ -161,6 +161,8 @@ class Board(DataTable[Text]):
         ("By", 8),
     )
 
+    DEFAULT_CSS = "Board { height: 1fr; }"
+
     def __init__(self, *, widget_id: str) -> None:
         super().__init__(id=widget_id, cursor_type="row", zebra_stripes=True)
         self._rows: list[tuple[str, ...]] = []
