@@ -82,7 +82,7 @@ def closing(tmp_path: Path, kind: str, left_s: float = 60.0) -> tuple[Any, Any]:
     made = SimpleNamespace(
         blender=SimpleNamespace(weights={2: 0.3, 3: 0.7}, closing_s=3.0), evaluator=evaluator,
         pool=[SimpleNamespace(attempt=attempt, fitted_params={}, fit_s=0.1)],
-        control=SimpleNamespace(interrupted=lambda: False),
+        control=SimpleNamespace(interrupted=lambda: False, leave_if_abandoned=lambda: None),
         recorder=SimpleNamespace(
             clock=SimpleNamespace(limit_s=60.0, left_s=lambda: left_s), step=lambda cls, make: make()
         ),
