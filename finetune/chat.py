@@ -77,16 +77,18 @@ class Example:
 
 
 def render(tokenizer: Any, messages: Sequence[dict[str, str]], group: str, max_length: int) -> Example | None:
-    """None when the answer does not fit. Raises ValueError when the template rewrites what came before the answer."""
+    """None when it does not fit: a prompt cut short is none that the model will ever see.
+
+    Raises ValueError when the template rewrites what came before the answer.
+    """
     prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
     whole = tokenizer.apply_chat_template(messages, tokenize=False)
     if not whole.startswith(prompt):
         raise ValueError("the chat template changes the prompt once an answer follows; this model cannot be trained so")
     before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
     answer = tokenizer(whole[len(prompt) :], add_special_tokens=False)["input_ids"]
-    if len(answer) >= max_length:
+    if len(before) + len(answer) > max_length:
         return None
-    before = before[-(max_length - len(answer)) :]
     return Example((*before, *answer), len(before), group)
 
 
@@ -94,6 +96,7 @@ def read_examples(path: Path, tokenizer: Any, recipe: Recipe) -> tuple[list[Exam
     """(training, held out), apart by data set."""
     train: list[Example] = []
     held: list[Example] = []
+    too_long = 0
     for line in path.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         group = str(row.get("group", ""))
@@ -101,6 +104,10 @@ def read_examples(path: Path, tokenizer: Any, recipe: Recipe) -> tuple[list[Exam
         if example is not None:
             apart = row["held_out"] if "held_out" in row else is_held_out(group, recipe.held_out)
             (held if apart else train).append(example)
+        else:
+            too_long += 1
+    if too_long:
+        say(f"{too_long} conversations are longer than {recipe.max_length} tokens and left out")
     return train, held
 
 

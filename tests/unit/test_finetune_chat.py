@@ -59,7 +59,16 @@ def test_the_loss_counts_the_answer_alone(recipe):
     example = chat.render(tokenizer, messages, "g", 64)
     assert tokenizer.decode(example.ids[example.loss_from :]) == "c d<|end|>"
     assert tokenizer.decode(example.ids[: example.loss_from]).endswith("<assistant>")
-    assert chat.render(tokenizer, messages, "g", 3) is None
+    assert chat.render(tokenizer, messages, "g", len(example.ids)) == example
+    assert chat.render(tokenizer, messages, "g", len(example.ids) - 1) is None
+
+
+def test_what_is_too_long_is_left_out_and_counted(recipe, capsys):
+    long = {"group": "g", "messages": [{"role": "user", "content": "x " * 99}, {"role": "assistant", "content": "y"}]}
+    with Path(recipe.rows).open("a") as rows:
+        rows.write(json.dumps(long) + "\n")
+    learn, held = chat.read_examples(Path(recipe.rows), tokenizer_of(recipe), recipe)
+    assert len(learn) + len(held) == 40 and "1 conversations are longer than 64 tokens" in capsys.readouterr().err
 
 
 def test_data_sets_are_held_out_whole(recipe):
