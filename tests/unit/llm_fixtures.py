@@ -83,11 +83,13 @@ def write_model(
     inner: int | None = None,
     half: bool = False,
     q8: bool = False,
+    part_tensors: int = 0,
 ) -> Path:
     """A model of random weights (llama, qwen2, qwen3, gemma, gemma3 or phi3; any other name is written as llama is).
 
     With `nan` one tensor is poisoned; `extra_tokens` fill the vocabulary up; `half` stores matrices in 16
-    bits, `q8` as Q8_0 (random blocks).
+    bits, `q8` as Q8_0 (random blocks). `part_tensors`: so many in each part of a split file, whose parts are
+    `path` with -00001-of-0000N; the first is returned.
     """
     import gguf
 
@@ -97,7 +99,7 @@ def write_model(
     types += [1] * extra_tokens
     inner, kv_heads = inner or width * 2, kv_heads or heads
     kv_width = kv_heads * (width // heads)
-    writer: Any = gguf.GGUFWriter(path, architecture)
+    writer: Any = gguf.GGUFWriter(path, architecture, split_max_tensors=part_tensors)
     writer.add_name("tiny")
     writer.add_context_length(context)
     writer.add_embedding_length(width)
@@ -171,7 +173,7 @@ def write_model(
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return path
+    return next(path.parent.glob(f"{path.stem}-00001-of-*.gguf")) if part_tensors else path
 
 
 def write_adapter(path: Path, *, seed: int = 1, width: int = 64, layers: int = 2, rank: int = 4) -> Path:

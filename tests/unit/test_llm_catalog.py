@@ -9,7 +9,10 @@ from llm_fixtures import write_model
 
 from automlgpt_local.errors import ModelError
 from automlgpt_local.llm import catalog
+from automlgpt_local.llm.backend import Choice
 from automlgpt_local.llm.gguf_header import read_header
+from automlgpt_local.llm.local import LocalBackend
+from automlgpt_local.llm.memory import forecast
 
 
 @pytest.fixture(autouse=True)
@@ -64,20 +67,21 @@ def test_names_that_are_taken_or_unsafe_are_refused(file: Path) -> None:
             catalog.import_(file, name)
 
 
-def test_parts_of_a_split_file_belong_together(file: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    first = folder / "big-00001-of-00002.gguf"
-    first.write_bytes(file.read_bytes())
-    with pytest.raises(ModelError, match="missing"):
-        catalog.import_(folder)
-    (folder / "big-00002-of-00002.gguf").write_bytes(file.read_bytes())
-    entry = catalog.import_(folder)
-    assert entry.name == "big"
-    assert sorted(path.name for path in entry.path.parent.glob("*.gguf")) == [
-        "big-00001-of-00002.gguf", "big-00002-of-00002.gguf",
-    ]  # fmt: skip
-    assert entry.bytes == 2 * file.stat().st_size
+def test_parts_of_a_split_file_belong_together(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    first = write_model(tmp_path / "parts" / "big.gguf", part_tensors=12)
+    second = first.with_name("big-00002-of-00002.gguf")
+    size = first.stat().st_size + second.stat().st_size
+    second.rename(tmp_path / "away")
+    with pytest.raises(ModelError, match="missing: big-00002"):
+        catalog.import_(first.parent)
+    (tmp_path / "away").rename(second)
+    entry = catalog.import_(first.parent)
+    assert entry.name == "big" and entry.bytes == size
+    assert {path.name for path in entry.path.parent.glob("*.gguf")} == {first.name, second.name}
+    with LocalBackend(entry.path) as backend:  # behind its walls, which let it read all parts
+        assert backend.fill("coder", ["the"], ["x", Choice("x", ("log", "none"))]).values["x"] in ("log", "none")
+    assert forecast(entry.path, 2048).exact
 
 
 def test_a_file_that_was_cut_short_is_not_taken(file: Path, models_dir: Path) -> None:
