@@ -130,10 +130,10 @@ def fit(path: Path, memory_mib: float, *, gpu_share: float = 1.0, wanted_tokens:
             return plan
     smallest = found[-1]
     raise ModelError(
-        f"{path.name} needs about {smallest.total_mib / 1024:.1f} GiB even with {sizes[-1]} tokens of context; "
-        f"{memory_mib / 1024:.1f} GiB are free ({smallest.weights_mib / 1024:.1f} GiB are its weights).",
+        f"{path.name} needs about {smallest.total_mib / 1024:.1f} GiB even with {sizes[-1]} tokens of context, of them "
+        f"{smallest.weights_mib / 1024:.1f} GiB for its weights; it may take {memory_mib / 1024:.1f} GiB here.",
         f"A model file of up to {max(0.0, memory_mib * 0.75) / 1024:.1f} GiB would fit: a smaller model, or the same "
-        "one in fewer bits. `automlgpt models list` shows sizes.",
+        "one in fewer bits. `automlgpt models list` shows what each needs; other programs that end leave more.",
     )
 
 
