@@ -68,6 +68,8 @@ Approvals (`--approve ask`): `a` once, `A` always in this run, `e` edit the code
 | ![Leaderboard](screens/board-wide.svg) | ![Attempts and their difference](screens/tree-wide.svg) |
 | ![Columns](screens/data-wide.svg) | ![Approval](screens/approval-wide.svg) |
 | ![Plot](screens/plot-wide.svg) | ![The light theme](screens/light-wide.svg) |
+| ![A question back](screens/question-wide.svg) | ![In a browser](screens/browser.png) |
+| ![Sessions](screens/sessions-wide.svg) | ![Models](screens/models-wide.svg) |
 | ![At 80 x 24](screens/run-narrow.svg) | ![At 80 x 24](screens/start-narrow.svg) |
 
 """

@@ -48,6 +48,12 @@ async def draw() -> None:
             await until(pilot, lambda: len(getattr(getattr(app.screen, "view", None), "attempts", ())) >= 4)  # noqa: B023
             await pilot.pause(0.3)
             save(app, f"run-{size}")
+            app.screen.say_to_run("no linear models")  # type: ignore[attr-defined]
+            app.screen.say_to_run("20 minutes")  # type: ignore[attr-defined]
+            await until(pilot, lambda: app.screen.query("#question"))  # noqa: B023
+            await pilot.pause(0.5)
+            save(app, f"question-{size}")
+            await pilot.press("3")
             await until(pilot, lambda: app.screen.session.closed)  # type: ignore[attr-defined]  # noqa: B023
             for name in ("board", "tree", "data", "plot", "code"):
                 app.screen.show_panel(name)  # type: ignore[attr-defined]
@@ -58,9 +64,11 @@ async def draw() -> None:
                 await pilot.press("ctrl+y")
                 await pilot.pause(1.2)
                 save(app, "light-wide")
-                await pilot.press("f1")
-                await pilot.pause(0.5)
-                save(app, "help-wide")
+                for name in ("help", "sessions", "models"):
+                    app.carry_out(f"app.{name}")
+                    await pilot.pause(1.0)
+                    save(app, f"{name}-wide")
+                    await pilot.press("escape")
     session.ENGINE_COMMAND = [*engine, "--mode", "ask"]
     app = AutoMLApp("customers.csv")
     async with app.run_test(size=SIZES["wide"]) as pilot:

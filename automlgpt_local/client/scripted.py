@@ -219,7 +219,8 @@ class _Engine:
         for change in self.control.changes():
             task = TaskSpec.from_json(change.task)
             gone = [n for n, recipe in attempts.items() if not task.allows(FAMILIES.get(recipe, recipe))]
-            self.say(replace(change, left_out=gone, best=max(set(attempts) - set(gone), default=None)))
+            kept = [r.event.attempt for r in self.log.records if isinstance(r.event, ev.Gated) and r.event.kept]
+            self.say(replace(change, left_out=gone, best=next((n for n in reversed(kept) if n not in gone), None)))
 
     def approved(self, event: ev.CodeWritten) -> None:
         if self.always:

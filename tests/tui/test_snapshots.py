@@ -14,6 +14,7 @@ from automlgpt_local.client.health import Check
 from automlgpt_local.task import Request
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.approval import ApprovalScreen
+from automlgpt_local.tui.screens.choice import ChoiceScreen
 from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.start import StartScreen
 
@@ -95,6 +96,24 @@ async def test_the_dialogs(size: tuple[int, int], own_dirs: Path, monkeypatch: p
             await check_snapshot(pilot, name)
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(app.screen, StartScreen))
+
+
+@SIZES
+async def test_a_question_and_the_form_of_a_run_like_another(size: tuple[int, int]) -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=size) as pilot:
+        app.push_screen(ChoiceScreen("CatBoost: what about them?", [("only CatBoost", "a"), ("change nothing", "")]))
+        await until(pilot, lambda: app.screen.query("#question"))
+        await check_snapshot(pilot, "question")
+        await pilot.press("escape")
+        app.ask_again(Request(
+            data=("data.csv",), target="target", ignore=("a",), never=("neural",), ensemble=False, time_limit_s=90.0,
+            branched_from="20260101-120000-abcd",
+        ))  # fmt: skip
+        screen = app.screen
+        assert isinstance(screen, StartScreen)
+        await until(pilot, lambda: screen.suggested)
+        await check_snapshot(pilot, "again")
 
 
 async def test_the_palette_and_a_completed_command() -> None:

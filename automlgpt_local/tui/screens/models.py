@@ -47,6 +47,7 @@ class ModelsScreen(TableDialog):
         for r in catalog.list_models():
             size = f"{int(r.get('bytes') or 0) / 2**20:,.0f} MiB" if r.get("bytes") else ""
             state = "here" if r["here"] else "not here"
+            file = str(r.get("path", r.get("file", "")))
             rows.append(
                 (
                     str(r["name"]),
@@ -57,7 +58,7 @@ class ModelsScreen(TableDialog):
                         size,
                         str(r.get("role", "")),
                         str(r.get("licence", "")),
-                        str(r.get("path", r.get("file", ""))),
+                        Path(file).name if r.get("source") == "embedded" else file,
                     ],
                 )
             )

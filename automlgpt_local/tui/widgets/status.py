@@ -62,9 +62,11 @@ class StatusBar(Static):
         if shown == self._shown:
             return
         self._shown = shown
+        narrow = self.size.width < 100
+        waiting = f"from the next step on: {inert_line(waits, 40)}" if waits else ""
         first = Content.assemble(
             (inert_line(data, 40), "bold"), ("  →  ", "$secondary"), inert_line(task, 60),
-            ("   model ", "$secondary"), inert_line(view.model or "…", 24),
+            (f"   {waiting}" if narrow and waits else f"   model {inert_line(view.model or '…', 24)}", "$secondary"),
         )  # fmt: skip
         second = Content.assemble(
             (f"{state:<14}", "bold $accent" if live else "bold"),
@@ -74,13 +76,6 @@ class StatusBar(Static):
             (f"{len(view.attempts):>3} attempts  ", "$secondary"),
             (f"{best:<16}", "bold $success"),
             (f"{speed:<10}", "$secondary"),
-            (
-                f"from the next step on: {inert_line(waits, 40)}"
-                if waits
-                else ""
-                if view.over
-                else inert_line(view.doing, 60),
-                "$secondary",
-            ),
+            ("" if narrow or view.over else waiting or inert_line(view.doing, 60), "$secondary"),
         )
         self.update(Content.assemble(first, "\n", second.rstrip()), layout=False)
