@@ -31,7 +31,9 @@ class Act:
         return "do_" + self.id.split(".")[1]
 
     def binding(self) -> Binding:
-        return Binding(self.key, f"perform('{self.id}')", self.title, show=self.shown, id=self.id)
+        """A field would take alt and a letter for the letter, unless the binding comes first."""
+        first = self.key.startswith("alt+")
+        return Binding(self.key, f"perform('{self.id}')", self.title, show=self.shown, id=self.id, priority=first)
 
 
 ACTS: tuple[Act, ...] = (

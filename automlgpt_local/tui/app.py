@@ -49,6 +49,7 @@ class AutoMLApp(App[int]):
         scrollbar-background-hover: $surface; scrollbar-background-active: $surface; scrollbar-color: $secondary 40%;
         scrollbar-corner-color: $surface;
     }
+    Input { scrollbar-size-horizontal: 0; }
     Toast { background: $panel; }
     """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from textual.widgets import Button, DataTable, Input, OptionList, Select
-from tui_support import NARROW, WIDE, running, until
+from tui_support import NARROW, WIDE, running, text_of, until
 
 from automlgpt_local import client
 from automlgpt_local.client import children
@@ -70,6 +70,16 @@ async def test_an_unclear_target_is_asked_for(own_dirs: Path) -> None:
         assert app.screen.query_one("#go", Button).disabled
         target.value = "c"
         await until(pilot, lambda: not app.screen.query_one("#go", Button).disabled)
+
+
+async def test_a_wish_longer_than_its_field_stays_visible() -> None:
+    app = AutoMLApp("data.csv")
+    async with app.run_test(size=NARROW) as pilot:
+        await until(pilot, lambda: app.screen.suggested)  # type: ignore[attr-defined]
+        field = app.screen.query_one("#ask", Input)
+        field.focus()
+        field.value = "which of them will leave us next month, and no deep learning"
+        await until(pilot, lambda: "no deep learning" in text_of(app))
 
 
 @pytest.mark.parametrize(

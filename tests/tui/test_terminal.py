@@ -88,6 +88,8 @@ def test_from_nothing_to_a_run_and_out_again(terminal: Terminal, own_dirs: Path)
     terminal.until(b"predict target")
     terminal.type("\x13")  # ctrl+s
     terminal.until(b"Attempt 1")
+    terminal.type("\x1bl")  # alt+l, while the line to type in has the focus
+    terminal.until(b"Processor")
     terminal.type("\x11")  # ctrl+q
     terminal.until(LEFT)
     assert terminal.process.wait(20) == 0
