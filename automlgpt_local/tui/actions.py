@@ -57,7 +57,7 @@ ACTS: tuple[Act, ...] = (
     Act("run.extend", "More time", "Give the run more time", "ctrl+t", "/budget", "10m"),
     Act("run.go_on", "Resume", "Go on with this run: what is left of its time, or more", "alt+r", "/continue", "10m"),
     Act("run.undo", "Undo", "Take back the last change of the task", "ctrl+z", "/undo"),
-    Act("run.branch", "Go on from", "Search on from an attempt: the one chosen in a panel, or by its number", "alt+b",
+    Act("run.branch", "Go on from", "Search on from an attempt: the one chosen in a panel, or by its number", "alt+s",
         "/branch", "attempt"),
     Act("run.again", "New run like this", "The form, filled in as for this run, with what the last answer offers",
         "alt+n", "/again"),
@@ -72,7 +72,7 @@ ACTS: tuple[Act, ...] = (
     Act("run.log", "Log", "Every event", "f8", "/log"),
     Act("run.report", "Report", "The report of the run", "f9", "/report"),
     Act("run.resources", "Resources", "Processor, memory and tokens", "alt+l", "/tokens"),
-    Act("run.export", "Files", "Where the model, the code and the predictions lie", "alt+f", "/export"),
+    Act("run.export", "Files", "Where the model, the code and the predictions lie", "alt+o", "/export"),
 )  # fmt: skip
 
 BY_ID = {act.id: act for act in ACTS}

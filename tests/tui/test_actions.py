@@ -38,6 +38,7 @@ def test_every_action_has_a_method_a_slash_command_and_a_line_of_help() -> None:
     for place in HOMES:
         keys = [a.key for a in ACTS if a.key and a.place in ("app", place)]
         assert len(keys) == len(set(keys))
+        assert not {"alt+b", "alt+f"} & set(keys), "terminals send these for ctrl and an arrow"
 
 
 def test_the_keys_of_dialogs_are_in_the_help() -> None:

@@ -159,6 +159,19 @@ async def test_a_message_changes_the_run_and_undo_takes_it_back(act: Callable[..
         await until(pilot, lambda: "There is no change of the task to take back." in chat(screen))
 
 
+async def test_letters_go_into_the_line_wherever_the_focus_is() -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        screen = await running(pilot)
+        await until(pilot, lambda: screen.session.closed)
+        for key, panel in (("f4", Board), ("f3", Plan)):
+            await pilot.press(key)
+            screen.query_one(panel).focus()
+            screen.query_one("#say", Input).value = ""
+            await pilot.press("n", "o", "space", "x")
+            await until(pilot, lambda: screen.query_one("#say", Input).value == "no x")
+
+
 async def test_an_unclear_message_is_asked_back_with_choices(act: Callable[..., None]) -> None:
     act("--pace", "0.1")
     app = AutoMLApp()
@@ -205,13 +218,13 @@ async def test_the_search_goes_on_from_the_chosen_attempt(act: Callable[..., Non
     async with app.run_test(size=WIDE) as pilot:
         screen = await running(pilot)
         await until(pilot, lambda: 2 in screen.view.attempts and screen.view.attempts[2].status == "kept")
-        await pilot.press("alt+b")
+        await pilot.press("alt+s")
         await until(pilot, lambda: any("Choose an attempt" in n.message for n in app._notifications))
         await pilot.press("f4")
         await until(pilot, lambda: screen.query_one(Board).row_count >= 2)
         screen.query_one(Board).focus()
         assert screen.query_one(Board).chosen == 2
-        await pilot.press("alt+b")
+        await pilot.press("alt+s")
         await until(pilot, lambda: [e.attempt for e in happened(screen, ev.TaskChanged)] == [2])
         await until(pilot, lambda: "You go on from attempt 2" in chat(screen))
         await tell(pilot, "/branch 99")

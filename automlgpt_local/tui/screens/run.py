@@ -118,7 +118,10 @@ class RunScreen(Steering):
                 ):
                     with TabPane(name, id=name.lower()):
                         yield panel
-        yield Input(placeholder="Say something, or / for commands", id="say", suggester=Words(self._columns))
+        yield Input(
+            placeholder="Say something, or / for commands", id="say", suggester=Words(self._columns),
+            select_on_focus=False,
+        )  # fmt: skip
         yield Footer(show_command_palette=False)
 
     def _columns(self) -> list[str]:
@@ -276,6 +279,14 @@ class RunScreen(Steering):
         self.show_panel("code")
 
     # --- what a person says
+    def on_key(self, event: ui.Key) -> None:
+        """Letters belong to the line, wherever the focus is."""
+        line = self.query_one("#say", Input)
+        if event.is_printable and event.character and not event.character.isspace() and self.focused is not line:
+            event.stop()
+            line.focus()
+            line.insert_text_at_cursor(event.character)
+
     def on_input_submitted(self, event: Input.Submitted) -> None:
         text = event.value.strip()
         event.input.value = ""

@@ -200,7 +200,7 @@ class Board(DataTable[Text]):
     def _row(self, a: Attempt) -> tuple[str, ...]:
         return (
             str(a.number), f"{mark(a)[0]} {a.state}", number(a.score), "" if a.noise is None else f"{a.noise:.2g}",
-            "" if a.gain is None else f"{a.gain:+.3g}", ("probe: " if a.probe else "") + a.title, f"{a.fit_s:.1f} s",
+            "" if a.gain is None else f"{a.gain:+.2g}", ("probe: " if a.probe else "") + a.title, f"{a.fit_s:.1f} s",
             f"{a.predict_s:.2f} s", f"{a.weight:.0%}" if a.weight else "", a.by,
         )  # fmt: skip
 
