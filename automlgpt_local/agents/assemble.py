@@ -68,10 +68,14 @@ def features_of(source: str) -> str:
 
 
 def fingerprint(source: str) -> str:
-    """Equal for modules that differ in layout and comments alone."""
+    """Equal for modules that differ in layout and comments alone. A person's edit may be no Python: its text counts."""
     import hashlib
 
-    return hashlib.sha256(ast.dump(ast.parse(source)).encode()).hexdigest()[:16]
+    try:
+        source = ast.dump(ast.parse(source))
+    except (SyntaxError, ValueError):
+        pass
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 def _assigned_name(node: ast.stmt) -> str | None:

@@ -46,6 +46,9 @@ def said_of(e: ev.Commanded) -> str:
             return str(e.values.get("text", ""))
         case "branch":
             return f"go on from attempt {e.values.get('attempt')}"
+        case "approve":
+            answers = {"once": "allow", "always": "allow from now on:", "edit": "run my version of"}
+            return f"{answers.get(str(e.values.get('answer')), 'reject')} attempt {e.values.get('attempt')}"
         case "extend":
             return f"{format_seconds(float(e.values.get('seconds', 0.0)))} more"
     return e.command

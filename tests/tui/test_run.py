@@ -303,7 +303,10 @@ async def test_code_can_be_edited_before_it_runs(act: Callable[..., None]) -> No
         app.show_session(session, "data.csv")
         await until(pilot, lambda: isinstance(app.screen, ApprovalScreen) and app.screen.query("#read"))
         await pilot.press("e")
-        await pilot.press(*"# a r", "ctrl+s")
+        await pilot.press("(", "ctrl+s")
+        await until(pilot, lambda: any("no Python, line 1" in n.message for n in app._notifications))
+        assert not sent
+        await pilot.press("backspace", "#", *" a r", "ctrl+s")
         await until(pilot, lambda: sent)
         assert sent[0][:2] == (1, "edit") and sent[0][2] is not None and sent[0][2].startswith("# a r")
 

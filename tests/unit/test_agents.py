@@ -373,6 +373,16 @@ def test_a_killed_run_goes_on_with_what_the_user_had_said(tmp_path: Path, iris: 
             assert happened == whole, killed_after
 
 
+def test_an_edit_that_is_no_python_is_a_failed_attempt_and_no_end(tmp_path: Path, iris: Profile) -> None:
+    search, recorder = loop(tmp_path, iris, RuleAdvisor())
+    control = search.bench.control
+    control.asks = True
+    control.put({"command": "approve", "attempt": 1, "answer": "edit", "code": "def (:\n"})
+    control.put({"command": "approve", "attempt": 2, "answer": "always"})
+    assert search.run().reason == "trials"
+    assert (tmp_path / "1.py").read_text() == "def (:\n" and len(events(recorder, CodeWritten)) == 6
+
+
 def test_a_run_whose_watcher_is_gone_searches_on_when_it_is_resumed(tmp_path: Path, iris: Profile) -> None:
     advisor = Talking({})
     search, recorder = loop(tmp_path, iris, advisor, LONG_TASK)

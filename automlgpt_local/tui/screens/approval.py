@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -106,5 +108,13 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
         )
 
     def action_run_edited(self) -> None:
-        if self.editing:
-            self.dismiss(("edit", self.query_one("#code", TextArea).text))
+        if not self.editing:
+            return
+        code = self.query_one("#code", TextArea).text
+        try:
+            ast.parse(code)
+        except (SyntaxError, ValueError) as error:
+            line = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+            self.notify(f"This is no Python, {line}.", severity="warning", markup=False)
+        else:
+            self.dismiss(("edit", code))

@@ -83,7 +83,9 @@ class Plan(Tree[int]):
             calls[call] = calls.get(call, 0) + 1
         for (stage, title), times in calls.items():
             if (stage, title) not in self._tools:
-                self._tools[stage, title] = self._branch(stage).add_leaf("")
+                branch, before = self._branch(stage), sum(called == stage for called, _ in self._tools)
+                first = branch.children[before] if before < len(branch.children) else None  # attempts come after tools
+                self._tools[stage, title] = branch.add_leaf("", before=first)
             label = rich_say(
                 self.app.theme_variables, ("⚙", "$secondary"), title[:60], (f"× {times}" if times > 1 else "", "")
             )
