@@ -220,6 +220,10 @@ class Session:
                 raise DeniedError(
                     "No module was allowed to run, so there is no model.", "Answer with `a`, or use --approve auto."
                 )
+            if stopped.reason == "user" and not bench.journal.evaluations:
+                raise NoModelError(
+                    "The run was stopped before its first attempt was done.", "Go on with `automlgpt sessions resume`."
+                )
             if bench.journal.left_out:
                 raise BudgetError(
                     "No model of the kinds that you allowed during the run is ready.",

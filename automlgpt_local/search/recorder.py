@@ -14,7 +14,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from automlgpt_local.errors import ResumeError
-from automlgpt_local.events import AMBIENT, Event, EventLog, Finished, Record, Resumed, Stopped
+from automlgpt_local.events import (
+    AMBIENT,
+    Event,
+    EventLog,
+    Failed,
+    Finished,
+    Record,
+    Resumed,
+    Stopped,
+    TaskChanged,
+)
 from automlgpt_local.search.clock import Clock
 
 E = TypeVar("E", bound=Event)
@@ -35,14 +45,21 @@ class AbandonedError(Exception):
 def replayable(records: Sequence[Record]) -> list[Event]:
     """The steps of a run to answer from, oldest first.
 
-    A run that had ended and was given more time goes on searching: its ending (from `stopped` on) is then history.
+    A run that had ended and was given more time goes on searching: its ending (from `stopped` on) is then history. So
+    does one that had nothing to end with, and failed.
     """
     steps: list[Event] = []
+    failed = False
     for record in records:
         event = record.event
-        if isinstance(event, Resumed) and steps and isinstance(steps[-1], Finished):
-            last_stop = max(i for i, e in enumerate(steps) if isinstance(e, Stopped))
-            del steps[last_stop:]
+        if isinstance(event, Resumed):
+            last_stop = max((i for i, e in enumerate(steps) if isinstance(e, Stopped)), default=len(steps))
+            ending = [e for e in steps[last_stop + 1 :] if not isinstance(e, TaskChanged)]
+            if (ending and isinstance(ending[-1], Finished)) or (failed and not ending):
+                del steps[last_stop:]
+            failed = False
+        elif isinstance(event, Failed):
+            failed = True
         elif not isinstance(event, AMBIENT):
             steps.append(event)
     return steps

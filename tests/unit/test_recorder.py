@@ -12,12 +12,14 @@ from automlgpt_local.events import (
     Decided,
     Event,
     EventLog,
+    Failed,
     Finished,
     FoldFinished,
     Noted,
     Resumed,
     StageStarted,
     Stopped,
+    TaskChanged,
     Token,
     read_events,
 )
@@ -118,6 +120,25 @@ def test_a_finished_run_with_more_time_searches_on(tmp_path: Path) -> None:
     bench.note(Finished(0.9, 0.9, "roc_auc", 60.0, 0))
     bench.ambient(Resumed("0", 120.0))
     assert replayable(bench.log.records) == [StageStarted("tune")]
+
+
+def test_a_run_that_failed_for_want_of_a_model_searches_on(tmp_path: Path) -> None:
+    bench = recorder(tmp_path / "events.jsonl")
+    bench.note(StageStarted("tune"))
+    bench.step(Stopped, lambda: Stopped("time"))
+    bench.note(TaskChanged("late", {}))
+    bench.ambient(Failed("BudgetError", "no model", "", 4))
+    bench.ambient(Resumed("0", 120.0))
+    assert replayable(bench.log.records) == [StageStarted("tune")]
+
+
+def test_a_run_that_broke_in_its_ending_ends_again(tmp_path: Path) -> None:
+    bench = recorder(tmp_path / "events.jsonl")
+    bench.step(Stopped, lambda: Stopped("time"))
+    bench.note(StageStarted("ensemble"))
+    bench.ambient(Failed("OSError", "disk full", "", 70))
+    bench.ambient(Resumed("0"))
+    assert replayable(bench.log.records) == [Stopped("time"), StageStarted("ensemble")]
 
 
 def test_tokens_have_a_name_yet_no_place_in_the_log() -> None:
