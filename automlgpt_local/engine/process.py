@@ -40,14 +40,15 @@ def main(argv: Sequence[str]) -> int:
     log = EventLog(run_dir / "events.jsonl")
     request = Request.from_json(json.loads((run_dir / "request.json").read_text(encoding="utf-8")))
     clock = Clock(_limit_s(log, request), options.started_at, log.used_s)
+    resumed = bool(log.records)
+    if resumed:  # before the recorder decides what is answered from the log
+        _emit(log.append(Resumed(__version__, request.time_limit_s), clock.used_s()).to_line())
     recorder = Recorder(log, clock, _emit)
     control = Control(recorder, asks=request.approve == "ask")
     signal.signal(signal.SIGTERM, lambda *_: control.put({"command": "stop"}))  # keeps the best model, as Ctrl+C does
     session = Session(run_dir, request, recorder, control, _emit_token)
     try:
-        if log.records:
-            recorder.ambient(Resumed(__version__, request.time_limit_s))
-        else:
+        if not resumed:
             recorder.ambient(session.started(run_dir.name))
         if not options.detach:
             threading.Thread(target=_listen, args=(control, session), daemon=True, name="commands").start()

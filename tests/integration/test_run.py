@@ -127,16 +127,28 @@ def test_recipes_alone_need_no_model_and_keep_the_scores_honest(folder: Path, tm
     assert 30 < finished.holdout_score < 60  # a mean guess has 65, the best known models 42
 
 
-def test_stopping_keeps_the_best_model(folder: Path, tmp_path: Path) -> None:
-    session = start(ask(folder, model="none", time_limit_s=300.0), out=tmp_path / "run")
+def stop_at(session: Session, attempt: int) -> list[Record]:
     records = []
     for record in session:
         records.append(record)
-        if isinstance(record.event, CodeWritten) and record.event.attempt == 3:
+        if isinstance(record.event, CodeWritten) and record.event.attempt == attempt:
             session.stop()
+    return records
+
+
+def test_stopping_keeps_the_best_model_and_with_more_time_the_search_goes_on(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    session = start(ask(folder, model="none", time_limit_s=300.0), out=out)
+    records = stop_at(session, 3)
     assert session.exit_code == 130
     assert of(records, Stopped)[0].reason == "user"
-    assert (tmp_path / "run" / "predict.py").exists()
+    assert (out / "predict.py").exists()
+    session = resume(out, time_limit_s=300.0)
+    records = stop_at(session, 5)
+    assert session.exit_code == 130
+    assert [e.attempt for e in of(records, CodeWritten)] == [1, 2, 3, 4, 5]
+    assert [e.looks for e in of(records, HoldoutScored)] == [1, 2]
+    assert len(of(records, Finished)) == 2
 
 
 def test_what_a_person_says_changes_the_run_even_over_a_kill(folder: Path, tmp_path: Path) -> None:
