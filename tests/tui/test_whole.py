@@ -93,10 +93,10 @@ def start_run(terminal: Terminal, eyes: Eyes) -> str:
 
 
 def test_from_a_table_to_a_model_by_keys_alone(folder: Path) -> None:
-    with open_app(folder, "10s") as terminal:
+    with open_app(folder, "20s") as terminal:
         eyes = Eyes(terminal)
         form = start_run(terminal, eyes)
-        assert "log_loss" in form and "10s" in form
+        assert "log_loss" in form and "20s" in form
         eyes.until("done: log_loss", seconds=90.0)
         eyes.until("species is predicted by")  # the report opens by itself
         terminal.type("\x1bOS")  # F4

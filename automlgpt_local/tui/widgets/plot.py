@@ -32,12 +32,19 @@ class Plots(Vertical):
     def __init__(self, *, widget_id: str) -> None:
         super().__init__(id=widget_id)
         self._drawn: object = None
+        self._view: RunView | None = None
 
     def compose(self) -> ComposeResult:
         yield Static("There is nothing to plot before the second attempt has a score.", id="scores-note", markup=False)
         yield Static(id="target-bars", markup=False)
 
+    async def on_resize(self) -> None:
+        """Bars are as wide as the panel, which may be laid out after it was drawn first."""
+        if self._view is not None:
+            await self.show(self._view)
+
     async def show(self, view: RunView) -> None:
+        self._view = view
         scored = [a for a in view.attempts.values() if a.score is not None and not a.probe][-MOST_POINTS:]
         drawn = (tuple((a.number, a.score, a.status) for a in scored), id(view.profile), self.size, self.app.theme)
         if drawn == self._drawn:
