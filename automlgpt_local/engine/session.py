@@ -290,6 +290,11 @@ class Session:
             raise NoModelError(
                 "No member could be fitted on all rows in the time left.", "Resume with a longer --time-limit."
             )
+        settled = closing.settle(chosen, members)
+        if settled is not chosen:
+            recorder.ambient(Warned("Not every member could be fitted on all rows in time; the others make the model."))
+            chosen, rule = settled, closing.decision()
+            holdout = closing.score_holdout(chosen, rule)
         recorder.note(StageStarted("export"))
         explain(closing, rule, profile)
         recorder.step(Exported, lambda: self._export(task, workspace, profile, members, rule, test, closing))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 WRITING_S = 2.0  # kept for export and report behind the last refit
-GRACE_S = 5.0  # for the heaviest member, even when the clock has run out: a late model is better than none
+GRACE_S = 5.0  # for one member, even when the clock has run out: a late model is better than none
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,28 @@ class Closing:
         self.blender.weights = {int(n): w for n, w in chosen.weights.items()}
         return chosen
 
+    def settle(self, chosen: EnsembleChosen, members: list[FittedMember]) -> EnsembleChosen:
+        """`chosen`, or what is left of it where not every member could be fitted."""
+        weights = {m.evaluation.attempt.number: m.weight for m in members}
+        if weights.keys() == self.blender.weights.keys():
+            return chosen
+        self.blender.weights = weights
+
+        def make() -> EnsembleChosen:
+            score = self._score_of(self.blender.blended())
+            return EnsembleChosen({str(n): w for n, w in weights.items()}, score, chosen.single_score, True)
+
+        return self.recorder.step(EnsembleChosen, make)
+
     def _single_out_of_fold(self) -> float:
-        rows = self.evaluator.validated_rows()
-        workspace = self.evaluator.workspace
+        return self._score_of(self.evaluator.out_of_fold(self.pool[0].attempt.number))
+
+    def _score_of(self, out_of_fold: np.ndarray) -> float:
+        workspace, rows = self.evaluator.workspace, self.evaluator.validated_rows()
         weight = workspace.weight_development
         return self.evaluator.metric.score(
-            workspace.y_development[rows], self.evaluator.out_of_fold(self.pool[0].attempt.number),
-            None if weight is None else weight[rows],
-        )  # fmt: skip
+            workspace.y_development[rows], out_of_fold, None if weight is None else weight[rows]
+        )
 
     def decision(self) -> dict[str, Any]:
         """Threshold, multipliers or the like that serve the metric, tuned out of fold; empty: argmax."""
@@ -104,47 +117,66 @@ class Closing:
         """Every member on all rows; one that does not fit into the time is left out.
 
         The member with the most weight comes first, then those that take longest, so that no core waits at the end.
+        Where none can be fitted in time, a quick model of the pool is, a little late.
 
-        test: rows to predict, or None. Returns [] when no member could be fitted.
+        test: rows to predict, or None. Returns [] when nothing could be fitted.
         """
         from automlgpt_local.search.workspace import write_features
 
-        members = sorted(self.blender.weights.items(), key=lambda item: -item[1])
+        weights = self.blender.weights
+        heaviest, *others = sorted(weights, key=lambda n: -weights[n])
         evaluations = {e.attempt.number: e for e in self.pool}
-        folder = self.evaluator.workspace.write_refit()
-        test_path = folder / "test.feather"
+        test_path = self.evaluator.workspace.write_refit() / "test.feather"
         if test is not None:
             write_features(test, test_path)
-        names = {n: "pipeline" if len(members) == 1 else f"pipeline.member_{i}" for i, (n, _) in enumerate(members, 1)}
-        done: dict[int, tuple[Refitted, dict[str, Any]]] = {}
-        events = {e.attempt: e for e in self.recorder.take(Refitted)}
-        longest = sorted((n for n, _ in members[1:]), key=lambda n: -evaluations[n].fit_s)
-        pending = [evaluations[n] for n in (members[0][0], *longest) if n not in events]
-        for event in self._refit_all(pending, names, test is not None):
-            events[event.attempt] = event
-        for number, _ in members:
-            if number in events and events[number].status == "ok":
-                done[number] = (events[number], self._context(evaluations[number]))
-        total = sum(w for n, w in members if n in done)
+        names = {heaviest: "pipeline"}
+        if others:
+            names = {n: f"pipeline.member_{i}" for i, n in enumerate((heaviest, *others), 1)}
+        fitted = {e.attempt: e for e in self.recorder.take(Refitted) if e.status == "ok"}
+        if not self.recorder.ahead(EnsembleChosen):  # else a sitting before this one settled what could be fitted
+            longest = sorted(others, key=lambda n: -evaluations[n].fit_s)
+            pending = [evaluations[n] for n in (heaviest, *longest) if n not in fitted]
+            fitted |= self._refit_all(pending, names, test is not None, first_s=0.0 if fitted else GRACE_S)
+            if not fitted:
+                quick = self._quick()
+                names.setdefault(quick.attempt.number, "pipeline")
+                fitted = self._refit_all([quick], names, test is not None, first_s=GRACE_S)
+        numbers = [n for n in (heaviest, *others) if n in fitted] or list(fitted)
+        total = sum(weights.get(n, 1.0) for n in numbers)
         return [
             FittedMember(
-                evaluations[n], w / total, {**evaluations[n].attempt.params, **done[n][0].fitted_params}, done[n][1],
-                self.model_path(n), names[n], self._test_predictions(n) if test is not None else None,
+                evaluations[n], weights.get(n, 1.0) / total,
+                {**evaluations[n].attempt.params, **fitted[n].fitted_params}, self._context(evaluations[n]),
+                self.model_path(n), names.get(n, "pipeline"), self._test_predictions(n) if test is not None else None,
             )
-            for n, w in members if n in done
+            for n in numbers
         ]  # fmt: skip
 
-    def _refit_all(self, pending: list[Evaluation], names: dict[int, str], with_test: bool) -> Iterator[Refitted]:
+    def _quick(self) -> Evaluation:
+        """The best model of the pool whose fit is short, or the quickest one."""
+        short = [e for e in self.pool if e.fit_s < GRACE_S / 4]
+        return short[0] if short else min(self.pool, key=lambda e: e.fit_s)
+
+    def _refit_all(
+        self, pending: list[Evaluation], names: dict[int, str], with_test: bool, *, first_s: float
+    ) -> dict[int, Refitted]:
+        """Attempt -> what its fit found, of those that could be fitted. The first of them has `first_s` at least."""
+        fitted = {}
+        least_s = [first_s, *[0.0] * len(pending)]
         with ThreadPoolExecutor(self.evaluator.parallel) as pool:
-            outcomes = pool.map(lambda e: (e, self._refit_one(e, names[e.attempt.number], with_test)), pending)
-            for evaluation, outcome in outcomes:
+            outcomes = pool.map(
+                lambda e, s: self._refit_one(e, names[e.attempt.number], with_test, s), pending, least_s
+            )
+            for evaluation, outcome in zip(pending, outcomes):
                 if outcome.status != "ok":
                     self.control.leave_if_abandoned()
                 number = evaluation.attempt.number
-                fitted = plain_params(outcome.result.get("fitted_params"))
-                event = Refitted(number, str(outcome.status), round(outcome.seconds, 3), fitted, outcome.error[-2000:])
+                found = plain_params(outcome.result.get("fitted_params"))
+                event = Refitted(number, str(outcome.status), round(outcome.seconds, 3), found, outcome.error[-2000:])
                 self.recorder.note(event)
-                yield event
+                if event.status == "ok":
+                    fitted[number] = event
+        return fitted
 
     def _context(self, evaluation: Evaluation) -> dict[str, Any]:
         workspace = self.evaluator.workspace
@@ -153,10 +185,8 @@ class Closing:
         )
         return {**ctx, "n_rows": len(workspace.y)}
 
-    def _refit_one(self, evaluation: Evaluation, module: str, with_test: bool) -> Outcome:
-        left_s = self.recorder.clock.left_s() - WRITING_S
-        if evaluation.attempt.number == max(self.blender.weights, key=lambda n: self.blender.weights[n]):
-            left_s = max(left_s, GRACE_S)
+    def _refit_one(self, evaluation: Evaluation, module: str, with_test: bool, least_s: float) -> Outcome:
+        left_s = max(self.recorder.clock.left_s() - WRITING_S, least_s)
         if self.control.abandoned.is_set() or left_s < 0.5:
             return Outcome("timeout", 0.0, error="no time was left for this member")
         number, workspace = evaluation.attempt.number, self.evaluator.workspace

@@ -1,0 +1,125 @@
+"""The end of a run when the clock or the kernel is in the way: there is a model, and its score is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automlgpt_local.events import EnsembleChosen, EventLog, Refitted
+from automlgpt_local.metrics import METRICS
+from automlgpt_local.sandbox.jobs import Outcome
+from automlgpt_local.search.blend import Blender
+from automlgpt_local.search.clock import Clock
+from automlgpt_local.search.closing import GRACE_S, Closing
+from automlgpt_local.search.evaluate import Attempt, Evaluation
+from automlgpt_local.search.recorder import Recorder
+
+Y = np.random.default_rng(0).normal(size=2000)
+WEIGHTS = {1: 0.5, 2: 0.3, 3: 0.2}
+FIT_S = {1: 20.0, 2: 0.5, 3: 9.0, 4: 0.1}  # attempt 4 is in the pool, but no member
+
+
+class Evaluator:
+    def __init__(self, run_dir: Path) -> None:
+        draw = np.random.default_rng(1)
+        self._predictions = {n: Y + draw.normal(scale=0.3 + 0.1 * n, size=len(Y)) for n in FIT_S}
+        self.workspace = SimpleNamespace(
+            run_dir=run_dir, y=Y, y_development=Y, weight_development=None, folds=[SimpleNamespace(train=Y)],
+            task=SimpleNamespace(seed=0), write_refit=lambda: run_dir, context=lambda columns, **rest: dict(rest),
+        )  # fmt: skip
+        self.metric, self.parallel, self.threads_per_fold = METRICS["rmse"], 1, 1
+        self.out_of_fold = self._predictions.__getitem__
+
+    def validated_rows(self) -> Any:
+        return np.arange(len(Y))
+
+
+class Fits(Closing):
+    """A Closing whose fits end as `ends` says; `asked`: which were tried, and the least seconds that each had."""
+
+    ends: dict[int, list[str]]
+    asked: list[tuple[int, str, float]]
+
+    def _refit_one(self, evaluation: Evaluation, module: str, with_test: bool, least_s: float) -> Outcome:
+        number = evaluation.attempt.number
+        self.asked.append((number, module, least_s))
+        return Outcome(self.ends[number].pop(0), 1.0, result={"fitted_params": {"n": number}})
+
+
+def evaluation(number: int) -> Evaluation:
+    attempt = Attempt(number, "select", "linear", "", {"a": 1}, {}, None)
+    return Evaluation(attempt, "ok", 0.5, 0.01, (0.5,), FIT_S[number], FIT_S[number], {}, "", (0,))
+
+
+def closing(run_dir: Path, **ends: str) -> Fits:
+    recorder = Recorder(EventLog(run_dir / "events.jsonl"), Clock(60.0), lambda line: None)
+    evaluator: Any = Evaluator(run_dir)
+    control: Any = SimpleNamespace(leave_if_abandoned=lambda: None)
+    blender = Blender(evaluator, 60.0, ensemble=True, weights=dict(WEIGHTS))
+    made = Fits(evaluator, recorder, control, blender, [evaluation(n) for n in FIT_S])
+    made.ends = {int(n[1:]): said.split() for n, said in ends.items()}
+    made.asked = []
+    return made
+
+
+def chosen() -> EnsembleChosen:
+    return EnsembleChosen({str(n): w for n, w in WEIGHTS.items()}, 0.4, 0.45, True)
+
+
+def test_members_that_do_not_fit_are_left_out_and_the_score_is_that_of_the_others(tmp_path: Path) -> None:
+    run = closing(tmp_path, a1="ok", a2="ok", a3="timeout")
+    members = run.refit(None)
+    assert {m.evaluation.attempt.number: m.weight for m in members} == pytest.approx({1: 0.625, 2: 0.375})
+    assert members[0].params == {"a": 1, "n": 1}
+    settled = run.settle(chosen(), members)
+    assert settled.weights.keys() == {"1", "2"}
+    blended = 0.625 * run.evaluator.out_of_fold(1) + 0.375 * run.evaluator.out_of_fold(2)
+    assert settled.score == pytest.approx(float(np.sqrt(np.mean((blended - Y) ** 2))))
+    assert run.asked[0] == (1, "pipeline.member_1", GRACE_S) and run.asked[1][2] == 0.0
+
+
+def test_when_all_members_fit_the_choice_stands(tmp_path: Path) -> None:
+    run = closing(tmp_path, a1="ok", a2="ok", a3="ok")
+    choice = chosen()
+    assert run.settle(choice, run.refit(None)) is choice
+
+
+def test_where_no_member_fits_a_quick_model_is_fitted_a_little_late(tmp_path: Path) -> None:
+    run = closing(tmp_path, a1="timeout", a2="timeout ok", a3="timeout")
+    (only,) = run.refit(None)
+    assert (only.evaluation.attempt.number, only.weight) == (2, 1.0)
+    assert run.asked[-1] == (2, only.module, GRACE_S)
+    assert run.settle(chosen(), [only]).weights == {"2": 1.0}
+
+
+def test_where_nothing_at_all_can_be_fitted_there_is_no_member(tmp_path: Path) -> None:
+    run = closing(tmp_path, a1="timeout", a2="timeout timeout", a3="timeout")
+    assert run.refit(None) == []
+
+
+def test_resumed_with_more_time_what_did_not_fit_is_tried_again(tmp_path: Path) -> None:
+    closing(tmp_path, a1="timeout", a2="timeout timeout", a3="timeout").refit(None)
+    run = closing(tmp_path, a1="ok", a2="ok", a3="ok")
+    assert [m.evaluation.attempt.number for m in run.refit(None)] == [1, 2, 3]
+
+
+def test_resumed_after_it_was_settled_the_same_members_make_the_model(tmp_path: Path) -> None:
+    first = closing(tmp_path, a1="timeout", a2="timeout ok", a3="timeout")
+    before = first.refit(None)
+    settled = first.settle(chosen(), before)
+    again = closing(tmp_path)
+    after = again.refit(None)
+    assert again.asked == [] and after == before
+    assert again.settle(chosen(), after) == settled
+    assert not again.recorder.replaying
+
+
+def test_the_events_of_fits_tell_what_became_of_each(tmp_path: Path) -> None:
+    run = closing(tmp_path, a1="ok", a2="timeout", a3="ok")
+    run.refit(None)
+    told = [(r.event.attempt, r.event.status) for r in run.recorder.log.records if isinstance(r.event, Refitted)]
+    assert told == [(1, "ok"), (3, "ok"), (2, "timeout")]
