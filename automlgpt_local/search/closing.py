@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WRITING_S = 2.0  # kept for export and report behind the last refit
 GRACE_S = 5.0  # for one member, even when the clock has run out: a late model is better than none
+LATE_SHARE = 0.05  # of the time limit, that the heaviest member may be late: without it the model is another one
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,8 @@ class Closing:
         if not self.recorder.ahead(EnsembleChosen):  # else a sitting before this one settled what could be fitted
             longest = sorted(others, key=lambda n: -evaluations[n].fit_s)
             pending = [evaluations[n] for n in (heaviest, *longest) if n not in fitted]
-            fitted |= self._refit_all(pending, names, test is not None, first_s=0.0 if fitted else GRACE_S)
+            late_s = max(GRACE_S, self.recorder.clock.left_s() - WRITING_S + LATE_SHARE * self.blender.limit_s)
+            fitted |= self._refit_all(pending, names, test is not None, first_s=0.0 if fitted else late_s)
             if not fitted:
                 quick = self._quick()
                 names.setdefault(quick.attempt.number, "pipeline")
