@@ -106,23 +106,29 @@ def run_one(
 
 def summary(results: list[dict[str, Any]], models: Sequence[str]) -> dict[str, Any]:
     """Over the cells (set, seed) that all models finished: mean rank, and the geometric mean of the first one's error
-    over each other's with a 95 % interval."""
+    over each other's. Its 95 % interval is Student's, over sets: the seeds of a set do not differ as sets do."""
+    import numpy as np
+    from scipy.stats import t
+
     cells: dict[tuple[str, int], dict[str, float]] = {}
     for r in results:
         if "error" in r:
             cells.setdefault((r["set"], r["seed"]), {})[r["model"]] = max(1e-12, r["error"])
-    whole = [c for c in cells.values() if set(models) <= set(c)]
+    whole = {cell: c for cell, c in cells.items() if set(models) <= set(c)}
     found: dict[str, Any] = {"cells": len(whole), "failed": sum("failed" in r for r in results)}
     if not whole:
         return found
-    ranks = {m: [1 + sum(c[o] < c[m] for o in models) + (sum(c[o] == c[m] for o in models) - 1) / 2 for c in whole]
-             for m in models}  # fmt: skip
+    ranks = {m: [1 + sum(c[o] < c[m] for o in models) + (sum(c[o] == c[m] for o in models) - 1) / 2
+                 for c in whole.values()] for m in models}  # fmt: skip
     found["mean_rank"] = {m: round(sum(r) / len(r), 3) for m, r in ranks.items()}
     first = models[0]
     for other in models[1:]:
-        logs = [math.log(c[first] / c[other]) for c in whole]
-        mean = sum(logs) / len(logs)
-        spread = 1.96 * (sum((v - mean) ** 2 for v in logs) / max(1, len(logs) - 1) / len(logs)) ** 0.5
+        logs: dict[str, list[float]] = {}
+        for (name, _), c in whole.items():
+            logs.setdefault(name, []).append(math.log(c[first] / c[other]))
+        means = np.array([np.mean(of_set) for of_set in logs.values()])
+        mean, n = means.mean(), len(means)
+        spread = math.inf if n < 2 else t.ppf(0.975, n - 1) * means.std(ddof=1) / n**0.5
         found[f"{first}/{other}"] = [round(math.exp(v), 4) for v in (mean, mean - spread, mean + spread)]
     return found
 
