@@ -44,12 +44,13 @@ class Terminal:
         self.drawn = b""
 
     def read(self, seconds: float) -> bool:
-        """Take in what is drawn within so long; False at the end of the line."""
-        if select.select([self.master], [], [], seconds)[0]:
+        """Take in what is drawn: wait so long for the first of it; False at the end of the line."""
+        while select.select([self.master], [], [], seconds)[0]:
             try:
                 self.drawn += os.read(self.master, 1 << 16)
             except OSError:
                 return False
+            seconds = 0.0
         return True
 
     def until(self, mark: bytes, seconds: float = 60.0) -> None:

@@ -281,8 +281,8 @@ class RunScreen(Steering):
     # --- what a person says
     def on_key(self, event: ui.Key) -> None:
         """Letters belong to the line, wherever the focus is."""
-        line = self.query_one("#say", Input)
-        if event.is_printable and event.character and not event.character.isspace() and self.focused is not line:
+        if event.is_printable and event.character and not event.character.isspace():
+            line = self.query_one("#say", Input)  # its own letters do not come up to here
             event.stop()
             line.focus()
             line.insert_text_at_cursor(event.character)
