@@ -49,7 +49,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
         "request": request,
         "task": task,
         "warnings": _warnings(happened, task),
-        "changes": [e.text for e in happened if isinstance(e, ev.TaskChanged)],
+        "changes": [e.text for e in happened if isinstance(e, ev.Answered) and e.changes],
         "profile": _field(_last(happened, ev.Profiled), "profile", {}),
         "split": _dict(_last(happened, ev.SplitMade)),
         "attempts": attempts,

@@ -17,6 +17,7 @@ from automlgpt_local.artifacts.manifest import changed, write_manifest
 from automlgpt_local.artifacts.plots import MAX_ROWS, Evidence
 from automlgpt_local.artifacts.predictions import predictions_frame
 from automlgpt_local.artifacts.report import number, write_report
+from automlgpt_local.artifacts.summary import summarize
 from automlgpt_local.task import Request, TaskSpec
 
 HOSTILE = "<script>alert(1)</script> | `rm` [x](http://evil.example) \x1b]52;c;aGk=\x07 \u202egnp\n# head"
@@ -189,6 +190,17 @@ def test_a_large_run_is_reported_within_seconds(tmp_path: Path) -> None:
     started = time.process_time()
     write_report(run_dir)
     assert time.process_time() - started < 4
+
+
+def test_a_change_that_is_carried_out_again_after_a_resume_is_told_once(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run")
+    late = ev.TaskChanged("No ensemble.", {})
+    answered = ev.Answered("No ensemble.", {"ensemble": False}), ev.Answered("There is nothing to take back.")
+    log = ev.EventLog(run / "events.jsonl")
+    for event in (*answered, late, ev.Finished(0.9, 0.9, "roc_auc", 60.0, 0), ev.Resumed("0", 120.0), late):
+        log.append(event, 99.0)
+    log.close()
+    assert summarize(run)["changes"] == ["No ensemble."]
 
 
 def test_manifest_names_every_file_and_sees_changes(tmp_path: Path) -> None:
