@@ -288,7 +288,8 @@ class Session:
         members = closing.refit(None if test is None else test.frame[list(workspace.features.columns)])
         if not members:
             raise NoModelError(
-                "No member could be fitted on all rows in the time left.", "Resume with a longer --time-limit."
+                "No member could be fitted on all rows in the time left.",
+                "Go on with `automlgpt sessions resume` and a longer --time-limit.",
             )
         settled = closing.settle(chosen, members)
         if settled is not chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rich.text import Text
@@ -16,6 +17,15 @@ MARKS = {
     "kept": ("✓", "$success"), "dropped": ("·", "$secondary"), "ok": ("•", ""), "running": ("▸", "$accent"),
     "written": ("▸", "$accent"), "waiting": ("?", "$warning"),
 }  # fmt: skip
+# What hints of the command line are called here, in this order; a field without a name here is said in words.
+HERE = (
+    (r"`automlgpt sessions resume` and a longer --time-limit", "/continue 10m or more"),
+    (r"`automlgpt sessions resume`|automlgpt sessions resume /.*", "/continue"),
+    (r"`automlgpt sessions list`", "/resume"), (r"`automlgpt models (list|import)`", "/models"),
+    (r"`automlgpt doctor`", "/doctor"), (r"--target\b", '"Predict"'), (r"--metric\b", '"Measure by"'),
+    (r"--time-limit\b", '"Time"'), (r"--model\b", '"Model"'), (r"--leaks drop\b", 'alt+n and "Leaks"'),
+    (r"--(kind|positive|group|time|ignore)\b", r"\1"),
+)  # fmt: skip
 FAILED = ("✗", "$error")
 LEFT_OUT = ("⊘", "$secondary")
 
@@ -24,6 +34,13 @@ def mark(attempt: Attempt) -> tuple[str, str]:
     if attempt.left_out:
         return LEFT_OUT
     return MARKS.get(attempt.status, FAILED)
+
+
+def here(hint: str) -> str:
+    """What to do, in the app's names of fields and commands."""
+    for there, ours in HERE:
+        hint = re.sub(there, ours, hint)
+    return hint
 
 
 def say(*parts: str | tuple[str, str]) -> Content:
@@ -102,14 +119,18 @@ def entry(record: ev.Record, view: RunView, unfolded: bool = False) -> Content |
         case ev.StageStarted(stage=stage):
             return say((stage.capitalize(), "bold underline"))
         case ev.Warned(message=message):
-            return say(("! Warning", "bold $warning"), message)
+            return say(("! Warning", "bold $warning"), here(message))
         case ev.CodeRejected() as e:
             return say(("↻ Sent back", "bold $warning"), e.problem, (f"({e.repairs_left} repairs left)", "$secondary"))
         case ev.TookOver(reason=reason):
             return say(("⇄ Recipes take over", "bold $warning"), reason)
         case ev.Failed() as e:
             return Content.assemble(
-                say(("✗ Failed", "bold $error")), "\n", inert(e.message, 3_000), "\n", (inert(e.hint), "$secondary")
+                say(("✗ Failed", "bold $error")),
+                "\n",
+                inert(e.message, 3_000),
+                "\n",
+                (inert(here(e.hint)), "$secondary"),
             )
         case ev.EnsembleChosen() | ev.HoldoutScored() | ev.Finished() | ev.Stopped():
             text = line_of(record, view)

@@ -25,7 +25,7 @@ def main() -> None:
         say("error", error="UsageError", message="It is not clear which column is to be predicted.", hint="Name it.")
         return
     if target not in rows[0]:
-        say("error", error="UsageError", message=f"There is no column {target}.", hint="Choose another one.")
+        say("error", error="UsageError", message=f"There is no column {target}.", hint="Name it with --target.")
         return
     source = {"target": "flag" if request["target"] else "inferred"}
     task = {"target": target, "kind": "binary", "metric": "roc_auc", "warnings": [], "source": source}

@@ -13,11 +13,13 @@ from tui_support import NARROW, WIDE, running, text_of, until
 from automlgpt_local import client
 from automlgpt_local.client import children
 from automlgpt_local.errors import UsageError
+from automlgpt_local.events import Failed, Record
 from automlgpt_local.task import Request
 from automlgpt_local.tui.app import AutoMLApp
 from automlgpt_local.tui.screens.examples import ExamplesScreen
 from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.start import PathSuggester, StartScreen
+from automlgpt_local.tui.words import entry
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
@@ -70,6 +72,32 @@ async def test_an_unclear_target_is_asked_for(own_dirs: Path) -> None:
         assert app.screen.query_one("#go", Button).disabled
         target.value = "c"
         await until(pilot, lambda: not app.screen.query_one("#go", Button).disabled)
+
+
+async def test_what_to_do_is_said_in_the_names_of_the_form(own_dirs: Path) -> None:
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        app.ask_again(Request(data=("data.csv",), target="gone"))
+        await until(pilot, lambda: "There is no column gone." in text_of(app))
+        assert 'Name it with "Predict".' in text_of(app)
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("Go on with `automlgpt sessions resume` and a longer --time-limit.", "Go on with /continue 10m or more."),
+        ("Go on with: automlgpt sessions resume /runs/a b", "Go on with: /continue"),
+        (
+            "`automlgpt models list` shows those; `--model none` needs none.",
+            '/models shows those; `"Model" none` needs none.',
+        ),
+        ("Use --kind multiclass for classes.", "Use kind multiclass for classes."),
+    ],
+)
+def test_a_failed_run_says_what_to_do_here(hint: str, shown: str) -> None:
+    drawn = entry(Record(1, "", 0.0, Failed("UsageError", "No.", hint, 2)), client.RunView())
+    assert drawn is not None and drawn.plain == f"✗ Failed\nNo.\n{shown}"
 
 
 async def test_a_wish_longer_than_its_field_stays_visible() -> None:

@@ -28,6 +28,7 @@ from automlgpt_local.metrics import METRICS
 from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import bindings_of
 from automlgpt_local.tui.widgets.files import PathSuggester, Tables
+from automlgpt_local.tui.words import here
 
 MOST_COLUMNS, CELL = 200, 30
 KEPT = ("kind", "positive", "group", "time", "weight", "trials")
@@ -255,7 +256,7 @@ class StartScreen(Screen[None]):
                     return
                 self.post_message(Step(path, step))
         except AutoMLGPTError as error:
-            self.post_message(Step(path, {"step": "error", "message": error.message, "hint": error.hint}))
+            self.post_message(Step(path, {"step": "error", "message": error.message, "hint": here(error.hint)}))
 
     def on_step(self, event: Step) -> None:
         if event.path != (self.path or ""):
@@ -304,7 +305,7 @@ class StartScreen(Screen[None]):
         chosen = metric.value if "metric" in self._touched and metric.value in fitting else task["metric"]
         metric.set_options([(name, name) for name in fitting])
         self._metric_shown = metric.value = chosen
-        warnings = "\n".join(f"! {w}" for w in task.get("warnings", []))
+        warnings = "\n".join(f"! {here(w)}" for w in task.get("warnings", []))
         how = {"flag": "as you said", "inferred": "as the data suggest"}.get(
             task.get("source", {}).get("target", ""), ""
         )
@@ -355,7 +356,7 @@ class StartScreen(Screen[None]):
         try:
             session = client.start(self.request())
         except AutoMLGPTError as error:
-            self._tell(f"{error.message}\n{error.hint}", "$error")
+            self._tell(f"{error.message}\n{here(error.hint)}", "$error")
             return
         self.app.show_session(session, Path(self.path).name)  # type: ignore[attr-defined]
 
