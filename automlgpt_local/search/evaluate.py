@@ -204,17 +204,21 @@ class Evaluator:
         wall_s = max(seconds * 1.25 + 2.0, min(seconds * 3.0, self._recorder.clock.left_s() - self.ending_s()))
         limits = Limits(wall_s=wall_s, memory_mib=self._memory_mib // self.parallel, threads=self.threads_per_fold)
         job = Job("fold", spec, work, tuple(p for p in read if p.exists()), limits)
+        known = None if attempt.probe else all_recipes().get(attempt.recipe)
+        family = None if known is None else known.family
         try:
-            return self.sandbox.run(job, cancelled=lambda: self._unwanted(attempt))
+            return self.sandbox.run(job, cancelled=lambda: self._unwanted(family))
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
-    def _unwanted(self, attempt: Attempt) -> bool:
-        """Is a running fit to be cut short? The user stopped, ruled out its kind of model, or drew the limit in."""
-        known = all_recipes().get(attempt.recipe)
+    def _unwanted(self, family: str | None) -> bool:
+        """Is a running fit to be cut short? The user stopped, ruled out its kind of model, or drew the limit in.
+
+        Asked many times a second. `family`: of its recipe; None for what no rule about kinds concerns.
+        """
         if self._control.interrupted():
             return True
-        if known is not None and not attempt.probe and not self._control.allows(known.family):
+        if family is not None and not self._control.allows(family):
             return True
         return self._control.shortened and self._recorder.clock.left_s() < self.ending_s()
 
