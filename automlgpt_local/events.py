@@ -272,6 +272,9 @@ class Approved(Event):
     code_sha256: str = ""  # of the module that runs, when the user edited it
 
 
+STEERING = ("message", "undo", "branch")  # commands that are answered, by `Answered`
+
+
 @dataclass(frozen=True)
 class Commanded(Event):
     """A command of the user: pause, continue, extend, stop, message, undo, branch."""

@@ -24,8 +24,9 @@ from typing import Any
 
 from automlgpt_local import __version__
 from automlgpt_local import events as ev
+from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.search.clock import Clock
-from automlgpt_local.search.control import HEARD, Control
+from automlgpt_local.search.control import Control
 from automlgpt_local.search.recorder import Recorder
 from automlgpt_local.task import Request, TaskSpec
 
@@ -58,7 +59,6 @@ RECIPES = (
     ("lightgbm", "LightGBM, slower and deeper", 0.8468),
     ("lightgbm", "LightGBM + charges per month of tenure", 0.8493),
 )
-FAMILIES = {"extra_trees": "forest"}
 
 SOLUTION = '''"""{title}."""
 
@@ -198,7 +198,7 @@ class _Engine:
             if name == "approve":
                 self.answer = str(values["answer"])
                 continue
-            if name in HEARD:
+            if name in ev.STEERING:
                 self.control.put(command)
                 self.carry_out()
                 continue
@@ -216,9 +216,10 @@ class _Engine:
     def carry_out(self) -> None:
         self.stop = self.stop or self.control.stop_requested.is_set()
         attempts = {r.event.attempt: r.event.recipe for r in self.log.records if isinstance(r.event, ev.CodeWritten)}
+        recipes = load_recipes(installed_only=False)
         for change in self.control.changes():
             task = TaskSpec.from_json(change.task)
-            gone = [n for n, recipe in attempts.items() if not task.allows(FAMILIES.get(recipe, recipe))]
+            gone = [n for n, recipe in attempts.items() if not task.allows(recipes[recipe].family)]
             kept = [r.event.attempt for r in self.log.records if isinstance(r.event, ev.Gated) and r.event.kept]
             self.say(replace(change, left_out=gone, best=next((n for n in reversed(kept) if n not in gone), None)))
 

@@ -256,7 +256,7 @@ class RunView:
             self.paused = e.command == "pause"
         if e.command == "extend":
             self.limit_s += float(e.values.get("seconds", 0.0))
-        if e.command in ("message", "undo", "branch"):
+        if e.command in ev.STEERING:
             self.answer = None
             self._said = str(e.values.get("text", e.command))
 

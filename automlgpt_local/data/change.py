@@ -72,13 +72,10 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
         return Reply("Stopping; the best model is kept.", stop=True)
     more = _MORE_BETWEEN.search(text) is not None
     plain = re.sub(r"@(?=\S)", "", _TARGET.sub("target: ", _BY.sub("for ", _MORE_BETWEEN.sub(r"\1", text))))
-    try:
-        asked = parse_ask(plain, columns)
-    except UsageError as error:
-        return Reply(f"{error.message} {error.hint} Nothing was changed.".strip())
     told: list[str] = []
     changes: dict[str, Any] = {}
     try:
+        asked = parse_ask(plain, columns)
         _families(asked, task, changes, told)
         _ensemble(asked, text, task, changes, told)
     except UsageError as error:

@@ -10,13 +10,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from automlgpt_local.data.change import EXAMPLES, Reply, listed, read_change
-from automlgpt_local.events import Answered, ApprovalAsked, AttemptFinished, CodeWritten, Commanded, TaskChanged
+from automlgpt_local.events import (
+    STEERING,
+    Answered,
+    ApprovalAsked,
+    AttemptFinished,
+    CodeWritten,
+    Commanded,
+    TaskChanged,
+)
 from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.search.recorder import AbandonedError, Recorder, StopSearchError
 from automlgpt_local.task import TaskSpec
 
 TASK_FIELDS = ("only", "never", "ensemble", "time_limit_s")  # of a TaskSpec, that a running search can change
-HEARD = ("message", "undo", "branch")  # answered at once, by the thread that reads commands
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Control:
     def put(self, command: dict[str, Any]) -> None:
         if command.get("command") == "stop":
             self.stop_requested.set()
-        if command.get("command") in HEARD:
+        if command.get("command") in STEERING:  # answered at once, by the thread that reads commands
             self._hear(command)
         else:
             self._commands.put(command)
