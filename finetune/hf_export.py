@@ -110,7 +110,7 @@ def export_folder(
     marked = [f"{token}a b\n{token}" for token in tokenizer.marks]
     special = gguf_tokens(candidate, marked, special=True)
     wrong += sum(tokenizer.ids(t) != b for t, b in zip(marked, special, strict=True))
-    sequences = [i[:256] for i in ids if len(i) > 2]
+    sequences = [i[:LONG] for i in ids if len(i) > 2]
     sequences.append((list(chain.from_iterable(ids)) * LONG)[:LONG])  # errors of position show far from the beginning
     expected = torch_logits(model, sequences)
     found = compare(expected, gguf_logits(candidate, sequences)) | {"token_mismatches": float(wrong)}

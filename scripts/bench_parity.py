@@ -21,7 +21,7 @@ from typing import Any
 
 from fetch_llm_fixtures import cache_dir
 
-LIMITS = {"max_logit_diff": 1e-2, "argmax_agreement": 0.995}
+MOST_LOGIT_DIFF = 1e-2
 QWEN2 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -107,7 +107,7 @@ def main() -> int:
 
     from finetune.gguf_export import write_gguf
     from finetune.lora import add_lora, write_adapter
-    from finetune.parity import compare, gguf_logits, torch_logits
+    from finetune.parity import LEAST_AGREEMENT, compare, gguf_logits, torch_logits
     from finetune.tokenizer import NanoTokenizer
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -141,8 +141,8 @@ def main() -> int:
             write_adapter(adapter, model, name=kind, rank=4, alpha=8.0)
             found[f"{kind}+lora"] = compare(torch_logits(model, sequences), gguf_logits(path, sequences, adapter))
     ok = all(
-        f.get("max_logit_diff", 0) <= LIMITS["max_logit_diff"]
-        and f.get("argmax_agreement", 1) >= LIMITS["argmax_agreement"]
+        f.get("max_logit_diff", 0) <= MOST_LOGIT_DIFF
+        and f.get("argmax_agreement", 1) >= LEAST_AGREEMENT
         and not f.get("token_mismatches")
         for f in found.values()
     )
