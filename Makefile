@@ -25,12 +25,12 @@ $(BIN)/python:
 
 $(READY): | $(BIN)/python
 	@echo "Installing into $(VENV). The first time this compiles llama.cpp, which takes some minutes."
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[boost]"
 	@rm -f $(VENV)/.ready-*; touch $@
 
 $(READY_DEV): | $(BIN)/python
 	@echo "Installing into $(VENV). The first time this compiles llama.cpp, which takes some minutes."
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[finetune]" --group dev
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[boost,finetune]" --group dev
 	-$(BIN)/python scripts/fetch_llm_fixtures.py
 	@rm -f $(VENV)/.ready-*; touch $(READY) $@
 

@@ -200,7 +200,7 @@ class Session:
         predict_limit_ms = task.predict_limit_ms or math.inf
         closing_s = _closing_s(self._prepared_s, limit_s)
         self.blender = Blender(evaluator, limit_s, task.ensemble, closing_s, predict_limit_ms)
-        evaluator.ending_s = self.blender.ending_s
+        evaluator.ending_s, evaluator.adds_nothing = self.blender.ending_s, self.blender.adds_nothing
         bench = Workbench(
             task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
             backend.count_tokens if backend is not None else lambda text: 0,

@@ -27,8 +27,11 @@ DEFAULTS = {
     "depth": 6,
     "l2_leaf_reg": 3.0,
     "random_strength": 1.0,
+    "bootstrap_type": "Bernoulli",
+    "subsample": 0.8,
     "bagging_temperature": 1.0,
     "one_hot_max_size": 10,
+    "max_ctr_complexity": 2,
     "border_count": 128,
     "grow_policy": "SymmetricTree",
     "rounds": 2000,
@@ -38,8 +41,9 @@ DEFAULTS = {
 LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 45  # 750 trees at a rate of 0.06 are usually enough
 PROBE_TREES = (2, 12)
-CATBOOST_PARAMETERS = ["learning_rate", "depth", "l2_leaf_reg", "random_strength", "bagging_temperature"]
-CATBOOST_PARAMETERS += ["one_hot_max_size", "border_count", "grow_policy"]
+CATBOOST_PARAMETERS = ["learning_rate", "depth", "l2_leaf_reg", "random_strength", "bootstrap_type"]
+CATBOOST_PARAMETERS += ["one_hot_max_size", "max_ctr_complexity", "border_count", "grow_policy"]
+BOOTSTRAP_SIZES = {"Bayesian": "bagging_temperature", "Bernoulli": "subsample"}
 OBJECTIVES = {"mae": "MAE", "medae": "MAE", "mape": "MAPE", "tweedie": "Tweedie:variance_power=1.5"}  # by metric
 
 
@@ -49,7 +53,7 @@ def space(trial):
         "depth": trial.suggest_int("depth", 4, 8),
         "l2_leaf_reg": trial.suggest_float("l2_leaf_reg", 0.5, 15.0, log=True),
         "random_strength": trial.suggest_float("random_strength", 0.0, 2.0),
-        "bagging_temperature": trial.suggest_float("bagging_temperature", 0.0, 1.0),
+        "bootstrap_type": trial.suggest_categorical("bootstrap_type", ["Bernoulli", "Bayesian"]),
     }
 
 
@@ -108,7 +112,7 @@ class Model(BaseEstimator):
             return
         if fixed is not None:
             self.models_ = [catboost.CatBoost(self._settings(fixed, i)).fit(data) for i in range(p["copies"])]
-            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
+            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"], "copies": p["copies"]}
             return
         rounds = max(20, min(p["small_trees" if whole else "rounds"], 20_000 // max(1, self.ctx["n_classes"])))
         deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
@@ -118,7 +122,7 @@ class Model(BaseEstimator):
             settings["use_best_model"] = True
             held_data = self._pool(X[held], y[held], None if weight is None else weight[held])
         self.models_ = [catboost.CatBoost(settings).fit(data, eval_set=held_data, callbacks=[Stop(deadline)])]
-        self.fitted_params_ = {"n_trees": refit_trees(self.models_[0].tree_count_), "learning_rate": rate}
+        self.fitted_params_ = {"n_trees": refit_trees(self.models_[0].tree_count_), "learning_rate": rate, "copies": 1}
 
     def _rate(self, data, deadline):
         """The learning rate, raised when a few trees tell that the time allows too few of them.
@@ -142,7 +146,9 @@ class Model(BaseEstimator):
         p, ctx = self.params, self.ctx
         settings = {key: p[key] for key in CATBOOST_PARAMETERS}
         settings |= {"iterations": trees, "random_seed": ctx["seed"] + copy, "thread_count": ctx["n_threads"]}
-        settings |= {"verbose": False, "allow_writing_files": False, "bootstrap_type": "Bayesian"}
+        settings |= {"verbose": False, "allow_writing_files": False}
+        size = BOOTSTRAP_SIZES[p["bootstrap_type"]]
+        settings[size] = p[size]
         if ctx["kind"] == "regression":
             objective = OBJECTIVES.get(ctx["metric"], "RMSE")
             if objective.startswith("Tweedie") and self.range_[0] < 0:

@@ -135,7 +135,7 @@ class Model(BaseEstimator):
         if fixed:
             nets = [self._train(i, features, y, weight, np.inf, p["n_planned"], fixed) for i in range(p["copies"])]
             self.networks_ = [net[0] for net in nets]
-            self.fitted_params_ = {"n_epochs": fixed, "n_planned": p["n_planned"]}
+            self.fitted_params_ = {"n_epochs": fixed, "n_planned": p["n_planned"], "copies": p["copies"]}
             return
         learn, held = held_out(y, ctx["seed"])
         data, held_data = (features[learn], y[learn], weight[learn]), (features[held], y[held])
@@ -145,7 +145,7 @@ class Model(BaseEstimator):
             found = min(found, self._train(0, *data, deadline, 2 * found[1], None, *held_data), key=lambda f: f[3])
         network, best, planned, _ = found
         self.networks_ = [network]
-        self.fitted_params_ = {"n_epochs": best, "n_planned": planned}
+        self.fitted_params_ = {"n_epochs": best, "n_planned": planned, "copies": 1}
 
     def _train(self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None):
         """(weights of the best epoch, its number, the epochs that the schedule was made for, held-out loss)."""

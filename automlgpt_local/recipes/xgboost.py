@@ -224,7 +224,7 @@ class Model(BaseEstimator):
         if fixed is not None:
             self.boosters_ = [xgboost.train(self._settings(i), data, fixed) for i in range(p["copies"])]
             self.trees_ = fixed
-            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"]}
+            self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"], "copies": p["copies"]}
             return
         deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
         stop, evals = Stop(deadline, p["learning_rate"]), []
@@ -235,7 +235,7 @@ class Model(BaseEstimator):
         booster = xgboost.train(self._settings(0), data, rounds, evals=evals, callbacks=[stop], verbose_eval=False)
         self.boosters_ = [booster]
         self.trees_ = max(1, stop.best_trees)
-        self.fitted_params_ = {"n_trees": refit_trees(self.trees_), "learning_rate": stop.learning_rate}
+        self.fitted_params_ = {"n_trees": refit_trees(self.trees_), "learning_rate": stop.learning_rate, "copies": 1}
 
     def _matrix(self, features, y=None, weight=None, ref=None):
         """`features` are changed in place: codes of missing and of never seen levels become NaN for XGBoost."""

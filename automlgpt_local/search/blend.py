@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from automlgpt_local.search.ensemble import Blend, mix, select
+from automlgpt_local.search.ensemble import Blend, best_gain, mix, select
 from automlgpt_local.search.evaluate import Evaluation, Evaluator
+from automlgpt_local.search.workspace import Fold
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,14 @@ ENDING_SHARE_SINGLE_SPLIT = 0.45
 # Report, export, predictions and the start of the refit's forks, on an idle machine.
 CLOSING_WORK_S = 3.0
 REFIT_MARGIN = 1.1
+# A member that averages fits of several seeds (`copies` among its fitted_params) is refitted with this many, where time
+# allows; this share of the time limit at most is kept for those beyond the ones that were scored.
+COPIES = 3
+COPIES_SHARE = 0.04
+# An attempt is left after two folds or more when, on this many rows, every share of it makes the ensemble's error
+# larger by more than this part.
+USELESS_AFTER_ROWS = 1_000
+USELESS_LOSS = 0.001
 LEAST_WEIGHT = 0.05  # a member of less weight changes less than its refit and its predictions cost
 
 
@@ -45,7 +55,7 @@ class Blender:
         """
         if not pool:
             return
-        self._evaluations = {e.attempt.number: e for e in pool}
+        self.learn(pool)
         metric, workspace = self.evaluator.metric, self.evaluator.workspace
         if not self.ensemble or len(pool) == 1:
             self.weights, self.score = {pool[0].attempt.number: 1.0}, pool[0].score
@@ -69,9 +79,28 @@ class Blender:
         if self.score is not None:
             self.history.append(metric.loss(self.score))
 
+    def learn(self, pool: list[Evaluation]) -> None:
+        """What is known of the attempts that may be members: of a resumed run's, nothing is told by an update."""
+        self._evaluations = {e.attempt.number: e for e in pool}
+
     def blended(self) -> np.ndarray:
         """The ensemble's out-of-fold prediction, in the order of `evaluator.validated_rows()`."""
         return sum(w * self.evaluator.out_of_fold(n) for n, w in self.weights.items())  # type: ignore[return-value]
+
+    def adds_nothing(self, number: int, folds: Sequence[Fold]) -> bool:
+        """Does an attempt, by its predictions of these folds, make the ensemble worse with every share?"""
+        import numpy as np
+
+        workspace = self.evaluator.workspace
+        if not self.ensemble or len(self.weights) < 2 or workspace.task.trials is not None or len(folds) < 2:
+            return False
+        rows = np.concatenate([f.valid for f in folds])
+        if len(rows) < USELESS_AFTER_ROWS:
+            return False
+        blended = mix({n: self.evaluator.out_of_fold(n, folds) for n in self.weights}, self.weights)
+        y, weight = workspace.y_development[rows], workspace.weight_development
+        newcomer, part = self.evaluator.out_of_fold(number, folds), None if weight is None else weight[rows]
+        return best_gain(blended, newcomer, y, self.evaluator.metric, part) < -USELESS_LOSS
 
     def refit_s(self, number: int) -> float:
         """Expected wall seconds of fitting one member on all rows, with the threads of its folds."""
@@ -81,7 +110,34 @@ class Blender:
 
     def ending_s(self) -> float:
         refits = [self.refit_s(n) for n in self.weights]
-        return self.closing_s + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
+        more_copies_s = sum((COPIES - self._copies(n)) * self._copy_s(n) for n in self.weights)
+        return (
+            self.closing_s
+            + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
+            + min(more_copies_s / self.evaluator.parallel, COPIES_SHARE * self.limit_s)
+        )
+
+    def _copies(self, number: int) -> int:
+        """Seeds that a member averaged when it was scored; COPIES where there is nothing to add."""
+        told = self._evaluations[number].fitted_params.get("copies")
+        bounded = math.isfinite(self.predict_limit_ms)  # each copy takes its time to predict
+        return min(told, COPIES) if isinstance(told, int) and told >= 1 and not bounded else COPIES
+
+    def _copy_s(self, number: int) -> float:
+        return self.refit_s(number) / self._copies(number)
+
+    def refit_copies(self, left_s: float) -> dict[int, int]:
+        """Member -> seeds to average in its refit, where that is more than was scored and ends within `left_s`."""
+        fixed_work = self.evaluator.workspace.task.trials is not None
+        spare_s = left_s * self.evaluator.parallel - sum(self.refit_s(n) for n in self.weights)
+        more: dict[int, int] = {}
+        for n in sorted(self.weights, key=lambda n: -self.weights[n]):
+            affordable = min(spare_s, left_s - self.refit_s(n)) / self._copy_s(n)
+            added = COPIES - self._copies(n) if fixed_work else min(COPIES - self._copies(n), int(affordable))
+            if added > 0:
+                more[n] = self._copies(n) + added
+                spare_s -= added * self._copy_s(n)
+        return more
 
     def _affordable(self, weights: dict[int, float], refits_s: float) -> dict[int, float]:
         kept = {n: w for n, w in sorted(weights.items(), key=lambda item: -item[1]) if w >= LEAST_WEIGHT}

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WRITING_S = 2.0  # kept for export and report behind the last refit
 GRACE_S = 5.0  # for one member, even when the clock has run out: a late model is better than none
+COPIES_MARGIN = 0.7  # of the time left, that refits with more seeds than were scored may fill
 LATE_SHARE = 0.05  # of the time limit, that the heaviest member may be late: without it the model is another one
 
 
@@ -47,6 +48,9 @@ class Closing:
     blender: Blender
     pool: list[Evaluation]  # best first, not empty
     looks_before: int = 0  # that other runs had at the same locked rows
+
+    def __post_init__(self) -> None:
+        self.blender.learn(self.pool)
 
     def choose(self) -> EnsembleChosen:
         """The ensemble, unless the best single model is as good out of fold."""
@@ -164,11 +168,13 @@ class Closing:
     ) -> dict[int, Refitted]:
         """Attempt -> what its fit found, of those that could be fitted. The first of them has `first_s` at least."""
         fitted = {}
+        copies = self.blender.refit_copies(COPIES_MARGIN * (self.recorder.clock.left_s() - WRITING_S))
         least_s = [first_s, *[0.0] * len(pending)]
         with ThreadPoolExecutor(self.evaluator.parallel) as pool:
             outcomes = pool.map(
-                lambda e, s: self._refit_one(e, names[e.attempt.number], with_test, s), pending, least_s
-            )
+                lambda e, s: self._refit_one(e, names[e.attempt.number], with_test, s, copies.get(e.attempt.number)),
+                pending, least_s,
+            )  # fmt: skip
             for evaluation, outcome in zip(pending, outcomes):
                 if outcome.status != "ok":
                     self.control.leave_if_abandoned()
@@ -187,18 +193,22 @@ class Closing:
         )
         return {**ctx, "n_rows": len(workspace.y)}
 
-    def _refit_one(self, evaluation: Evaluation, module: str, with_test: bool, least_s: float) -> Outcome:
+    def _refit_one(
+        self, evaluation: Evaluation, module: str, with_test: bool, least_s: float, copies: int | None
+    ) -> Outcome:
+        """`copies`: seeds to average, when that is not what was scored."""
         left_s = max(self.recorder.clock.left_s() - WRITING_S, least_s)
         if self.control.abandoned.is_set() or left_s < 0.5:
             return Outcome("timeout", 0.0, error="no time was left for this member")
         number, workspace = evaluation.attempt.number, self.evaluator.workspace
         folder = workspace.run_dir / "work" / "refit"
+        more_copies = {} if copies is None else {"copies": copies}
         work = self.evaluator.job_dir(f"refit_{number:04d}")
         weight, test, solution = folder / "weight.npy", folder / "test.feather", self.evaluator.solution_path(number)
         spec = {
             "solution": str(solution),
             "module": module,
-            "params": {**evaluation.attempt.params, **evaluation.fitted_params},
+            "params": {**evaluation.attempt.params, **evaluation.fitted_params, **more_copies},
             "ctx": self._context(evaluation),
             "features": str(folder / "features.feather"),
             "y": str(folder / "y.npy"),

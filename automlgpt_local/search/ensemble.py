@@ -18,6 +18,7 @@ ROWS = {"roc_auc": 15_000, "average_precision": 8_000}
 ROWS_OTHERWISE = 30_000
 FEW_ROWS = 375
 CELLS = 200_000  # of one member's predictions, for metrics that need all classes
+SHARES = (0.1, 0.25, 0.5)  # that a newcomer is tried with
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,25 @@ def select(
     shares = _evened(shares, found, losses, max_members)
     weights = {i: float(w) for i, w in zip(ids, shares) if w > 0}
     return Blend(weights, metric.score(y, mix(predictions, weights), weight))
+
+
+def best_gain(
+    blended: np.ndarray, newcomer: np.ndarray, y: np.ndarray, metric: Metric, weight: np.ndarray | None = None
+) -> float:
+    """How much less the blend's error is with the newcomer in it, at its best share; a part of the error.
+
+    Negative where the newcomer makes the blend worse at every share. Shapes as for `select`.
+    """
+    import numpy as np
+
+    rows = _rows(y, blended, metric)
+    blended, newcomer = blended[rows], newcomer[rows]
+    n_classes = blended.shape[1] if blended.ndim == 2 else 0
+    losses = _losses(metric, y[rows], None if weight is None else np.asarray(weight)[rows], n_classes)
+    before = losses(blended)
+    after = min(losses((1 - share) * blended + share * newcomer) for share in SHARES)
+    error = 1.0 + before if before < 0 else before  # a negated score falls short of one by its error
+    return (before - after) / max(error, 1e-12)
 
 
 def _evened(shares: Any, found: list[Any], losses: Callable[[Any], float], max_members: int) -> Any:

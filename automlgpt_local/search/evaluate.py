@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -87,7 +87,9 @@ class Evaluator:
         self._memory_mib = memory_mib
         self.metric: Metric = workspace.metric
         self.fit_s = 0.0  # seconds in forks, all together
-        self.ending_s: Callable[[], float] = lambda: 0.0  # what must be left for the ending; the blend knows
+        # Both are the blend's to know: what must be left for the ending, and whether an attempt is of no use to it.
+        self.ending_s: Callable[[], float] = lambda: 0.0
+        self.adds_nothing: Callable[[int, Sequence[Fold]], bool] = lambda number, folds: False
         cells = len(workspace.development) * max(1, workspace.features.shape[1]) * max(1, workspace.n_classes / 4)
         threads = workspace.task.threads
         self._fit_shares: dict[str, float] = {}  # recipe -> share of a fork's seconds that its last fit took
@@ -139,7 +141,7 @@ class Evaluator:
     ) -> Iterator[FoldFinished]:  # fmt: skip
         rounds = -(-len(pending) // self.parallel)
         per_fold_s = max(1.0, seconds / max(1, rounds))
-        stop = self._hopeless(finished, best) or any(e.status != "ok" for e in finished.values())
+        stop = self._given_up(attempt, finished, best) or any(e.status != "ok" for e in finished.values())
         with ThreadPoolExecutor(self.parallel) as pool:
             waiting = list(pending)
             running: dict[Future[Outcome], Fold] = {}
@@ -155,8 +157,17 @@ class Evaluator:
                     event = self._score(attempt, fold, outcome)
                     self._recorder.note(event)
                     yield event
-                    stop = stop or event.status != "ok" or self._hopeless(finished, best)
+                    stop = stop or event.status != "ok" or self._given_up(attempt, finished, best)
         self._control.check()
+
+    def _given_up(self, attempt: Attempt, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
+        """Is what is known of an attempt enough to leave it?"""
+        if self._hopeless(finished, best):
+            return True
+        if attempt.probe:
+            return False
+        done = [f for f in self.folds if f.index in finished and finished[f.index].score is not None]
+        return len(done) < len(self.folds) and self.adds_nothing(attempt.number, done)
 
     def _hopeless(self, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
         """Is the attempt so far much worse than `best` on the same folds?"""
@@ -341,11 +352,11 @@ class Evaluator:
         except ValueError:  # a class that a fifth does not have
             return [self.metric.score(y, valid, None if weight is None else weight[fold.valid])]
 
-    def out_of_fold(self, number: int) -> np.ndarray:
-        """Predictions of the validated development rows, in the order of `validated_rows`."""
+    def out_of_fold(self, number: int, folds: Sequence[Fold] | None = None) -> np.ndarray:
+        """Predictions of the validated development rows, in the order of `validated_rows`; or of some folds' alone."""
         import numpy as np
 
-        parts = [np.load(self.fold_file(number, f.index))["valid"] for f in self.folds]
+        parts = [np.load(self.fold_file(number, f.index))["valid"] for f in (self.folds if folds is None else folds)]
         return np.concatenate(parts)
 
     def validated_rows(self) -> np.ndarray:

@@ -56,7 +56,7 @@ def _few_rows(kind: str) -> Entries:
     leaf = 1 if kind == "regression" else 3
     return [
         ("linear", {}),
-        ("catboost", {"depth": 4, "learning_rate": 0.04}),
+        ("catboost", {"depth": 4, "learning_rate": 0.04, "bootstrap_type": "Bayesian"}),
         ("extra_trees", {"min_samples_leaf": leaf}),
         ("lightgbm", {"num_leaves": 8, "learning_rate": 0.04}),
         ("random_forest", {"min_samples_leaf": leaf}),
@@ -73,7 +73,8 @@ def _few_rows(kind: str) -> Entries:
 
 def _two_classes(n_rows: int, category_share: float) -> Entries:
     """Small trees first, for most such targets are noisy; large ones after them, for tables with structure."""
-    catboost: Entries = [("catboost", {} if n_rows > 8_000 else {"depth": 4, "learning_rate": 0.04})]
+    shallow = {"depth": 4, "learning_rate": 0.04, "bootstrap_type": "Bayesian"}
+    catboost: Entries = [("catboost", {} if n_rows > 8_000 else shallow)]
     linear: Entries = [("linear", {"bins": 16})]
     return [
         ("lightgbm", {"num_leaves": 24 if n_rows > 8_000 else 8}),
@@ -85,7 +86,7 @@ def _two_classes(n_rows: int, category_share: float) -> Entries:
         ("xgboost", {"max_depth": 4, "min_child_weight": 10.0}),
         ("random_forest", {"min_samples_leaf": 5}),
         ("neighbours", {}),
-        ("catboost", {"depth": 8, "learning_rate": 0.04}),
+        ("catboost", {"bootstrap_type": "Bayesian"} if n_rows > 8_000 else {}),
         ("lightgbm", {"num_leaves": 8 if n_rows > 8_000 else 24}),
         ("lightgbm", {"num_leaves": 63, "feature_fraction": 0.4, "learning_rate": 0.03}),
         ("extra_trees", {"min_samples_leaf": 15, "max_features": 0.75}),
@@ -131,11 +132,12 @@ def _values() -> Entries:
         ("xgboost", {"max_depth": 8, "learning_rate": 0.03}),
         ("neighbours", {}),
         ("random_forest", {"min_samples_leaf": 1}),
-        ("catboost", {"depth": 8, "learning_rate": 0.05}),
+        ("catboost", {"bootstrap_type": "Bayesian"}),
         ("extra_trees", {"min_samples_leaf": 1, "max_features": "sqrt"}),
         ("neural", {"width": 256, "max_epochs": 60, "bins": 24}),
         ("lightgbm", {"num_leaves": 8, "learning_rate": 0.04}),
         ("lightgbm", {"num_leaves": 127, "feature_fraction": 0.5, "learning_rate": 0.03, "min_data_in_leaf": 5}),
+        ("catboost", {"depth": 8, "learning_rate": 0.05}),
         ("catboost", {"depth": 4, "learning_rate": 0.08}),
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,7 +27,8 @@ class Evaluator:
 
     def __init__(self, spreads: dict[int, float], fit_s: dict[int, float]) -> None:
         folds = [SimpleNamespace(index=k, train=np.arange(3000), valid=np.arange(1000) + 1000 * k) for k in range(4)]
-        self.workspace = SimpleNamespace(folds=folds, y=Y, y_development=Y, weight_development=None)
+        task = SimpleNamespace(trials=None)
+        self.workspace = SimpleNamespace(folds=folds, y=Y, y_development=Y, weight_development=None, task=task)
         self.metric, self.parallel = METRICS["rmse"], 1
         self._predictions = {n: Y + RNG.normal(scale=s, size=N) for n, s in spreads.items()}
         self.pool = [self._evaluation(n, s, fit_s.get(n, 1.0)) for n, s in sorted(spreads.items(), key=lambda i: i[1])]
@@ -35,8 +37,9 @@ class Evaluator:
         attempt = Attempt(number, "select", "lightgbm", "", {}, {}, None)
         return Evaluation(attempt, "ok", score, 0.01, (score,) * 4, fit_s * 4, fit_s, {}, "", (0, 1, 2, 3))
 
-    def out_of_fold(self, number: int) -> Any:
-        return self._predictions[number]
+    def out_of_fold(self, number: int, folds: Any = None) -> Any:
+        rows = slice(None) if folds is None else np.concatenate([f.valid for f in folds])
+        return self._predictions[number][rows]
 
     def validated_rows(self) -> Any:
         return np.arange(N)
@@ -84,6 +87,37 @@ def test_the_ending_takes_as_long_as_its_longest_refit_at_least() -> None:
     blend.update(blend.evaluator.pool)  # type: ignore[attr-defined]
     blend.evaluator.parallel = 4
     assert blend.ending_s() >= blend.closing_s + blend.refit_s(2)
+
+
+def test_an_attempt_that_helps_at_no_share_adds_nothing() -> None:
+    blend = blender({1: 0.5, 2: 0.55, 3: 0.9, 4: 12.0})
+    two, one = blend.evaluator.workspace.folds[:2], blend.evaluator.workspace.folds[:1]
+    assert not blend.adds_nothing(4, two), "there is no ensemble yet"
+    blend.update(blend.evaluator.pool[:2])  # type: ignore[attr-defined]
+    assert blend.adds_nothing(4, two)
+    assert not blend.adds_nothing(3, two), "worse alone, and yet of use"
+    assert not blend.adds_nothing(4, one), "one fold tells too little"
+    blend.evaluator.workspace.task.trials = 5  # type: ignore[misc]
+    assert not blend.adds_nothing(4, two), "a fixed amount of work is done whole"
+
+
+def with_copies(found: Evaluation, copies: int) -> Evaluation:
+    return replace(found, fitted_params={"copies": copies})
+
+
+def test_a_refit_averages_more_seeds_as_far_as_the_time_reaches_the_weightiest_first() -> None:
+    blend = blender({1: 0.5, 2: 0.6, 3: 0.7}, fit_s={1: 3.0, 2: 3.0, 3: 3.0})
+    first, second, third = blend.evaluator.pool  # type: ignore[attr-defined]
+    blend.update([with_copies(first, 1), with_copies(second, 2), third])
+    refits_s = sum(blend.refit_s(n) for n in (1, 2, 3))
+    assert blend.refit_copies(1000.0) == {1: 3, 2: 3}, "a member that knows no copies stays as it is"
+    assert blend.refit_copies(refits_s) == {}
+    assert blend.refit_copies(refits_s + 1.2 * blend.refit_s(1)) == {1: 2}
+    plain = blender({1: 0.5, 2: 0.6, 3: 0.7}, fit_s={1: 3.0, 2: 3.0, 3: 3.0})
+    plain.update(plain.evaluator.pool)  # type: ignore[attr-defined]
+    assert blend.ending_s() > plain.ending_s()
+    blend.predict_limit_ms = 100.0
+    assert blend.refit_copies(1000.0) == {} and blend.ending_s() == plain.ending_s()
 
 
 def test_members_together_predict_as_fast_as_was_asked_for() -> None:

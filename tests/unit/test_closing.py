@@ -29,7 +29,8 @@ class Evaluator:
         self._predictions = {n: Y + draw.normal(scale=0.3 + 0.1 * n, size=len(Y)) for n in FIT_S}
         self.workspace = SimpleNamespace(
             run_dir=run_dir, y=Y, y_development=Y, weight_development=None, folds=[SimpleNamespace(train=Y)],
-            task=SimpleNamespace(seed=0), write_refit=lambda: run_dir, context=lambda columns, **rest: dict(rest),
+            task=SimpleNamespace(seed=0, trials=None), write_refit=lambda: run_dir,
+            context=lambda columns, **rest: dict(rest),
         )  # fmt: skip
         self.metric, self.parallel, self.threads_per_fold = METRICS["rmse"], 1, 1
         self.out_of_fold = self._predictions.__getitem__
@@ -44,7 +45,9 @@ class Fits(Closing):
     ends: dict[int, list[str]]
     asked: list[tuple[int, str, float]]
 
-    def _refit_one(self, evaluation: Evaluation, module: str, with_test: bool, least_s: float) -> Outcome:
+    def _refit_one(
+        self, evaluation: Evaluation, module: str, with_test: bool, least_s: float, copies: int | None
+    ) -> Outcome:
         number = evaluation.attempt.number
         self.asked.append((number, module, least_s))
         return Outcome(self.ends[number].pop(0), 1.0, result={"fitted_params": {"n": number}})

@@ -19,6 +19,8 @@ def evaluator() -> Any:
     bare = object.__new__(Evaluator)
     bare.metric, bare.parallel = METRICS["rmse"], 1
     bare._control = SimpleNamespace(check=lambda: None)  # type: ignore[assignment]
+    bare.folds = [SimpleNamespace(index=k) for k in range(4)]  # type: ignore[misc]
+    bare.adds_nothing = lambda number, folds: False
     bare._run_fold = lambda *_: pytest.fail("a fold was run")  # type: ignore[method-assign]
     return bare
 
@@ -34,6 +36,13 @@ def test_a_promising_one_goes_on() -> None:
     recorded = {k: FoldFinished(2, k, "ok", 0.09, 1.0) for k in (0, 1)}
     with pytest.raises(pytest.fail.Exception, match="a fold was run"):
         list(evaluator()._run_folds(ATTEMPT, [SimpleNamespace(index=2)], 10.0, recorded, BEST))
+
+
+def test_one_that_adds_nothing_to_the_ensemble_is_left() -> None:
+    recorded = {k: FoldFinished(2, k, "ok", 0.09, 1.0) for k in (0, 1)}
+    bare = evaluator()
+    bare.adds_nothing = lambda number, folds: (number, len(folds)) == (2, 2)
+    assert list(bare._run_folds(ATTEMPT, [SimpleNamespace(index=2)], 10.0, recorded, BEST)) == []
 
 
 def test_what_folds_say_of_their_parameters_need_not_agree() -> None:

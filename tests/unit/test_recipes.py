@@ -175,6 +175,15 @@ def test_every_metric_of_values_has_an_objective(name: str, metric: str) -> None
     assert np.median(np.abs(found - y)) < np.median(np.abs(np.median(y) - y))
 
 
+@pytest.mark.parametrize("name", [n for n in CODES if "copies" in RECIPES[n].source])
+def test_a_fixed_fit_averages_as_many_seeds_as_it_is_told_to(name: str) -> None:
+    found = fitted(name, "binary").fitted_params_
+    one, three = (fitted(name, "binary", params={**found, "copies": n}) for n in (1, 3))
+    assert {k: v for k, v in three.fitted_params_.items() if found[k] != v or k == "copies"} == {"copies": 3}
+    frame, _ = table(300, "binary", seed=1)
+    assert not np.allclose(predicted(one, frame), predicted(three, frame))
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_no_columns_at_all(name: str) -> None:
     frame, y = table(60, "binary")
