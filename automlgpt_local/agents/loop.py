@@ -219,7 +219,7 @@ class Loop:
     def _in_time(self, recipes: list[str]) -> list[str]:
         """Those that the clock has room for."""
         fixed_work = self.bench.task.trials is not None
-        return [r for r in recipes if fixed_work or self.bench.fits(r)]
+        return [r for r in recipes if fixed_work or self.bench.fits(r, SAFE_SHARE)]
 
     def _try(self, recipe: str) -> Evaluation:
         """The first attempt of a recipe, with the portfolio's hyper-parameters; the Coder's turn comes in tuning."""

@@ -43,6 +43,7 @@ from automlgpt_local.task import TaskSpec
 MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
 REFIT_FOLDS = 1.5  # a fit on all rows takes this many times the seconds of a fold
+LEAST_OF_A_SECOND = 0.5  # of its expected seconds, that a boosted recipe must get when there is another boosted model
 MANY = 8  # a recipe's first try may take one such part of the room, or as long as the best model so far took
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
@@ -84,6 +85,7 @@ class Workbench:
         self.journal = Journal(self.evaluator.metric, self.task.predict_limit_ms or math.inf)
         self.clock = self.recorder.clock
         self.known_recipes = self.recipes
+        self._boosted = {name for name, r in self.recipes.items() if r.boosted}
         self.recipes = self._allowed_recipes()
         self.from_attempt: int | None = None  # the user wants the search to go on from this one
         self._told_out_of_share = False
@@ -123,14 +125,22 @@ class Workbench:
                 return measured[-1] / parallel * ratio
         return 1.0
 
-    def fits(self, recipe: str) -> bool:
-        """Has the clock room for an attempt? A first one of boosting gives a usable model even when it is cut short.
+    def fits(self, recipe: str, share: float) -> bool:
+        """Has the clock room for an attempt that may take `share` of it?
 
-        Hyper-parameters that had less time than those before them would not be compared with them.
+        Boosting gives a usable model even when it is cut short, but beside another boosted model one that was cut to
+        less than half is of no use. Hyper-parameters that had less time than those before them would not be compared
+        with them.
         """
-        first = not self.journal.of_recipe(recipe)
-        needed = 0.2 if first and self.recipes[recipe].boosted else 0.8 if first else 1.0
-        return self.cost_s(recipe) * needed * self._with_refit() < self.room_s()
+        cost_s = self.cost_s(recipe)
+        needed = 1.0
+        if not self.journal.of_recipe(recipe):
+            needed = 0.2 if self.recipes[recipe].boosted else 0.8
+            if self.recipes[recipe].boosted and any(e.attempt.recipe in self._boosted for e in self.journal.pool()):
+                needed = LEAST_OF_A_SECOND
+                if needed * cost_s > self.seconds_for(recipe, share):
+                    return False
+        return cost_s * needed * self._with_refit() < self.room_s()
 
     def _with_refit(self) -> float:
         """An attempt that wins is fitted once more, on all rows: its folds' seconds times this are what it takes."""

@@ -200,9 +200,21 @@ def test_costs_of_untried_recipes_count_the_classes_where_trees_do(tmp_path: Pat
     bench.attempt(lambda: search._draft("lightgbm", "measured", "recipes"))  # 0.4 s with three classes
     expected = 0.4 * bench.recipes["linear"].cost / (bench.recipes["lightgbm"].cost * 3)
     assert bench.cost_s("linear") == pytest.approx(expected)
-    assert bench.fits("lightgbm")
+    assert bench.fits("lightgbm", 0.35)
     bench.clock.limit_s = bench.clock.used_s() + 1.0 + 0.35  # after the closing second less is left than it took
-    assert not bench.fits("lightgbm") and bench.fits("linear")
+    assert not bench.fits("lightgbm", 0.35) and bench.fits("linear", 0.35)
+
+
+def test_a_second_boosted_recipe_is_not_tried_in_less_than_half_its_time(tmp_path: Path, iris: Profile) -> None:
+    search, _ = loop(tmp_path, iris, RuleAdvisor())
+    bench = search.bench
+    slow = replace(bench.recipes["lightgbm"], name="slow", cost=12 * bench.recipes["lightgbm"].cost)
+    bench.recipes["slow"] = slow
+    bench.__post_init__()
+    bench.clock.limit_s = bench.clock.used_s() + 15.0
+    assert bench.fits("slow", 0.1), "where nothing is boosted yet, a model that was cut short is better than none"
+    bench.attempt(lambda: search._draft("lightgbm", "measured", "recipes"))  # 0.4 s, so the slow one needs 5 s
+    assert not bench.fits("slow", 0.1) and bench.fits("slow", 0.35)
 
 
 def test_a_recipe_that_only_repeats_its_scores_is_not_tuned_further(tmp_path: Path, iris: Profile) -> None:
