@@ -59,6 +59,20 @@ def fold_count(n_rows: int) -> int:
     return 1
 
 
+def even_out(n_folds: int, side_by_side: int) -> int:
+    """A near number of folds that leaves no core idle in the last round of those that are fitted side by side.
+
+    Fewer where four are left, for that ends sooner, else more; never more than eight.
+    """
+    if n_folds == 1 or n_folds % side_by_side == 0:
+        return n_folds
+    fewer = n_folds - n_folds % side_by_side
+    if fewer >= 4:
+        return fewer
+    more = fewer + side_by_side
+    return more if more <= 8 else n_folds
+
+
 def repeat_count(n_rows: int) -> int:
     """How often a small table is cut anew: with few rows, which rows a fold has matters more than the model."""
     return 3 if n_rows < 1_000 else 2 if n_rows < 2_500 else 1
@@ -66,11 +80,11 @@ def repeat_count(n_rows: int) -> int:
 
 def make_splits(
     task: TaskSpec, y: np.ndarray, frame: pd.DataFrame | None = None, *, group: np.ndarray | None = None,
-    time: np.ndarray | None = None, most_folds: int = 8, most_repeats: int = 1,
+    time: np.ndarray | None = None, most_folds: int = 8, most_repeats: int = 1, side_by_side: int = 1,
 ) -> Splits:  # fmt: skip
     """Split rows for a task. y: (n_rows,). `group` and `time` default to the task's columns in `frame`.
 
-    most_folds, most_repeats: what the time allows; 1 fold is a single 80/20 split.
+    most_folds, most_repeats: what the time allows; 1 fold is a single 80/20 split. side_by_side: folds fitted at once.
 
     Raises DataError when a group leaves nothing to validate on.
     """
@@ -78,7 +92,7 @@ def make_splits(
     n_rows = len(y)
     share = task.holdout if n_rows >= MIN_HOLDOUT_ROWS else 0.0
     if time is not None:
-        return _by_time(time, share, n_rows, most_folds)
+        return _by_time(time, share, n_rows, most_folds, side_by_side)
     if group is not None:
         require_groups(len(np.unique(group)), task.group)
     strata = _strata(task, y)
@@ -87,7 +101,7 @@ def make_splits(
     if task.kind != "regression":
         holdout, development = _keep_classes(y, holdout, development, group)
     inner_strata, inner_group = strata[development], None if group is None else group[development]
-    n_folds = min(most_folds, fold_count(len(development)))
+    n_folds = even_out(min(most_folds, fold_count(len(development))), side_by_side)
     strategy = "grouped" if group is not None else "stratified" if task.kind != "regression" else "quantile-stratified"
     repeats = 1
     if n_folds == 1:
@@ -185,7 +199,7 @@ def _one_part(strata: np.ndarray, group: np.ndarray | None, share: float, seed: 
     return max(parts, key=lambda part: len(np.unique(strata[part])))
 
 
-def _by_time(time: np.ndarray, share: float, n_rows: int, most_folds: int) -> Splits:
+def _by_time(time: np.ndarray, share: float, n_rows: int, most_folds: int, side_by_side: int) -> Splits:
     """The latest rows are locked away; a fold trains on the past of its validation rows. Equal times stay together."""
     order = np.argsort(np.where(np.isnan(time), -np.inf, time), kind="stable")
     ordered = time[order]
@@ -200,7 +214,7 @@ def _by_time(time: np.ndarray, share: float, n_rows: int, most_folds: int) -> Sp
     if end >= n_rows and share > 0:
         end = n_rows
     development, holdout = order[:end], order[end:]
-    n_folds = min(5, most_folds, max(1, fold_count(end)))
+    n_folds = even_out(min(5, most_folds, max(1, fold_count(end))), side_by_side)
     first = 0.8 if n_folds == 1 else 0.4
     bounds = [cut(round(end * (first + (1 - first) * k / n_folds))) for k in range(n_folds)] + [end]
     folds = [(np.arange(a), np.arange(a, b)) for a, b in itertools.pairwise(bounds) if 0 < a < b]

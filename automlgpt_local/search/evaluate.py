@@ -23,8 +23,6 @@ from automlgpt_local.search.workspace import Fold, Workspace
 if TYPE_CHECKING:
     import numpy as np
 
-# Folds side by side with one thread each beat one fold with all threads; above this many cells memory is too dear.
-SIDE_BY_SIDE_CELLS = 20_000_000
 # After this many folds an attempt is left when its error is above the best one's by this factor and by more than
 # this many standard errors of the best: even in an ensemble it would not count.
 PRUNE_AFTER_FOLDS = 2
@@ -90,11 +88,10 @@ class Evaluator:
         # Both are the blend's to know: what must be left for the ending, and whether an attempt is of no use to it.
         self.ending_s: Callable[[], float] = lambda: 0.0
         self.adds_nothing: Callable[[int, Sequence[Fold]], bool] = lambda number, folds: False
-        cells = len(workspace.development) * max(1, workspace.features.shape[1]) * max(1, workspace.n_classes / 4)
         threads = workspace.task.threads
         self._fit_shares: dict[str, float] = {}  # recipe -> share of a fork's seconds that its last fit took
         self.folds = list(workspace.folds)  # those that every attempt is scored on
-        self.parallel = threads if cells <= SIDE_BY_SIDE_CELLS and len(workspace.folds) > 1 else 1
+        self.parallel = workspace.side_by_side if len(workspace.folds) > 1 else 1
         self.threads_per_fold = max(1, threads // self.parallel)
 
     def solution_path(self, number: int) -> Path:

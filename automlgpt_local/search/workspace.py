@@ -31,6 +31,7 @@ TREES_PER_CLASS = 120
 FOLDS_SHARE = 0.25  # of the time limit, for all folds of one typical model
 PROBE_FOLDS = 5
 REPEATED_COLUMNS = 200
+SIDE_BY_SIDE_CELLS = 20_000_000
 SECONDS_A_CUT = 60.0  # of all threads together
 
 
@@ -52,10 +53,11 @@ class Workspace:
         self.metric: Metric = METRICS[task.metric]
         self.features, self.y, self.weight = dataset.features, dataset.y, dataset.weight
         self.classes = list(dataset.classes)
+        shape = len(self.y), self.features.shape[1], len(self.classes)
+        self.side_by_side = fits_at_once(task, *shape)
         self.splits: Splits = make_splits(
-            task, self.y, group=dataset.group, time=dataset.time,
-            most_folds=affordable_folds(task, len(self.y), self.features.shape[1], len(self.classes)),
-            most_repeats=affordable_repeats(task, self.features.shape[1], len(self.classes)),
+            task, self.y, group=dataset.group, time=dataset.time, most_folds=affordable_folds(task, *shape),
+            most_repeats=affordable_repeats(task, *shape[1:]), side_by_side=self.side_by_side,
         )  # fmt: skip
         self.development, self.holdout = self.splits.development, self.splits.holdout
         self.data_dir = run_dir / "work" / "data"
@@ -147,6 +149,12 @@ class Workspace:
             "seconds": seconds,
             "columns": columns,
         }
+
+
+def fits_at_once(task: TaskSpec, n_rows: int, n_columns: int, n_classes: int) -> int:
+    """Folds side by side with one thread each beat one fold with all threads, as long as memory is not too dear."""
+    cells = n_rows * max(1, n_columns) * max(1, n_classes / 4)
+    return task.threads if cells <= SIDE_BY_SIDE_CELLS else 1
 
 
 def affordable_folds(task: TaskSpec, n_rows: int, n_columns: int, n_classes: int) -> int:

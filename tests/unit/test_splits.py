@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automlgpt_local.data.splits import Splits, fold_count, holdout_share, make_splits
+from automlgpt_local.data.splits import Splits, even_out, fold_count, holdout_share, make_splits
 from automlgpt_local.errors import DataError
 from automlgpt_local.task import TaskSpec
 
@@ -51,6 +51,17 @@ def test_sizes(n_rows: int, holdout: int, folds: int) -> None:
     if folds > 1:
         validated = np.concatenate([valid for _, valid in splits.folds])
         assert np.array_equal(np.sort(validated), np.arange(len(splits.development)))
+
+
+@pytest.mark.parametrize(
+    ("n_folds", "side_by_side", "evened"),
+    [(5, 1, 5), (5, 2, 4), (8, 2, 8), (3, 2, 4), (1, 2, 1), (5, 4, 4), (3, 4, 4), (5, 3, 6), (8, 3, 6), (5, 16, 5)],
+)
+def test_no_core_is_idle_in_the_last_round_of_folds(n_folds: int, side_by_side: int, evened: int) -> None:
+    assert even_out(n_folds, side_by_side) == evened
+    splits = make_splits(task(n_rows=6000), np.arange(6000) % 2, most_folds=n_folds, side_by_side=side_by_side)
+    check(splits, 6000)
+    assert len(splits.folds) == even_out(min(5, n_folds), side_by_side)
 
 
 @pytest.mark.parametrize(("n_rows", "repeats"), [(500, 3), (2400, 2), (9000, 1)])
