@@ -61,8 +61,21 @@ class Journal:
         return [e for e in self.evaluations if e.attempt.recipe == recipe and not e.attempt.probe]
 
     def history(self, recipe: str) -> list[tuple[dict[str, Any], float]]:
-        """Hyper-parameters and loss of each complete attempt of a recipe, oldest first."""
-        return [(e.attempt.params, self.loss(e)) for e in self.of_recipe(recipe) if e.ok]
+        """Hyper-parameters and loss of each scored attempt of a recipe, oldest first.
+
+        Of one that was left early, the loss that it would have if it were as much worse than the best one on all folds
+        as it was on those that it has.
+        """
+        found = [(e.attempt.params, self._expected_loss(e)) for e in self.of_recipe(recipe)]
+        return [(params, loss) for params, loss in found if math.isfinite(loss)]
+
+    def _expected_loss(self, evaluation: Evaluation) -> float:
+        best = self.best()
+        if evaluation.ok or evaluation.status != "pruned" or best is None:
+            return self.loss(evaluation) if evaluation.ok else math.inf
+        theirs = best.loss_by_fold
+        worse = [loss - theirs[fold] for fold, loss in evaluation.loss_by_fold.items() if fold in theirs]
+        return self.loss(best) + sum(worse) / len(worse) if worse else math.inf
 
     def board(self) -> list[BoardRow]:
         best: dict[str, Evaluation] = {}

@@ -299,6 +299,8 @@ class Workbench:
             self._gate(evaluation, against or (None if probe else best))
             if not probe and not self.recorder.replaying:
                 self.blender.update(self.journal.pool())
+        elif evaluation.status == "pruned" and not probe:
+            self.blender.unmoved()
         self.tell_budget()
         return evaluation
 

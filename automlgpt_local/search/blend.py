@@ -27,9 +27,10 @@ REFIT_MARGIN = 1.1
 COPIES = 3
 COPIES_SHARE = 0.04
 # An attempt is left after two folds or more when, on this many rows, every share of it makes the ensemble's error
-# larger by more than this part.
+# larger by more than this part; without an ensemble, when its own is larger than the best one's by more than that.
 USELESS_AFTER_ROWS = 1_000
 USELESS_LOSS = 0.001
+USELESS_LOSS_ALONE = 0.01
 LEAST_WEIGHT = 0.05  # a member of less weight changes less than its refit and its predictions cost
 
 
@@ -44,7 +45,7 @@ class Blender:
     predict_limit_ms: float = math.inf
     weights: dict[int, float] = field(default_factory=dict)
     score: float | None = None
-    history: list[float] = field(default_factory=list)  # the blend's loss after each update
+    history: list[float] = field(default_factory=list)  # the blend's loss after each attempt
     _evaluations: dict[int, Evaluation] = field(default_factory=dict)
     _predictions: dict[int, Any] = field(default_factory=dict)
 
@@ -79,6 +80,10 @@ class Blender:
         if self.score is not None:
             self.history.append(metric.loss(self.score))
 
+    def unmoved(self) -> None:
+        """An attempt was left early: the ensemble is what it was."""
+        self.history += self.history[-1:]
+
     def learn(self, pool: list[Evaluation]) -> None:
         """What is known of the attempts that may be members: of a resumed run's, nothing is told by an update."""
         self._evaluations = {e.attempt.number: e for e in pool}
@@ -88,11 +93,15 @@ class Blender:
         return sum(w * self.evaluator.out_of_fold(n) for n, w in self.weights.items())  # type: ignore[return-value]
 
     def adds_nothing(self, number: int, folds: Sequence[Fold]) -> bool:
-        """Does an attempt, by its predictions of these folds, make the ensemble worse with every share?"""
+        """Does an attempt, by its predictions of these folds, make the ensemble worse with every share?
+
+        Where one model is wanted: is it worse than the best one?
+        """
         import numpy as np
 
         workspace = self.evaluator.workspace
-        if not self.ensemble or len(self.weights) < 2 or workspace.task.trials is not None or len(folds) < 2:
+        least_members = 2 if self.ensemble else 1
+        if len(self.weights) < least_members or workspace.task.trials is not None or len(folds) < 2:
             return False
         rows = np.concatenate([f.valid for f in folds])
         if len(rows) < USELESS_AFTER_ROWS:
@@ -100,7 +109,9 @@ class Blender:
         blended = mix({n: self.evaluator.out_of_fold(n, folds) for n in self.weights}, self.weights)
         y, weight = workspace.y_development[rows], workspace.weight_development
         newcomer, part = self.evaluator.out_of_fold(number, folds), None if weight is None else weight[rows]
-        return best_gain(blended, newcomer, y, self.evaluator.metric, part) < -USELESS_LOSS
+        if self.ensemble:
+            return best_gain(blended, newcomer, y, self.evaluator.metric, part) < -USELESS_LOSS
+        return best_gain(blended, newcomer, y, self.evaluator.metric, part, shares=(1.0,)) < -USELESS_LOSS_ALONE
 
     def refit_s(self, number: int) -> float:
         """Expected wall seconds of fitting one member on all rows, with the threads of its folds."""

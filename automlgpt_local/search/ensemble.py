@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +82,9 @@ def select(
 
 
 def best_gain(
-    blended: np.ndarray, newcomer: np.ndarray, y: np.ndarray, metric: Metric, weight: np.ndarray | None = None
-) -> float:
+    blended: np.ndarray, newcomer: np.ndarray, y: np.ndarray, metric: Metric, weight: np.ndarray | None = None,
+    shares: Sequence[float] = SHARES,
+) -> float:  # fmt: skip
     """How much less the blend's error is with the newcomer in it, at its best share; a part of the error.
 
     Negative where the newcomer makes the blend worse at every share. Shapes as for `select`.
@@ -95,7 +96,7 @@ def best_gain(
     n_classes = blended.shape[1] if blended.ndim == 2 else 0
     losses = _losses(metric, y[rows], None if weight is None else np.asarray(weight)[rows], n_classes)
     before = losses(blended)
-    after = min(losses((1 - share) * blended + share * newcomer) for share in SHARES)
+    after = min(losses((1 - share) * blended + share * newcomer) for share in shares)
     error = 1.0 + before if before < 0 else before  # a negated score falls short of one by its error
     return (before - after) / max(error, 1e-12)
 

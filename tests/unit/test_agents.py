@@ -108,6 +108,9 @@ class Blender:
     def update(self, pool: list[Evaluation]) -> None:
         pass
 
+    def unmoved(self) -> None:
+        pass
+
     def ending_s(self) -> float:
         return 0.0
 

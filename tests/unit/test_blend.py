@@ -101,6 +101,14 @@ def test_an_attempt_that_helps_at_no_share_adds_nothing() -> None:
     assert not blend.adds_nothing(4, two), "a fixed amount of work is done whole"
 
 
+def test_where_one_model_is_wanted_a_worse_one_adds_nothing() -> None:
+    blend = blender({1: 0.5, 3: 0.6, 4: 0.4})
+    blend.ensemble = False
+    two = blend.evaluator.workspace.folds[:2]
+    blend.update([e for e in blend.evaluator.pool if e.attempt.number == 1])  # type: ignore[attr-defined]
+    assert blend.adds_nothing(3, two) and not blend.adds_nothing(4, two)
+
+
 def with_copies(found: Evaluation, copies: int) -> Evaluation:
     return replace(found, fitted_params={"copies": copies})
 
@@ -136,6 +144,16 @@ def test_slow_models_are_no_candidates_unless_nothing_is_fast_enough() -> None:
     assert [e.attempt.number for e in journal.pool()] == [2, 3]
     journal.predict_limit_ms = 1.0
     assert [e.attempt.number for e in journal.pool()] == [3]
+
+
+def test_an_attempt_that_was_left_early_counts_by_the_folds_that_it_has() -> None:
+    journal = Journal(METRICS["rmse"])
+    whole, again = timed(1, 0.5, 1.0), timed(3, 0.55, 1.0)
+    whole = replace(whole, fold_losses=(0.4, 0.4, 0.6, 0.6))
+    early = replace(timed(2, 0.43, 1.0), status="pruned", fold_losses=(0.42, 0.44), folds=(0, 1))
+    failed = replace(timed(4, 0.43, 1.0), status="error", score=None, fold_losses=(), folds=())
+    journal.evaluations += [whole, early, again, failed]
+    assert [loss for _, loss in journal.history("lightgbm")] == pytest.approx([0.5, 0.53, 0.55])
 
 
 def test_seconds_of_folds_become_milliseconds_for_a_thousand_rows() -> None:
