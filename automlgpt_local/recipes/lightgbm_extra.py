@@ -36,7 +36,7 @@ DEFAULTS = {
     "max_bin": 255,
     "rounds": 4000,
     "small_trees": 300,
-    "copies": 3,
+    "copies": 1,
 }
 LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
 LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
@@ -213,7 +213,7 @@ class Stop:
 class Model(BaseEstimator):
     """The mean of up to `copies` boosters, each with its own seed and its own held-out part of the rows.
 
-    After the first one further copies are trained while they take no more than three quarters of the time.
+    With several copies, those after the first are trained while they take no more than three quarters of the time.
 
     `params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count.
     """

@@ -25,7 +25,7 @@ REFIT_MARGIN = 1.1
 # A member that averages fits of several seeds (`copies` among its fitted_params) is refitted with this many, where time
 # allows; this share of the time limit at most is kept for those beyond the ones that were scored.
 COPIES = 3
-COPIES_SHARE = 0.04
+COPIES_SHARE = 0.06
 # An attempt is left after two folds or more when, on this many rows, every share of it makes the ensemble's error
 # larger by more than this part; without an ensemble, when its own is larger than the best one's by more than that.
 USELESS_AFTER_ROWS = 1_000
