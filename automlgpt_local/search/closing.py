@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WRITING_S = 2.0  # kept for export and report behind the last refit
 GRACE_S = 5.0  # for one member, even when the clock has run out: a late model is better than none
-COPIES_MARGIN = 0.7  # of the time left, that refits with more seeds than were scored may fill
+COPIES_MARGIN = 0.8  # of the time left, that refits with more seeds than were scored may fill
 LATE_SHARE = 0.05  # of the time limit, that the heaviest member may be late: without it the model is another one
 
 
