@@ -22,8 +22,8 @@ ENDING_SHARE = 0.3
 ENDING_SHARE_SINGLE_SPLIT = 0.45
 # Report, export, predictions and the start of the refit's forks, on an idle machine.
 CLOSING_WORK_S = 3.0
-# Seconds of a refit over those of a fold, beside the rows that it has more; measured. A fold of boosting or of a network
-# goes on past its best until it knows that this is of no use, a refit does not; a forest's trees grow deeper.
+# Seconds of a refit over those of a fold, beside the rows that it has more; measured. A fold of boosting or of a
+# network goes on past its best until it knows that this is of no use, a refit does not; a forest's trees grow deeper.
 REFIT_MARGIN = 0.95
 REFIT_MARGIN_FOREST = 1.25
 REFIT_MARGIN_SINGLE_SPLIT = 1.1
