@@ -321,7 +321,7 @@ class Loop:
         base = self._base()
         if base is not None:
             return [base.attempt.recipe]
-        tunable = self._tunable()
+        tunable = [*self._tunable(), *self._left_early()]
         return [r for r in tunable if not self._exhausted(r)][:4] or tunable[:4] or self._untried()
 
     def _base(self) -> Evaluation | None:
@@ -341,6 +341,12 @@ class Loop:
         """Recipes with a complete attempt, the best first."""
         names = [row.recipe for row in self.bench.journal.board()]
         return [name for name in names if name in self.bench.recipes and name != "baseline"]
+
+    def _left_early(self) -> list[str]:
+        """Recipes none of whose attempts is complete, the most promising first."""
+        journal, complete = self.bench.journal, self._tunable()
+        losses = {r: [loss for _, loss in journal.history(r)] for r in self.bench.recipes if r not in complete}
+        return sorted((r for r, found in losses.items() if found and r != "baseline"), key=lambda r: min(losses[r]))
 
     def _settled(self, patience: int) -> str:
         """The evidence that tuning gains nothing any more; empty while it may."""

@@ -53,7 +53,7 @@ def fold_count(n_rows: int) -> int:
     8 folds train on 87.5 % of a small table; from 150,000 rows on, one validation part of 30,000 rows has less noise
     than the gains we look for, and repeating the fit would only cost time.
     """
-    for rows, folds in ((3_000, 8), (30_000, 5), (150_000, 3)):
+    for rows, folds in ((3_000, 8), (10_000, 6), (30_000, 5), (150_000, 3)):
         if n_rows < rows:
             return folds
     return 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
@@ -139,13 +140,14 @@ class Evaluator:
         rounds = -(-len(pending) // self.parallel)
         per_fold_s = max(1.0, seconds / max(1, rounds))
         stop = self._given_up(attempt, finished, best) or any(e.status != "ok" for e in finished.values())
+        left = threading.Event()  # what still runs of this attempt is of no use any more
         with ThreadPoolExecutor(self.parallel) as pool:
             waiting = list(pending)
             running: dict[Future[Outcome], Fold] = {}
             while running or (waiting and not stop):
                 while waiting and not stop and len(running) < self.parallel:
                     fold = waiting.pop(0)
-                    running[pool.submit(self._run_fold, attempt, fold, per_fold_s)] = fold
+                    running[pool.submit(self._run_fold, attempt, fold, per_fold_s, left)] = fold
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     fold, outcome = running.pop(future), future.result()
                     if outcome.status == "cancelled":
@@ -154,7 +156,9 @@ class Evaluator:
                     event = self._score(attempt, fold, outcome)
                     self._recorder.note(event)
                     yield event
-                    stop = stop or event.status != "ok" or self._given_up(attempt, finished, best)
+                    if self._given_up(attempt, finished, best):
+                        left.set()
+                    stop = stop or event.status != "ok" or left.is_set()
         self._control.check()
 
     def _given_up(self, attempt: Attempt, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
@@ -186,7 +190,7 @@ class Evaluator:
             assumed = 0.6 if n_classes <= 10 else 0.4
         return self._fit_shares.get(recipe, assumed)
 
-    def _run_fold(self, attempt: Attempt, fold: Fold, seconds: float) -> Outcome:
+    def _run_fold(self, attempt: Attempt, fold: Fold, seconds: float, left: threading.Event) -> Outcome:
         data = self.workspace.data_dir
         holdout = data / "holdout.feather"
         solution = self.solution_path(attempt.number)
@@ -215,7 +219,7 @@ class Evaluator:
         known = None if attempt.probe else all_recipes().get(attempt.recipe)
         family = None if known is None else known.family
         try:
-            return self.sandbox.run(job, cancelled=lambda: self._unwanted(family))
+            return self.sandbox.run(job, cancelled=lambda: left.is_set() or self._unwanted(family))
         finally:
             shutil.rmtree(work, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -230,6 +231,19 @@ def test_a_recipe_that_only_repeats_its_scores_is_not_tuned_further(tmp_path: Pa
     assert search._candidates() == ["lightgbm"]
 
 
+def test_what_was_left_early_is_tuned_after_what_is_complete(tmp_path: Path, iris: Profile) -> None:
+    search, _ = loop(tmp_path, iris, RuleAdvisor(), replace(TASK, trials=20))
+    bench = search.bench
+    for recipe in ("lightgbm", "linear", "extra_trees"):
+        bench.attempt(lambda recipe=recipe: search._draft(recipe, "a first one", "recipes"))  # type: ignore[misc]
+    whole = bench.journal.evaluations[0]
+    bench.journal.evaluations[1:] = [
+        replace(e, status="pruned", fold_losses=losses, folds=(0, 1))
+        for e, losses in zip(bench.journal.evaluations[1:], [(0.9, 0.9), (0.8, 0.8)])
+    ]
+    assert whole.ok and search._candidates() == ["lightgbm", "extra_trees", "linear"]
+
+
 def test_decisions_name_what_they_are_about(tmp_path: Path, iris: Profile) -> None:
     search, recorder = loop(tmp_path, iris, RuleAdvisor())
     search.run()
@@ -370,16 +384,20 @@ def test_the_search_follows_what_the_user_says(tmp_path: Path, iris: Profile) ->
 
 
 def test_a_killed_run_goes_on_with_what_the_user_had_said(tmp_path: Path, iris: Profile) -> None:
-    _, recorder = talked(tmp_path, iris)
+    first = tmp_path / "first"
+    first.mkdir()
+    _, recorder = talked(first, iris)
     whole = [written(e) for e in steps(recorder)]
-    lines = (tmp_path / "events.jsonl").read_bytes().splitlines(keepends=True)
+    lines = (first / "events.jsonl").read_bytes().splitlines(keepends=True)
     answered, changed = (
         max(i for i, line in enumerate(lines, 1) if f'"type": "{name}"'.encode() in line)
         for name in ("answered", "task_changed")
     )
     for killed_after in range(answered, len(lines) + 1, 4):
-        (tmp_path / "events.jsonl").write_bytes(b"".join(lines[:killed_after]))
-        search, again = loop(tmp_path, iris, RuleAdvisor(), LONG_TASK)
+        killed = tmp_path / str(killed_after)
+        shutil.copytree(first, killed)
+        (killed / "events.jsonl").write_bytes(b"".join(lines[:killed_after]))
+        search, again = loop(killed, iris, RuleAdvisor(), LONG_TASK)
         search.run()
         happened = [written(e) for e in steps(again)]
         if killed_after < changed:  # carried out at the first step of the new sitting

@@ -36,7 +36,8 @@ def check(splits: Splits, n_rows: int) -> None:
         (200, 40, 8),
         (1999, 400, 8),
         (2000, 200, 8),
-        (4000, 400, 5),
+        (4000, 400, 6),
+        (20_000, 2000, 5),
         (40_000, 4000, 3),
         (200_000, 20_000, 1),
     ],
@@ -59,8 +60,8 @@ def test_sizes(n_rows: int, holdout: int, folds: int) -> None:
 )
 def test_no_core_is_idle_in_the_last_round_of_folds(n_folds: int, side_by_side: int, evened: int) -> None:
     assert even_out(n_folds, side_by_side) == evened
-    splits = make_splits(task(n_rows=6000), np.arange(6000) % 2, most_folds=n_folds, side_by_side=side_by_side)
-    check(splits, 6000)
+    splits = make_splits(task(n_rows=15_000), np.arange(15_000) % 2, most_folds=n_folds, side_by_side=side_by_side)
+    check(splits, 15_000)
     assert len(splits.folds) == even_out(min(5, n_folds), side_by_side)
 
 
