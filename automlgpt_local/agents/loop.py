@@ -28,7 +28,7 @@ MAX_REPAIRS = 2
 PROBE_RECIPE = "lightgbm"
 PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
-PATIENCE = 30
+PATIENCE = 40
 LEAST_RECIPES = 5  # complete ones, before a model's wish to stop the selection counts
 # Of the portfolio's next recipes: a model chooses among sound ones, and what it passed over once comes next.
 OFFERED = 3

@@ -33,7 +33,7 @@ COPIES = 3
 COPIES_SHARE = 0.06
 # An attempt is left after two folds or more when, on this many rows, every share of it makes the ensemble's error
 # larger by more than this part; without an ensemble, when its own is larger than the best one's by more than that.
-USELESS_AFTER_ROWS = 1_000
+USELESS_AFTER_ROWS = 3_000
 USELESS_LOSS = 0.001
 USELESS_LOSS_ALONE = 0.01
 LEAST_WEIGHT = 0.05  # a member of less weight changes less than its refit and its predictions cost

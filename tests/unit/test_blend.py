@@ -91,22 +91,22 @@ def test_the_ending_takes_as_long_as_its_longest_refit_at_least() -> None:
 
 def test_an_attempt_that_helps_at_no_share_adds_nothing() -> None:
     blend = blender({1: 0.5, 2: 0.55, 3: 0.9, 4: 12.0})
-    two, one = blend.evaluator.workspace.folds[:2], blend.evaluator.workspace.folds[:1]
-    assert not blend.adds_nothing(4, two), "there is no ensemble yet"
+    three, two = blend.evaluator.workspace.folds[:3], blend.evaluator.workspace.folds[:2]
+    assert not blend.adds_nothing(4, three), "there is no ensemble yet"
     blend.update(blend.evaluator.pool[:2])  # type: ignore[attr-defined]
-    assert blend.adds_nothing(4, two)
-    assert not blend.adds_nothing(3, two), "worse alone, and yet of use"
-    assert not blend.adds_nothing(4, one), "one fold tells too little"
+    assert blend.adds_nothing(4, three)
+    assert not blend.adds_nothing(3, three), "worse alone, and yet of use"
+    assert not blend.adds_nothing(4, two), "few rows tell too little"
     blend.evaluator.workspace.task.trials = 5  # type: ignore[misc]
-    assert not blend.adds_nothing(4, two), "a fixed amount of work is done whole"
+    assert not blend.adds_nothing(4, three), "a fixed amount of work is done whole"
 
 
 def test_where_one_model_is_wanted_a_worse_one_adds_nothing() -> None:
     blend = blender({1: 0.5, 3: 0.6, 4: 0.4})
     blend.ensemble = False
-    two = blend.evaluator.workspace.folds[:2]
+    three = blend.evaluator.workspace.folds[:3]
     blend.update([e for e in blend.evaluator.pool if e.attempt.number == 1])  # type: ignore[attr-defined]
-    assert blend.adds_nothing(3, two) and not blend.adds_nothing(4, two)
+    assert blend.adds_nothing(3, three) and not blend.adds_nothing(4, three)
 
 
 def with_copies(found: Evaluation, copies: int) -> Evaluation:
