@@ -43,7 +43,7 @@ from automlgpt_local.task import TaskSpec
 MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
 REFIT_FOLDS = 1.5  # a fit on all rows takes this many times the seconds of a fold
-LEAST_OF_A_SECOND = 0.5  # of its expected seconds, that a boosted recipe must get when there is another boosted model
+LEAST_OF_A_SECOND = 0.4  # of its expected seconds, that a boosted recipe must get when there is another boosted model
 MANY = 8  # a recipe's first try may take one such part of the room, or as long as the best model so far took
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
@@ -128,9 +128,9 @@ class Workbench:
     def fits(self, recipe: str, share: float) -> bool:
         """Has the clock room for an attempt that may take `share` of it?
 
-        Boosting gives a usable model even when it is cut short, but beside another boosted model one that was cut to
-        less than half is of no use. Hyper-parameters that had less time than those before them would not be compared
-        with them.
+        Boosting gives a usable model even when it is cut short, but beside another boosted model one that was cut
+        to much less than its time is of no use. Hyper-parameters that had less time than those before them would not
+        be compared with them.
         """
         cost_s = self.cost_s(recipe)
         needed = 1.0

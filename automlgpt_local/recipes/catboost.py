@@ -14,7 +14,7 @@ RECIPE = {
     "title": "CatBoost",
     "fits": "tables up to 50,000 rows, above all with categories or few rows",
     "kinds": ["binary", "multiclass", "regression"],
-    "cost": 4.0,
+    "cost": 3.0,
     "grid": {
         "learning_rate": [0.03, 0.05, 0.08],
         "depth": [4, 6, 8],
