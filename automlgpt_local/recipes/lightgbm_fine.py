@@ -36,10 +36,14 @@ DEFAULTS = {
     "max_bin": 255,
     "rounds": 4000,
     "small_trees": 300,
-    "copies": 1,
+    "copies": 0,
 }
 LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
 LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
+FEW_ROWS, COPIES = (
+    8_000,
+    3,
+)  # below that many rows what is held out decides too much; `copies` 0: this many there, else 1
 LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 25  # 500 trees at a rate of 0.05 are usually enough
 OBJECTIVES = {"mae": "l1", "medae": "l1", "mape": "mape", "tweedie": "tweedie"}  # by metric; any other: squared error
@@ -213,7 +217,7 @@ class Stop:
 class Model(BaseEstimator):
     """The mean of up to `copies` boosters, each with its own seed and its own held-out part of the rows.
 
-    With several copies, those after the first are trained while they take no more than three quarters of the time.
+    With several copies, those after the first are trained while they take no more than half of the time.
 
     `params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count.
     """
@@ -228,8 +232,8 @@ class Model(BaseEstimator):
         self.encoder_ = Encoder(self.ctx)
         features = self.encoder_.fit_transform(X, y)  # target means are out of fold: rows held out below stay unseen
         self.boosters_, self.trees_, rates = [], [], []
-        for copy in range(p["copies"]):
-            if fixed is None and copy and (time.monotonic() - started) * (copy + 1) / copy > 0.75 * seconds:
+        for copy in range(p["copies"] or (COPIES if len(y) < FEW_ROWS else 1)):
+            if fixed is None and copy and (time.monotonic() - started) * (copy + 1) / copy > 0.5 * seconds:
                 break
             whole = fixed is not None or len(y) < 800
             learn, held = (None, None) if whole else held_out(y, self.ctx["seed"] + copy)
