@@ -70,9 +70,11 @@ class Journal:
         return [(params, loss) for params, loss in found if math.isfinite(loss)]
 
     def _expected_loss(self, evaluation: Evaluation) -> float:
+        if evaluation.ok:
+            return self.loss(evaluation)
         best = self.best()
-        if evaluation.ok or evaluation.status != "pruned" or best is None:
-            return self.loss(evaluation) if evaluation.ok else math.inf
+        if evaluation.status != "pruned" or best is None:
+            return math.inf
         theirs = best.loss_by_fold
         worse = [loss - theirs[fold] for fold, loss in evaluation.loss_by_fold.items() if fold in theirs]
         return self.loss(best) + sum(worse) / len(worse) if worse else math.inf

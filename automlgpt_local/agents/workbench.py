@@ -118,7 +118,8 @@ class Workbench:
         # Not from the baseline: its seconds are mostly those of starting a fork.
         fitted = [e.attempt.recipe for e in self.journal.pool() if e.attempt.recipe != "baseline"]
         for other in ("lightgbm", *fitted):
-            measured = [e.seconds / _copies(e) for e in self.journal.of_recipe(other) if e.ok]
+            # Of a boosted model there are as many copies as the time allowed: a recipe's cost is that of one.
+            measured = [e.seconds / (e.copies or 1) for e in self.journal.of_recipe(other) if e.ok]
             if measured and other in self.recipes and recipe in self.recipes:
                 n_classes = self.evaluator.workspace.n_classes
                 ratio = self.recipes[recipe].cost_for(n_classes) / max(0.05, self.recipes[other].cost_for(n_classes))
@@ -363,12 +364,6 @@ class Workbench:
         if approved.answer == "always":
             self.control.asks = False
         return approved.answer != "reject"
-
-
-def _copies(evaluation: Evaluation) -> float:
-    """Of a boosted model, as many as the time allowed: a recipe's cost is that of one. The fork says so, unchecked."""
-    told = evaluation.fitted_params.get("copies")
-    return min(max(float(told), 1.0), 8.0) if isinstance(told, int | float) and told == told else 1.0
 
 
 def write_durably(path: Path, text: str) -> None:

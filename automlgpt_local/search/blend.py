@@ -139,9 +139,9 @@ class Blender:
 
     def _copies(self, number: int) -> int:
         """Seeds that a member averaged when it was scored; COPIES where there is nothing to add."""
-        told = self._evaluations[number].fitted_params.get("copies")
         bounded = math.isfinite(self.predict_limit_ms)  # each copy takes its time to predict
-        return min(told, COPIES) if isinstance(told, int) and told >= 1 and not bounded else COPIES
+        averaged = None if bounded else self._evaluations[number].copies
+        return COPIES if averaged is None else min(int(averaged), COPIES)
 
     def _copy_s(self, number: int) -> float:
         return self.refit_s(number) / self._copies(number)

@@ -70,6 +70,12 @@ class Evaluation:
         return self.status == "ok"
 
     @property
+    def copies(self) -> float | None:
+        """Seeds that a fit averaged, from 1 to 8; None where it averages none. The fork says so, unchecked."""
+        told = self.fitted_params.get("copies")
+        return min(max(told, 1), 8) if isinstance(told, int | float) and told == told else None
+
+    @property
     def loss_by_fold(self) -> dict[int, float]:
         """Fold -> loss; after a single split, fifth of its validation rows -> loss."""
         if len(self.folds) != len(self.fold_losses):
