@@ -82,6 +82,7 @@ class Replay:
     treatments: dict[str, str] = field(default_factory=dict)
     advised: dict[str, str] = field(default_factory=dict)
     features: str = ""
+    crosses: list[ideas.FeatureIdea] = field(default_factory=list)
     source: str = ""  # the module that an agent wrote last
     error: str = ""
     batch: int = 0
@@ -125,7 +126,7 @@ class Replay:
                 case "treatments":
                     advisor.treatments(now, self._batch(now.profile), self.batch * compact.BATCH)
                 case "features":
-                    base = ideas.features_body(self.profile.columns, self.treatments)
+                    base = ideas.features_body(self.profile.columns, self.treatments, self.crosses)
                     advisor.features(now, self.ideas(), base)
                 case "next_recipe":
                     advisor.next_recipe(now, event.about)
@@ -167,7 +168,7 @@ class Replay:
         """The features(df) that a decision in slots stands for."""
         assert self.profile is not None
         chosen = [idea for i, idea in enumerate(self.ideas()) if event.values.get(f"f{i}") == "yes"]
-        return ideas.features_source(self.profile.columns, self.treatments, chosen)
+        return ideas.features_source(self.profile.columns, self.treatments, [*self.crosses, *chosen])
 
     def _kept(self, code: CodeWritten) -> None:
         if is_advised(code):
@@ -175,6 +176,7 @@ class Replay:
         file = self.folder / "attempts" / f"{code.attempt:04d}" / "solution.py"
         if code.stage == "process" and file.is_file():
             self.features = features_of(file.read_text(encoding="utf-8"))
+            self.crosses = ideas.crosses_of(self.features)
 
     def _decided(self, event: Decided) -> None:
         if event.decision == "next_tool":

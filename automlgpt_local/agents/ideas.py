@@ -13,6 +13,7 @@ from typing import Any
 
 from automlgpt_local.agents.assemble import features_function
 from automlgpt_local.agents.compact import association_bucket, bucket, name_hint
+from automlgpt_local.data.interactions import Pair
 
 DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 OPS = (
@@ -104,6 +105,19 @@ def _dates(column, form=""):
             when = pd.to_datetime(text, format=form, errors="coerce", utc=True).fillna(when)
     return pd.to_datetime(column.map(dict(zip(known, when.dt.tz_localize(None)))))
 ''',
+    "_cells": '''
+def _cells(column, bounds=()):
+    """The cell that each value lies in, as text: its own, or the interval between `bounds`; missing is "?"."""
+    import numpy as np
+    import pandas as pd
+
+    if len(bounds):
+        numbers = column.to_numpy(dtype="float64", na_value=np.nan)
+        names = pd.Series(np.searchsorted(bounds, numbers, side="right"), index=column.index).astype(str)
+        return names.where(column.notna(), "?").astype(object)
+    text = column.map(lambda value: value if isinstance(value, str) else format(value, ".12g"), na_action="ignore")
+    return text.astype(object).fillna("?")
+''',
     "_labels": '''
 def _labels(column):
     """Numbers as the names of categories; missing stays missing."""
@@ -186,8 +200,13 @@ def features_body(columns: Sequence[Any], treatments: Mapping[str, str], ideas: 
 
 
 def helpers(body: str) -> list[str]:
-    """The self-contained functions that `body` calls."""
-    return [text.strip("\n") for name, text in _HELPERS.items() if f"{name}(" in body]
+    """The self-contained functions that `body` calls and does not define."""
+    return [text.strip("\n") for name, text in _HELPERS.items() if f"{name}(" in body and f"def {name}(" not in body]
+
+
+def with_helpers(source: str) -> str:
+    """A features function that a model wrote, below the functions in its first lines that it was not shown."""
+    return "\n\n\n".join([*helpers(source), source])
 
 
 def features_source(columns: Sequence[Any], treatments: Mapping[str, str], ideas: Sequence[FeatureIdea] = ()) -> str:
@@ -350,6 +369,27 @@ def _missing_idea(profile: Any, taken: set[str]) -> Iterator[tuple[float, Featur
         facts = f"missing m{bucket(share, (1e-9, 0.01, 0.05, 0.2, 0.5))} v{bucket(len(holed), (3, 6, 13, 31))}"
         code = f"df[{name!r}] = df[{names!r}].isna().sum(axis=1).astype(float)"
         yield 0.3, FeatureIdea("missing", "missing", tuple(names), code, facts)
+
+
+def crosses(pairs: Sequence[Pair], names: Iterable[str]) -> list[FeatureIdea]:
+    """A category for each pair of columns: the two cells that a row lies in. `names`: of the table's columns."""
+    taken, made = set(names), []
+    for pair in pairs:
+        name = _free_name("_with_".join(pair.columns), taken)
+        taken.add(name)
+        cells = [
+            f"_cells(df[{column!r}]{f', {list(bounds)!r}' if bounds else ''})"
+            for column, bounds in zip(pair.columns, pair.edges, strict=True)
+        ]
+        code = f'df[{name!r}] = {cells[0]} + "|" + {cells[1]}'
+        made.append(FeatureIdea("cross:" + ":".join(pair.columns), "cross", pair.columns, code, ""))
+    return made
+
+
+def crosses_of(source: str) -> list[FeatureIdea]:
+    """The pairs of columns that `crosses` put into a features function, for a replay."""
+    lines = [line.strip() for line in source.splitlines() if "] = _cells(df[" in line]
+    return [FeatureIdea(f"cross:{i}", "cross", (), line, "") for i, line in enumerate(lines)]
 
 
 def propose(profile: Any, treatments: Mapping[str, str], limit: int = 12) -> list[FeatureIdea]:

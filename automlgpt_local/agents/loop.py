@@ -15,6 +15,7 @@ from automlgpt_local.agents.assemble import assemble, features_of, fingerprint
 from automlgpt_local.agents.check import problems
 from automlgpt_local.agents.tools import TOOLS
 from automlgpt_local.agents.workbench import Draft, Workbench, batches
+from automlgpt_local.data.interactions import find_pairs
 from automlgpt_local.data.profile import ColumnProfile
 from automlgpt_local.events import Author, CodeRejected, Decided, Stopped
 from automlgpt_local.search.evaluate import Evaluation
@@ -24,6 +25,8 @@ from automlgpt_local.search.tune import Tuner
 
 ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
 MAX_IDEAS = 12
+MAX_CROSSES = 4
+CROSSED_COLUMNS = 40  # the most telling ones, of which pairs are looked at
 MAX_REPAIRS = 2
 PROBE_RECIPE = "lightgbm"
 PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
@@ -99,7 +102,8 @@ class Loop:
                 kept, treatments = tried, advised
             else:
                 self.columns, self.features_source = plain
-        self._features(columns, treatments, kept)
+        crosses, kept = self._crosses(columns, treatments, kept)
+        self._features(columns, treatments, crosses, kept)
 
     def _treatments(self, columns: list[ColumnProfile], by_rule: dict[str, str]) -> tuple[dict[str, str], Author]:
         telling = sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]
@@ -121,16 +125,46 @@ class Loop:
             lambda values: _check_treatments(values, batch),
         )  # fmt: skip
 
-    def _features(self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation) -> None:
+    def _crosses(
+        self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation
+    ) -> tuple[list[ideas.FeatureIdea], Evaluation]:
+        """Pairs of columns that tell more than the two added up, each as one category, where a probe gains by them."""
+        workspace = self.bench.evaluator.workspace
+        usable = [
+            c for c in columns
+            if c.kind in ("number", "category") and treatments[c.name] in ("keep", "log", "category")
+        ]  # fmt: skip
+        telling = sorted(usable, key=lambda c: -(c.association or 0.0))[:CROSSED_COLUMNS]
+        pairs = find_pairs(
+            workspace.features.iloc[workspace.development], [c.name for c in telling], workspace.y_development,
+            workspace.n_classes, MAX_CROSSES, self.bench.task.seed,
+        )  # fmt: skip
+        if pairs:
+            crosses, before = ideas.crosses(pairs, self._names()), self.features_source
+            self.features_source = ideas.features_source(columns, treatments, crosses)
+            tried = self._probe("pairs of columns as one", "recipes", against=kept)
+            if tried.attempt.number in self.bench.journal.kept:
+                return crosses, tried
+            self.features_source = before
+        return [], kept
+
+    def _features(
+        self, columns: list[ColumnProfile], treatments: dict[str, str], crosses: list[ideas.FeatureIdea],
+        kept: Evaluation,
+    ) -> None:  # fmt: skip
         """The Coding agent's features, gated as a whole; where they gain nothing, all that were proposed."""
         bench = self.bench
         proposed = ideas.propose(bench.profile, treatments, MAX_IDEAS)
         if not proposed:
             return
-        base = ideas.features_body(columns, treatments)
+        base = ideas.features_body(columns, treatments, crosses)
         decided = bench.decide("coder", "features", lambda a: self._checked_features(a, proposed, base))
-        advised = self._features_source(decided, columns, treatments, proposed)
-        by_rule = ideas.features_source(columns, treatments, proposed)
+        by_rule = ideas.features_source(columns, treatments, [*crosses, *proposed])
+        if "source" in decided.values:
+            advised = ideas.with_helpers(features_of(str(decided.values["source"])))
+        else:
+            chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
+            advised = ideas.features_source(columns, treatments, [*crosses, *chosen])
         before = self.features_source
         self.features_source = advised
         if advised != before and self._gains("the Coder's features", decided.by, decided, kept):
@@ -153,15 +187,6 @@ class Loop:
                 bench.recorder.ambient(CodeRejected(bench.stage, " ".join(found), 0))
                 raise ValueError(found[0])
         return answer
-
-    def _features_source(
-        self, decided: Decided, columns: list[ColumnProfile], treatments: dict[str, str],
-        proposed: list[ideas.FeatureIdea],
-    ) -> str:  # fmt: skip
-        if "source" in decided.values:
-            return features_of(str(decided.values["source"]))
-        chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
-        return ideas.features_source(columns, treatments, chosen)
 
     def _probe(
         self, title: str, by: Author, decided: Decided | None = None, against: Evaluation | None = None

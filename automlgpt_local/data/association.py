@@ -58,7 +58,22 @@ def of_codes(codes: np.ndarray, y: np.ndarray, n_classes: int, seed: int = 0) ->
     codes: (n_rows,) from 0, missing being a code of its own. An id, whose values do not come again, scores 0.
     """
     goal = targets_of(y, n_classes)
-    half = np.random.default_rng(seed).permutation(len(y)) % 2
+    encoded = means_of_other_half(codes, goal, halves(len(y), seed))
+    scores = [_signed(encoded[:, k], goal[:, k], n_classes) for k in range(goal.shape[1])]
+    return float(np.clip(np.mean(scores), 0, 1))
+
+
+def halves(n_rows: int, seed: int) -> np.ndarray:
+    """0 or 1 per row, (n_rows,), at random and as many of each."""
+    half: np.ndarray = np.random.default_rng(seed).permutation(n_rows) % 2
+    return half
+
+
+def means_of_other_half(codes: np.ndarray, goal: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Each row's code as the targets' means over the rows of that code in the other half, less their overall mean.
+
+    codes: (n_rows,) from 0. goal: (n_rows, n_targets). Returns (n_rows, n_targets).
+    """
     encoded = np.empty_like(goal)
     n_codes = int(codes.max()) + 1 if len(codes) else 0
     for part in (0, 1):
@@ -68,8 +83,7 @@ def of_codes(codes: np.ndarray, y: np.ndarray, n_classes: int, seed: int = 0) ->
         for k in range(goal.shape[1]):
             sums = np.bincount(codes[there], weights=goal[there, k], minlength=n_codes)
             encoded[here, k] = ((sums + prior[k]) / (counts + 1))[codes[here]] - prior[k]
-    scores = [_signed(encoded[:, k], goal[:, k], n_classes) for k in range(goal.shape[1])]
-    return float(np.clip(np.mean(scores), 0, 1))
+    return encoded
 
 
 def bins(values: np.ndarray, n_bins: int = 16) -> np.ndarray:

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_iris
 
@@ -78,9 +79,14 @@ class Evaluator:
     def __init__(self, run_dir: Path, recorder: Recorder) -> None:
         folds = [SimpleNamespace(index=k, train=np.arange(80), valid=np.arange(20)) for k in range(4)]
         splits = SimpleNamespace(folds_of_a_cut=4)
-        self.workspace = SimpleNamespace(
-            folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3, splits=splits
+        rows = np.arange(100)
+        features = pd.DataFrame(
+            {f"{part} {size} (cm)": rows for part in ("sepal", "petal") for size in ("length", "width")}
         )
+        self.workspace = SimpleNamespace(
+            folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3, splits=splits, features=features,
+            development=rows, y_development=np.zeros(100, dtype=int),
+        )  # fmt: skip
         self.metric, self.parallel, self.fit_s = METRICS["log_loss"], 1, 0.0
         self.run_dir, self.recorder = run_dir, recorder
         self.fails: set[str] = set()
@@ -301,6 +307,20 @@ def test_an_own_solution_is_mended_with_its_traceback(tmp_path: Path, iris: Prof
     assert [w.by for w in own] == ["model"]
     repair = next(a for a in backend.asked if "This module failed" in a.messages[-1].content)
     assert "must take 2 arguments" in repair.messages[-1].content
+
+
+def test_features_by_a_chat_model_have_the_functions_that_they_were_shown(tmp_path: Path, iris: Profile) -> None:
+    logs = FEATURES.replace("df['ratio'] =", "df['log'] = _log(df['petal width (cm)'])\n    df['ratio'] =")
+    agents, _ = chat([
+        json.dumps({"thought": "", "tool": "done"}), json.dumps({"thought": "", **{f"c{i}": "keep" for i in range(4)}}),
+        logs, json.dumps({"thought": "", "next": "stop"}),
+    ])  # fmt: skip
+    search, recorder = loop(tmp_path, iris, agents)
+    search.run()
+    number = next(w.attempt for w in events(recorder, CodeWritten) if w.title == "the Coder's features")
+    space: dict[str, Any] = {}
+    exec(search.bench.journal.sources[number], space)
+    assert list(space["features"](pd.DataFrame({"petal width (cm)": [0.0], "petal length (cm)": [1.0]}))["log"]) == [0]
 
 
 def test_a_column_name_cannot_leave_its_line() -> None:
