@@ -61,13 +61,13 @@ def _few_rows(kind: str) -> Entries:
         ("lightgbm", {"num_leaves": 8, "learning_rate": 0.04}),
         ("random_forest", {"min_samples_leaf": leaf}),
         ("xgboost", {"max_depth": 4, "small_trees": 100}),
-        ("neural", {"dropout": 0.25, "rate": 0.0015}),
+        ("neural", {"dropout": 0.25}),
         ("lightgbm_extra", {"num_leaves": 8}),
         ("neighbours", {}),
         ("catboost", {}),
         ("linear", {"bins": 0}),
         ("extra_trees", {"max_features": "sqrt", "min_samples_leaf": leaf}),
-        ("neural", {"dropout": 0.25, "rate": 0.0015, "bins": 0, "width": 64}),
+        ("neural", {"dropout": 0.25, "bins": 0, "width": 64}),
     ]
 
 
@@ -93,7 +93,7 @@ def _two_classes(n_rows: int, category_share: float) -> Entries:
         ("catboost", {"depth": 4, "learning_rate": 0.03, "l2_leaf_reg": 10.0}),
         ("lightgbm", {"num_leaves": 4, "learning_rate": 0.08}),
         ("extra_trees", {"min_samples_leaf": 1}),
-        ("neural", {"width": 256, "dropout": 0.25, "rate": 0.0015}),
+        ("neural", {"width": 256, "dropout": 0.25, "rate": 0.003}),
         ("linear", {"bins": 32}),
         ("xgboost", {"max_depth": 8, "learning_rate": 0.03, "colsample_bytree": 0.4}),
     ]
