@@ -60,7 +60,7 @@ class Network:
     """Dense layers with SiLU; softmax on classes, or squared / absolute error on one value. Trains in float32.
 
     `members` networks share all weights but a scale for each input and the last layer, and learn side by side, as
-    TabM-mini does (Gorishniy et al. 2024, arXiv 2410.24210): an ensemble at little more than the price of one.
+    TabM-mini does (Gorishniy et al. 2024, arXiv 2410.24210): they err less than as many that share nothing.
     """
 
     def __init__(self, sizes, loss, dropout, decay, members, seed):
@@ -77,7 +77,7 @@ class Network:
         self.steps = 0
 
     def forward(self, features, drop=False):
-        """Outputs (members, n_rows, n_out), and what `step` needs of each layer: input, value, gate, mask."""
+        """Outputs (members, n_rows, n_out), and what `gradients` needs of each layer: input, value, gate, mask."""
         kept, layers = features * self.weights[0], []
         members, n_rows, _ = kept.shape
         for i in range(1, len(self.weights) - 2, 2):
@@ -93,7 +93,8 @@ class Network:
             kept = after.reshape(members, n_rows, -1)
         return kept @ self.weights[-2] + self.weights[-1], [*layers, (kept,)]
 
-    def step(self, features, y, weight, rate):
+    def gradients(self, features, y, weight):
+        """Of the mean loss over rows, summed over members, by each of `weights`."""
         out, layers = self.forward(features, drop=True)
         members, n_rows, _ = out.shape
         if self.loss == "softmax":
@@ -112,9 +113,13 @@ class Network:
             gradients += [error.sum(axis=0), flat.T @ error]
             error = error @ self.weights[2 * i + 1].T
         gradients.append((error.reshape(members, n_rows, -1) * features).sum(axis=1, keepdims=True))
+        return gradients[::-1]
+
+    def step(self, features, y, weight, rate):
         self.steps += 1
         fix = np.sqrt(1 - 0.99**self.steps) / (1 - 0.9**self.steps)
-        for k, (w, gradient, first, second) in enumerate(zip(self.weights, gradients[::-1], *self.moments)):
+        found = self.gradients(features, y, weight)
+        for k, (w, gradient, first, second) in enumerate(zip(self.weights, found, *self.moments)):
             first += 0.1 * (gradient - first)
             second += 0.01 * (gradient * gradient - second)
             w -= np.float32(rate * fix) * first / (np.sqrt(second) + np.float32(1e-8))
@@ -123,8 +128,8 @@ class Network:
 
     def predict(self, features):
         """Mean over members of probabilities, (n_rows, n_classes), or of values, (n_rows, 1)."""
-        out = self.forward(features)[0]
-        return (softmax(out) if self.loss == "softmax" else out).mean(axis=0)
+        parts = [self.forward(features[i : i + 5_000])[0] for i in range(0, len(features), 5_000)]
+        return np.concatenate([(softmax(p) if self.loss == "softmax" else p).mean(axis=0) for p in parts])
 
 
 def softmax(values):
@@ -204,9 +209,8 @@ class Model(BaseEstimator):
         network = Network([1, 1], "" if self.ctx["kind"] == "regression" else "softmax", 0, 0, 1, 0)
         total = 0.0
         for network.weights in self.networks_:
-            parts = [network.predict(features[i : i + 10_000]) for i in range(0, len(features), 10_000)]
-            out = np.concatenate(parts)
-            total = total + (out[:, 0] if self.ctx["kind"] == "regression" else out)
+            total = total + network.predict(features)
+        total = total[:, 0] if self.ctx["kind"] == "regression" else total
         return total / len(self.networks_) * self.size_[1] + self.size_[0]
 
 

@@ -246,3 +246,34 @@ def test_parts_that_recipes_share_are_word_for_word_the_same(part: str) -> None:
 def test_a_module_without_a_header_is_refused() -> None:
     with pytest.raises(ValueError, match="RECIPE"):
         parse("x", "import numpy\n")
+
+
+@pytest.mark.parametrize("loss", ["squared", "absolute", "softmax"])
+@pytest.mark.parametrize("members", [1, 3])
+def test_the_networks_gradients_are_those_of_its_loss(loss: str, members: int) -> None:
+    rng = np.random.default_rng(0)
+    n_out = 3 if loss == "softmax" else 1
+    network = MODULES["neural"].Network([5, 7, 6, n_out], loss, 0.0, 0.0, members, 0)
+    network.weights = [w.astype(float) + 0.3 * rng.normal(size=w.shape) for w in network.weights]
+    features, weight = rng.normal(size=(11, 5)), rng.uniform(0.5, 2, 11)
+    y = rng.integers(0, 3, 11) if loss == "softmax" else rng.normal(size=11)
+
+    def mean_loss() -> float:
+        out = network.forward(features)[0]
+        if loss == "softmax":
+            each = np.log(np.exp(out).sum(axis=2)) - out[:, np.arange(11), y]
+        else:
+            error = out[:, :, 0] - y
+            each = error**2 / 2 if loss == "squared" else np.log(np.cosh(4 * error)) / 4
+        return float((each * weight).sum() / 11)
+
+    for w, gradient in zip(network.weights, network.gradients(features, y, weight), strict=True):
+        assert gradient.shape == w.shape
+        for at in [tuple(rng.integers(0, w.shape)) for _ in range(8)]:
+            before = w[at]
+            w[at] = before + 1e-5
+            above = mean_loss()
+            w[at] = before - 1e-5
+            below = mean_loss()
+            w[at] = before
+            assert gradient[at] == pytest.approx((above - below) / 2e-5, rel=1e-4, abs=1e-7)
