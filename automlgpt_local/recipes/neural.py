@@ -31,6 +31,7 @@ DEFAULTS = {
     "members": 4,
     "copies": 1,
 }
+FIRST_STEPS, LEAST_EPOCHS = 10, 10  # where the first steps tell that so many epochs take too long: one member
 
 
 def space(trial):
@@ -156,7 +157,7 @@ class Model(BaseEstimator):
         if fixed:
             nets = [self._train(i, features, y, weight, np.inf, p["n_planned"], fixed) for i in range(p["copies"])]
             self.networks_ = [net[0] for net in nets]
-            self.fitted_params_ = {"n_epochs": fixed, "n_planned": p["n_planned"], "copies": p["copies"]}
+            self.fitted_params_ = {name: p[name] for name in ("n_epochs", "n_planned", "members", "copies")}
             return
         learn, held = held_out(y, ctx["seed"])
         data, held_data = (features[learn], y[learn], weight[learn]), (features[held], y[held])
@@ -164,17 +165,21 @@ class Model(BaseEstimator):
         if found[1] <= found[2] // 4 and time.monotonic() - started < 0.6 * (deadline - started):
             # It learns by heart soon: once more, with a rate that falls all the way in about that time.
             found = min(found, self._train(0, *data, deadline, 2 * found[1], None, *held_data), key=lambda f: f[3])
-        network, best, planned, _ = found
-        self.networks_ = [network]
-        self.fitted_params_ = {"n_epochs": best, "n_planned": planned, "copies": 1}
+        weights, best, planned, _ = found
+        self.networks_ = [weights]
+        self.fitted_params_ = {"n_epochs": best, "n_planned": planned, "members": len(weights[0]), "copies": 1}
 
-    def _train(self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None):
-        """(weights of the best epoch, its number, the epochs that the schedule was made for, held-out loss)."""
+    def _train(self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None, alone=False):
+        """(weights of the best epoch, its number, the epochs that the schedule was made for, held-out loss).
+
+        Where the time is too short for all members, one learns `alone`.
+        """
         p, ctx = self.params, self.ctx
+        members = 1 if alone else p["members"]
         n_out = 1 if ctx["kind"] == "regression" else len(self.classes_)
         loss = "softmax" if n_out > 1 else "absolute" if ctx["metric"] in ("mae", "medae", "mape") else "squared"
         sizes = [features.shape[1], *[p["width"]] * p["layers"], n_out]
-        network = Network(sizes, loss, p["dropout"], p["decay"], p["members"], ctx["seed"] + copy)
+        network = Network(sizes, loss, p["dropout"], p["decay"], members, ctx["seed"] + copy)
         batch = int(np.clip(len(y) // 50, 32, p["batch"]))
         best_loss, best_weights, best = np.inf, network.weights, 1
         epoch, started = 0, time.monotonic()
@@ -185,6 +190,11 @@ class Model(BaseEstimator):
                 rate = p["rate"] * min(1.0, 20 * done + 0.05) * np.cos(done * np.pi / 2) ** 1.5
                 rows = order[start : start + batch]
                 network.step(features[rows], y[rows], weight[rows], rate)
+                if members > 1 and network.steps == FIRST_STEPS and not fixed:
+                    epochs = (deadline - started) / (time.monotonic() - started) * FIRST_STEPS * batch / len(y)
+                    if epochs < LEAST_EPOCHS:
+                        data = features, y, weight, deadline, planned, fixed, held_features, held_y
+                        return self._train(copy, *data, alone=True)
             epoch += 1
             if fixed:
                 continue

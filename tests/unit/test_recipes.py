@@ -277,3 +277,9 @@ def test_the_networks_gradients_are_those_of_its_loss(loss: str, members: int) -
             below = mean_loss()
             w[at] = before
             assert gradient[at] == pytest.approx((above - below) / 2e-5, rel=1e-4, abs=1e-7)
+
+
+def test_a_network_short_of_time_learns_alone() -> None:
+    hurried = fitted("neural", "binary", 3_000, {"max_epochs": 4000, "width": 256}, seconds=0.5)
+    assert hurried.fitted_params_["members"] == 1
+    assert fitted("neural", "binary", 300, {"max_epochs": 4}).fitted_params_["members"] == 4
