@@ -18,7 +18,8 @@ from automlgpt_local import recipes
 from automlgpt_local.agents import compact
 from automlgpt_local.agents.advisor import Advisor, Answer, Situation
 from automlgpt_local.agents.fill_in import FillInAgents
-from automlgpt_local.agents.loop import OFFERED, PROBE_RECIPE
+from automlgpt_local.agents.loop import OFFERED
+from automlgpt_local.agents.process import PROBE_RECIPE
 from automlgpt_local.data.profile import ColumnProfile
 from automlgpt_local.engine.session import Session
 from automlgpt_local.events import EventLog

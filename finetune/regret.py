@@ -12,7 +12,8 @@ from typing import Any
 
 from automlgpt_local import recipes
 from automlgpt_local.agents import compact, ideas
-from automlgpt_local.agents.loop import LEAST_RECIPES, MAX_IDEAS, OFFERED, PROBE_PARAMS, PROBE_RECIPE
+from automlgpt_local.agents.loop import LEAST_RECIPES, OFFERED
+from automlgpt_local.agents.process import MAX_IDEAS, PROBE_PARAMS, PROBE_RECIPE
 from automlgpt_local.llm.backend import Backend, Template
 from automlgpt_local.llm.random import RandomBackend
 from finetune.cases import Case

@@ -15,7 +15,7 @@ from automlgpt_local.agents.assemble import features_of
 from automlgpt_local.agents.chat_agents import ChatAgents
 from automlgpt_local.agents.fill_in import FillInAgents
 from automlgpt_local.agents.journal import Journal
-from automlgpt_local.agents.loop import ADVISED_COLUMNS, MAX_IDEAS, PROBE_RECIPE
+from automlgpt_local.agents.process import ADVISED_COLUMNS, MAX_IDEAS, PROBE_RECIPE
 from automlgpt_local.data.profile import ColumnProfile, Profile
 from automlgpt_local.events import (
     AttemptFinished,

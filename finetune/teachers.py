@@ -11,7 +11,8 @@ import numpy as np
 
 from automlgpt_local import recipes
 from automlgpt_local.agents import compact, ideas
-from automlgpt_local.agents.loop import LEAST_RECIPES, MAX_IDEAS, OFFERED, PROBE_PARAMS, PROBE_RECIPE
+from automlgpt_local.agents.loop import LEAST_RECIPES, OFFERED
+from automlgpt_local.agents.process import MAX_IDEAS, PROBE_PARAMS, PROBE_RECIPE
 from automlgpt_local.llm.backend import Template
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.search import portfolio

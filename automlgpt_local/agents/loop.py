@@ -9,50 +9,38 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from automlgpt_local.agents import compact, ideas
 from automlgpt_local.agents.advisor import Advisor, Answer
-from automlgpt_local.agents.assemble import assemble, features_of, fingerprint
+from automlgpt_local.agents.assemble import assemble, fingerprint
 from automlgpt_local.agents.check import problems
+from automlgpt_local.agents.process import PROBE_RECIPE, Process
 from automlgpt_local.agents.tools import TOOLS
-from automlgpt_local.agents.workbench import Draft, Workbench, batches
-from automlgpt_local.data.interactions import find_pairs
-from automlgpt_local.data.profile import ColumnProfile
+from automlgpt_local.agents.workbench import SAFE_SHARE, Draft, Workbench
 from automlgpt_local.events import Author, CodeRejected, Decided, Stopped
 from automlgpt_local.search.evaluate import Evaluation
 from automlgpt_local.search.portfolio import PortfolioEntry
 from automlgpt_local.search.recorder import StopSearchError
 from automlgpt_local.search.tune import Tuner
 
-ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
-MAX_IDEAS = 12
-MAX_CROSSES = 4
-CROSSED_COLUMNS = 40  # the most telling ones, of which pairs are looked at
 MAX_REPAIRS = 2
-PROBE_RECIPE = "lightgbm"
-PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 40
 LEAST_RECIPES = 5  # complete ones, before a model's wish to stop the selection counts
 # Of the portfolio's next recipes: a model chooses among sound ones, and what it passed over once comes next.
 OFFERED = 3
-SAFE_SHARE = 0.35  # of the room, for one attempt
-PROBE_SHARE = 0.12
-MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this a probe is no cheap question
 
 
 class Loop:
     def __init__(self, bench: Workbench, portfolio: Sequence[PortfolioEntry], tuner: Tuner) -> None:
         self.bench, self.tuner = bench, tuner
         self.portfolio = [entry for entry in portfolio if entry.recipe in bench.known_recipes]
-        self.columns: dict[str, list[str]] = {}
+        self.process = Process(bench)
         self._passed_over: set[str] = set()
-        self.features_source = ""
 
     def run(self) -> Stopped:
         """All stages, until nothing is left to gain, the time is over or the user stops."""
         try:
             self.explore()
-            self.process()
+            self.process.run()
             evidence = None
             while evidence is None:
                 self.select()
@@ -76,131 +64,6 @@ class Loop:
                 break
             bench.note(tool, TOOLS[tool](bench.task, bench.profile))
             done.append(tool)
-
-    # --- process: columns' treatment and features, each kept only when it gains
-    def process(self) -> None:
-        bench = self.bench
-        bench.start("process")
-        columns = list(bench.profile.columns)
-        by_rule = {c.name: compact.default_treatment(c, bench.profile.rows) for c in columns}
-        self._adopt(columns, by_rule)
-        if "baseline" in bench.recipes:
-            bench.attempt(lambda: self._draft("baseline", "a first plain model", "recipes"), share=SAFE_SHARE)
-        if bench.evaluator.workspace.n_classes > MOST_PROBED_CLASSES:
-            bench.note(
-                "no probes", "with this many classes, settling a question about columns costs as much as a model"
-            )
-            return
-        advised, author = self._treatments(columns, by_rule)
-        kept = self._probe("the rules' treatment of the columns", "recipes")
-        treatments = by_rule
-        if advised != by_rule:
-            plain = (self.columns, self.features_source)
-            self._adopt(columns, advised)
-            tried = self._probe("the Reasoner's treatment of the columns", author, against=kept)
-            if tried.attempt.number in bench.journal.kept:
-                kept, treatments = tried, advised
-            else:
-                self.columns, self.features_source = plain
-        crosses, kept = self._crosses(columns, treatments, kept)
-        self._features(columns, treatments, crosses, kept)
-
-    def _treatments(self, columns: list[ColumnProfile], by_rule: dict[str, str]) -> tuple[dict[str, str], Author]:
-        telling = sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]
-        names = {c.name for c in telling}
-        advised, author = dict(by_rule), "recipes"
-        first = 0
-        for batch in batches([c for c in columns if c.name in names], compact.BATCH):
-            decided = self._decide_treatments(batch, first)
-            advised.update({c.name: str(decided.values[f"c{i}"]) for i, c in enumerate(batch)})
-            author = decided.by if decided.by != "recipes" else author
-            first += len(batch)
-        return advised, author  # type: ignore[return-value]
-
-    def _decide_treatments(self, batch: Sequence[ColumnProfile], first: int) -> Decided:
-        bench = self.bench
-        return bench.decide(
-            "reasoner", "treatments",
-            lambda a: replace(a.treatments(bench.situation(), batch, first), about=tuple(c.name for c in batch)),
-            lambda values: _check_treatments(values, batch),
-        )  # fmt: skip
-
-    def _crosses(
-        self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation
-    ) -> tuple[list[ideas.FeatureIdea], Evaluation]:
-        """Pairs of columns that tell more than the two added up, each as one category, where a probe gains by them."""
-        workspace = self.bench.evaluator.workspace
-        usable = [
-            c for c in columns
-            if c.kind in ("number", "category") and treatments[c.name] in ("keep", "log", "category")
-        ]  # fmt: skip
-        telling = sorted(usable, key=lambda c: -(c.association or 0.0))[:CROSSED_COLUMNS]
-        pairs = find_pairs(
-            workspace.features.iloc[workspace.development], [c.name for c in telling], workspace.y_development,
-            workspace.n_classes, MAX_CROSSES, self.bench.task.seed,
-        )  # fmt: skip
-        if pairs:
-            crosses, before = ideas.crosses(pairs, self._names()), self.features_source
-            self.features_source = ideas.features_source(columns, treatments, crosses)
-            tried = self._probe("pairs of columns as one", "recipes", against=kept)
-            if tried.attempt.number in self.bench.journal.kept:
-                return crosses, tried
-            self.features_source = before
-        return [], kept
-
-    def _features(
-        self, columns: list[ColumnProfile], treatments: dict[str, str], crosses: list[ideas.FeatureIdea],
-        kept: Evaluation,
-    ) -> None:  # fmt: skip
-        """The Coding agent's features, gated as a whole; where they gain nothing, all that were proposed."""
-        bench = self.bench
-        proposed = ideas.propose(bench.profile, treatments, MAX_IDEAS)
-        if not proposed:
-            return
-        base = ideas.features_body(columns, treatments, crosses)
-        decided = bench.decide("coder", "features", lambda a: self._checked_features(a, proposed, base))
-        by_rule = ideas.features_source(columns, treatments, [*crosses, *proposed])
-        if "source" in decided.values:
-            advised = ideas.with_helpers(features_of(str(decided.values["source"])))
-        else:
-            chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
-            advised = ideas.features_source(columns, treatments, [*crosses, *chosen])
-        before = self.features_source
-        self.features_source = advised
-        if advised != before and self._gains("the Coder's features", decided.by, decided, kept):
-            return
-        self.features_source = by_rule
-        if by_rule not in (before, advised) and self._gains("all proposed features", "recipes", None, kept):
-            return
-        self.features_source = before
-
-    def _gains(self, title: str, by: Author, decided: Decided | None, against: Evaluation) -> bool:
-        tried = self._probe(title, by, decided, against)
-        return tried.attempt.number in self.bench.journal.kept
-
-    def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
-        bench = self.bench
-        answer = replace(advisor.features(bench.situation(), proposed, base), about=tuple(i.key for i in proposed))
-        if "source" in answer.values:
-            found = problems(f"{answer.values['source']}\n\ndef build(params, ctx):\n    return None\n", self._names())
-            if found:
-                bench.recorder.ambient(CodeRejected(bench.stage, " ".join(found), 0))
-                raise ValueError(found[0])
-        return answer
-
-    def _probe(
-        self, title: str, by: Author, decided: Decided | None = None, against: Evaluation | None = None
-    ) -> Evaluation:
-        """A quick LightGBM on few rows, to settle a question about columns. On a small table it is a full attempt."""
-        bench = self.bench
-        workspace = bench.evaluator.workspace
-        recipe = PROBE_RECIPE if PROBE_RECIPE in bench.recipes else next(iter(bench.recipes))
-        probe = workspace.probes is not workspace.folds
-        params = PROBE_PARAMS if probe and recipe == PROBE_RECIPE else {}
-        return bench.attempt(
-            lambda: self._draft(recipe, title, by, params, decided), probe=probe,
-            share=PROBE_SHARE if probe else SAFE_SHARE, against=against,
-        )  # fmt: skip
 
     # --- select: which kinds of model fit
     def select(self) -> None:
@@ -267,7 +130,7 @@ class Loop:
         bench = self.bench
         example = bench.recipes[PROBE_RECIPE].source if PROBE_RECIPE in bench.recipes else ""
         decided = bench.decide(
-            "coder", "solution", lambda a: a.solution(bench.situation(), example, self.features_source)
+            "coder", "solution", lambda a: a.solution(bench.situation(), example, self.process.features_source)
         )
         for repairs_left in range(MAX_REPAIRS, -1, -1):
             source = str(decided.values.get("source") or "")
@@ -290,7 +153,7 @@ class Loop:
 
     def _refusal(self, source: str) -> str:
         """Why a module may not run; empty when it may."""
-        found = problems(source, self._names())
+        found = problems(source, [c.name for c in self.bench.profile.columns])
         if found:
             return " ".join(found)
         before = self.bench.journal.prints.get(fingerprint(source) + repr({}))
@@ -299,7 +162,7 @@ class Loop:
     def _own_draft(self, source: str, decided: Decided) -> Callable[[], Draft]:
         number = sum(e.attempt.recipe.startswith("own") for e in self.bench.journal.evaluations) + 1
         return lambda: Draft(
-            source, f"own_{number}", "a solution of the Coder's own", decided.by, {}, self.columns, None,
+            source, f"own_{number}", "a solution of the Coder's own", decided.by, {}, self.process.columns, None,
             decided.chosen_tokens, decided.probabilities,
         )  # fmt: skip
 
@@ -410,34 +273,16 @@ class Loop:
             return self._draft(recipe, self._title(recipe, {}), "recipes")
         path = bench.evaluator.solution_path(tried[0].attempt.number)
         history = bench.journal.history(recipe)
-        params = self.tuner.suggest(recipe, path, self.columns, history, number) or {}
+        params = self.tuner.suggest(recipe, path, self.process.columns, history, number) or {}
         return self._draft(recipe, self._title(recipe, params), "recipes", params)
-
-    # --- modules
-    def _adopt(self, columns: list[ColumnProfile], treatments: dict[str, str]) -> None:
-        self.columns = ideas.columns_by_type(columns, treatments)
-        self.features_source = ideas.features_source(columns, treatments)
-
-    def _names(self) -> list[str]:
-        return [c.name for c in self.bench.profile.columns]
 
     def _draft(
         self, recipe: str, title: str, by: Author, params: dict[str, Any] | None = None, decided: Decided | None = None
     ) -> Draft:
-        chosen = 0 if decided is None else decided.chosen_tokens
-        probabilities = {} if decided is None else decided.probabilities
-        base = self._base()
-        if base is not None and base.attempt.recipe == recipe:
-            number, params = base.attempt.number, {**base.attempt.params, **(params or {})}
-            source = assemble(self.bench.journal.sources[number], "", params)
-            return Draft(source, recipe, title, by, params, base.attempt.columns, number, chosen, probabilities)
-        source = assemble(self.bench.recipes[recipe].source, self.features_source, params)
-        best = self.bench.journal.best()
-        parent = None if best is None else best.attempt.number
-        return Draft(source, recipe, title, by, params or {}, self.columns, parent, chosen, probabilities)
-
-
-def _check_treatments(values: dict[str, Any], batch: Sequence[ColumnProfile]) -> None:
-    for i, column in enumerate(batch):
-        if values.get(f"c{i}") not in compact.TREATMENTS[column.kind]:
-            raise ValueError(f"no valid treatment for column {i + 1}")
+        """A module of the recipe with these hyper-parameters: of the user's attempt to go on from, if there is one."""
+        draft, base = self.process.draft(recipe, title, by, params, decided), self._base()
+        if base is None or base.attempt.recipe != recipe:
+            return draft
+        params = {**base.attempt.params, **draft.params}
+        source = assemble(self.bench.journal.sources[base.attempt.number], "", params)
+        return replace(draft, source=source, params=params, columns=base.attempt.columns, parent=base.attempt.number)

@@ -42,6 +42,7 @@ from automlgpt_local.task import TaskSpec
 # Of the time limit: more than this the model may not think, and then the recipes decide.
 MODEL_SHARE = 0.25
 MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
+SAFE_SHARE = 0.35  # of the room, for one attempt
 REFIT_FOLDS = 1.5  # a fit on all rows takes this many times the seconds of a fold
 LEAST_OF_A_SECOND = 0.4  # of its expected seconds, that a boosted recipe must get when there is another boosted model
 MANY = 8  # a recipe's first try may take one such part of the room, or as long as the best model so far took

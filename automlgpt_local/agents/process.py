@@ -1,0 +1,186 @@
+"""The stage that settles what the models see: each column's treatment, pairs of columns, the Coder's features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents.advisor import Advisor, Answer
+from automlgpt_local.agents.assemble import assemble, features_of
+from automlgpt_local.agents.check import problems
+from automlgpt_local.agents.workbench import SAFE_SHARE, Draft, Workbench, batches
+from automlgpt_local.data.interactions import find_pairs
+from automlgpt_local.data.profile import ColumnProfile
+from automlgpt_local.events import Author, CodeRejected, Decided
+from automlgpt_local.search.evaluate import Evaluation
+
+ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
+MAX_IDEAS = 12
+MAX_CROSSES = 4
+CROSSED_COLUMNS = 40  # the most telling ones, of which pairs are looked at
+PROBE_RECIPE = "lightgbm"
+PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
+PROBE_SHARE = 0.12
+MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this a probe is no cheap question
+
+
+class Process:
+    """`columns` by type and `features_source`, the text of features(df), are what has been kept so far.
+
+    Each change is kept only when a probe gains by it.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        self.bench = bench
+        self.columns: dict[str, list[str]] = {}
+        self.features_source = ""
+
+    def run(self) -> None:
+        bench = self.bench
+        bench.start("process")
+        columns = list(bench.profile.columns)
+        by_rule = {c.name: compact.default_treatment(c, bench.profile.rows) for c in columns}
+        self._adopt(columns, by_rule)
+        if "baseline" in bench.recipes:
+            bench.attempt(lambda: self.draft("baseline", "a first plain model", "recipes"), share=SAFE_SHARE)
+        if bench.evaluator.workspace.n_classes > MOST_PROBED_CLASSES:
+            bench.note(
+                "no probes", "with this many classes, settling a question about columns costs as much as a model"
+            )
+            return
+        advised, author = self._treatments(columns, by_rule)
+        kept = self._probe("the rules' treatment of the columns", "recipes")
+        treatments = by_rule
+        if advised != by_rule:
+            plain = (self.columns, self.features_source)
+            self._adopt(columns, advised)
+            tried = self._probe("the Reasoner's treatment of the columns", author, against=kept)
+            if tried.attempt.number in bench.journal.kept:
+                kept, treatments = tried, advised
+            else:
+                self.columns, self.features_source = plain
+        crosses, kept = self._crosses(columns, treatments, kept)
+        self._features(columns, treatments, crosses, kept)
+
+    def _treatments(self, columns: list[ColumnProfile], by_rule: dict[str, str]) -> tuple[dict[str, str], Author]:
+        telling = sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]
+        names = {c.name for c in telling}
+        advised, author = dict(by_rule), "recipes"
+        first = 0
+        for batch in batches([c for c in columns if c.name in names], compact.BATCH):
+            decided = self._decide_treatments(batch, first)
+            advised.update({c.name: str(decided.values[f"c{i}"]) for i, c in enumerate(batch)})
+            author = decided.by if decided.by != "recipes" else author
+            first += len(batch)
+        return advised, author  # type: ignore[return-value]
+
+    def _decide_treatments(self, batch: Sequence[ColumnProfile], first: int) -> Decided:
+        bench = self.bench
+        return bench.decide(
+            "reasoner", "treatments",
+            lambda a: replace(a.treatments(bench.situation(), batch, first), about=tuple(c.name for c in batch)),
+            lambda values: _check_treatments(values, batch),
+        )  # fmt: skip
+
+    def _crosses(
+        self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation
+    ) -> tuple[list[ideas.FeatureIdea], Evaluation]:
+        """Pairs of columns that tell more than the two added up, each as one category, where a probe gains by them."""
+        workspace = self.bench.evaluator.workspace
+        usable = [
+            c for c in columns
+            if c.kind in ("number", "category") and treatments[c.name] in ("keep", "log", "category")
+        ]  # fmt: skip
+        telling = sorted(usable, key=lambda c: -(c.association or 0.0))[:CROSSED_COLUMNS]
+        pairs = find_pairs(
+            workspace.features.iloc[workspace.development], [c.name for c in telling], workspace.y_development,
+            workspace.n_classes, MAX_CROSSES, self.bench.task.seed,
+        )  # fmt: skip
+        if pairs:
+            crosses, before = ideas.crosses(pairs, self._names()), self.features_source
+            self.features_source = ideas.features_source(columns, treatments, crosses)
+            tried = self._probe("pairs of columns as one", "recipes", against=kept)
+            if tried.attempt.number in self.bench.journal.kept:
+                return crosses, tried
+            self.features_source = before
+        return [], kept
+
+    def _features(
+        self, columns: list[ColumnProfile], treatments: dict[str, str], crosses: list[ideas.FeatureIdea],
+        kept: Evaluation,
+    ) -> None:  # fmt: skip
+        """The Coding agent's features, gated as a whole; where they gain nothing, all that were proposed."""
+        bench = self.bench
+        proposed = ideas.propose(bench.profile, treatments, MAX_IDEAS)
+        if not proposed:
+            return
+        base = ideas.features_body(columns, treatments, crosses)
+        decided = bench.decide("coder", "features", lambda a: self._checked_features(a, proposed, base))
+        by_rule = ideas.features_source(columns, treatments, [*crosses, *proposed])
+        if "source" in decided.values:
+            advised = ideas.with_helpers(features_of(str(decided.values["source"])))
+        else:
+            chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
+            advised = ideas.features_source(columns, treatments, [*crosses, *chosen])
+        before = self.features_source
+        self.features_source = advised
+        if advised != before and self._gains("the Coder's features", decided.by, decided, kept):
+            return
+        self.features_source = by_rule
+        if by_rule not in (before, advised) and self._gains("all proposed features", "recipes", None, kept):
+            return
+        self.features_source = before
+
+    def _gains(self, title: str, by: Author, decided: Decided | None, against: Evaluation) -> bool:
+        tried = self._probe(title, by, decided, against)
+        return tried.attempt.number in self.bench.journal.kept
+
+    def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
+        bench = self.bench
+        answer = replace(advisor.features(bench.situation(), proposed, base), about=tuple(i.key for i in proposed))
+        if "source" in answer.values:
+            found = problems(f"{answer.values['source']}\n\ndef build(params, ctx):\n    return None\n", self._names())
+            if found:
+                bench.recorder.ambient(CodeRejected(bench.stage, " ".join(found), 0))
+                raise ValueError(found[0])
+        return answer
+
+    def _probe(
+        self, title: str, by: Author, decided: Decided | None = None, against: Evaluation | None = None
+    ) -> Evaluation:
+        """A quick LightGBM on few rows, to settle a question about columns. On a small table it is a full attempt."""
+        bench = self.bench
+        workspace = bench.evaluator.workspace
+        recipe = PROBE_RECIPE if PROBE_RECIPE in bench.recipes else next(iter(bench.recipes))
+        probe = workspace.probes is not workspace.folds
+        params = PROBE_PARAMS if probe and recipe == PROBE_RECIPE else {}
+        return bench.attempt(
+            lambda: self.draft(recipe, title, by, params, decided), probe=probe,
+            share=PROBE_SHARE if probe else SAFE_SHARE, against=against,
+        )  # fmt: skip
+
+    def draft(
+        self, recipe: str, title: str, by: Author, params: dict[str, Any] | None = None, decided: Decided | None = None
+    ) -> Draft:
+        """The recipe's module with the features kept so far, and with `params` as its defaults."""
+        chosen = 0 if decided is None else decided.chosen_tokens
+        probabilities = {} if decided is None else decided.probabilities
+        source = assemble(self.bench.recipes[recipe].source, self.features_source, params)
+        best = self.bench.journal.best()
+        parent = None if best is None else best.attempt.number
+        return Draft(source, recipe, title, by, params or {}, self.columns, parent, chosen, probabilities)
+
+    def _adopt(self, columns: list[ColumnProfile], treatments: dict[str, str]) -> None:
+        self.columns = ideas.columns_by_type(columns, treatments)
+        self.features_source = ideas.features_source(columns, treatments)
+
+    def _names(self) -> list[str]:
+        return [c.name for c in self.bench.profile.columns]
+
+
+def _check_treatments(values: dict[str, Any], batch: Sequence[ColumnProfile]) -> None:
+    for i, column in enumerate(batch):
+        if values.get(f"c{i}") not in compact.TREATMENTS[column.kind]:
+            raise ValueError(f"no valid treatment for column {i + 1}")
