@@ -24,6 +24,7 @@ from automlgpt_local.search.tune import Tuner
 MAX_REPAIRS = 2
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 40
+TRIES_IN_VAIN = 3  # of a recipe none of whose attempts is complete
 LEAST_RECIPES = 5  # complete ones, before a model's wish to stop the selection counts
 # Of the portfolio's next recipes: a model chooses among sound ones, and what it passed over once comes next.
 OFFERED = 3
@@ -221,7 +222,9 @@ class Loop:
         return None
 
     def _exhausted(self, recipe: str) -> bool:
-        """Did its last two attempts only repeat scores that it had reached before?"""
+        """Did its last two attempts only repeat scores that it had reached before, or was it left again and again?"""
+        if recipe not in self._tunable():
+            return len(self.bench.journal.of_recipe(recipe)) >= TRIES_IN_VAIN
         losses = [loss for _, loss in self.bench.journal.history(recipe)]
         return len(losses) > 2 and losses[-1] in losses[:-1] and losses[-2] in losses[:-2]
 

@@ -129,7 +129,8 @@ class Network:
 
     def predict(self, features):
         """Mean over members of probabilities, (n_rows, n_classes), or of values, (n_rows, 1)."""
-        parts = [self.forward(features[i : i + 5_000])[0] for i in range(0, len(features), 5_000)]
+        size = max(1, 1_000_000 // features.shape[1])  # rows at once, so that memory stays small
+        parts = [self.forward(features[i : i + size])[0] for i in range(0, len(features), size)]
         return np.concatenate([(softmax(p) if self.loss == "softmax" else p).mean(axis=0) for p in parts])
 
 

@@ -18,7 +18,7 @@ from finetune.tables import generate
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     bench = Bench(tmp_path_factory.mktemp("bench"), seconds=30)
-    case = from_table(generate("pairs", 3, n_rows=500), fresh=350)
+    case = from_table(generate("pairs", 4, n_rows=500), fresh=350)
     teachers.measure_case(bench, case, configurations=3, feature_sets=2)
     return teachers.Measured(bench, case)
 
