@@ -45,7 +45,7 @@ MAX_FAILURES = 3  # of the model in a row; afterwards it is not asked any more
 SAFE_SHARE = 0.35  # of the room, for one attempt
 REFIT_FOLDS = 1.5  # a fit on all rows takes this many times the seconds of a fold
 LEAST_OF_A_SECOND = 0.4  # of its expected seconds, that a boosted recipe must get when there is another boosted model
-MANY = 8  # a recipe's first try may take one such part of the room, or as long as the best model so far took
+MANY = 6  # a recipe's first try may take one such part of the room, or as long as the best model so far took
 FIXED_WORK_S = 3600.0  # seconds of an attempt when the work is fixed (`--trials`) and the clock must not decide
 
 

@@ -31,7 +31,7 @@ DEFAULTS = {
     "members": 4,
     "copies": 1,
 }
-FIRST_STEPS, LEAST_EPOCHS = 10, 10  # where the first steps tell that so many epochs take too long: one member
+FIRST_STEPS = 10  # they tell what an epoch takes
 
 
 def space(trial):
@@ -170,13 +170,13 @@ class Model(BaseEstimator):
         self.networks_ = [weights]
         self.fitted_params_ = {"n_epochs": best, "n_planned": planned, "members": len(weights[0]), "copies": 1}
 
-    def _train(self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None, alone=False):
+    def _train(self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None, members=0):
         """(weights of the best epoch, its number, the epochs that the schedule was made for, held-out loss).
 
-        Where the time is too short for all members, one learns `alone`.
+        Where the time is too short, fewer members learn: epochs are worth more than members.
         """
         p, ctx = self.params, self.ctx
-        members = 1 if alone else p["members"]
+        members = members or p["members"]
         n_out = 1 if ctx["kind"] == "regression" else len(self.classes_)
         loss = "softmax" if n_out > 1 else "absolute" if ctx["metric"] in ("mae", "medae", "mape") else "squared"
         sizes = [features.shape[1], *[p["width"]] * p["layers"], n_out]
@@ -191,11 +191,11 @@ class Model(BaseEstimator):
                 rate = p["rate"] * min(1.0, 20 * done + 0.05) * np.cos(done * np.pi / 2) ** 1.5
                 rows = order[start : start + batch]
                 network.step(features[rows], y[rows], weight[rows], rate)
-                if members > 1 and network.steps == FIRST_STEPS and not fixed:
+                if members == p["members"] > 1 and network.steps == FIRST_STEPS and not fixed:
                     epochs = (deadline - started) / (time.monotonic() - started) * FIRST_STEPS * batch / len(y)
-                    if epochs < LEAST_EPOCHS:
+                    if epochs < planned:
                         data = features, y, weight, deadline, planned, fixed, held_features, held_y
-                        return self._train(copy, *data, alone=True)
+                        return self._train(copy, *data, max(1, int(members * epochs / planned)))
             epoch += 1
             if fixed:
                 continue

@@ -102,10 +102,10 @@ def _two_classes(n_rows: int, category_share: float) -> Entries:
 def _many_classes(n_classes: int) -> Entries:
     """A network and neighbours share their work between classes; boosting pays for each class."""
     shared: Entries = [
-        ("neural", {"max_epochs": 80}),
+        ("neural", {"max_epochs": 50}),
         ("extra_trees", {"min_samples_leaf": 1}),
         ("neighbours", {}),
-        ("neural", {"width": 256, "max_epochs": 60}),
+        ("neural", {"width": 256, "max_epochs": 40}),
         ("linear", {}),
     ]
     boosted: Entries = [
