@@ -170,17 +170,19 @@ class Model(BaseEstimator):
         self.networks_ = [weights]
         self.fitted_params_ = {"n_epochs": best, "n_planned": planned, "members": len(weights[0]), "copies": 1}
 
-    def _train(self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None, members=0):
+    def _train(
+        self, copy, features, y, weight, deadline, planned, fixed, held_features=None, held_y=None, members=None
+    ):
         """(weights of the best epoch, its number, the epochs that the schedule was made for, held-out loss).
 
-        Where the time is too short, fewer members learn: epochs are worth more than members.
+        members: how many; None: those of the parameters, or as many of them as the time allows all epochs for, since
+        epochs are worth more than members.
         """
         p, ctx = self.params, self.ctx
-        members = members or p["members"]
         n_out = 1 if ctx["kind"] == "regression" else len(self.classes_)
         loss = "softmax" if n_out > 1 else "absolute" if ctx["metric"] in ("mae", "medae", "mape") else "squared"
         sizes = [features.shape[1], *[p["width"]] * p["layers"], n_out]
-        network = Network(sizes, loss, p["dropout"], p["decay"], members, ctx["seed"] + copy)
+        network = Network(sizes, loss, p["dropout"], p["decay"], members or p["members"], ctx["seed"] + copy)
         batch = int(np.clip(len(y) // 50, 32, p["batch"]))
         best_loss, best_weights, best = np.inf, network.weights, 1
         epoch, started = 0, time.monotonic()
@@ -191,11 +193,11 @@ class Model(BaseEstimator):
                 rate = p["rate"] * min(1.0, 20 * done + 0.05) * np.cos(done * np.pi / 2) ** 1.5
                 rows = order[start : start + batch]
                 network.step(features[rows], y[rows], weight[rows], rate)
-                if members == p["members"] > 1 and network.steps == FIRST_STEPS and not fixed:
+                if members is None and not fixed and network.steps == FIRST_STEPS:
                     epochs = (deadline - started) / (time.monotonic() - started) * FIRST_STEPS * batch / len(y)
                     if epochs < planned:
                         data = features, y, weight, deadline, planned, fixed, held_features, held_y
-                        return self._train(copy, *data, max(1, int(members * epochs / planned)))
+                        return self._train(copy, *data, max(1, int(p["members"] * epochs / planned)))
             epoch += 1
             if fixed:
                 continue
