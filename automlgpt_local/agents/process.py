@@ -18,8 +18,8 @@ from automlgpt_local.search.evaluate import Evaluation
 
 ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
 MAX_IDEAS = 12
-MAX_CROSSES = 4
-CROSSED_COLUMNS = 40  # the most telling ones, of which pairs are looked at
+MAX_CROSSES = 2
+CROSSED_COLUMNS, SCREENED_ROWS = 40, 20_000  # the most telling columns, and the rows, whose pairs are looked at
 PROBE_RECIPE = "lightgbm"
 PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
 PROBE_SHARE = 0.12
@@ -94,10 +94,9 @@ class Process:
             if c.kind in ("number", "category") and treatments[c.name] in ("keep", "log", "category")
         ]  # fmt: skip
         telling = sorted(usable, key=lambda c: -(c.association or 0.0))[:CROSSED_COLUMNS]
-        pairs = find_pairs(
-            workspace.features.iloc[workspace.development], [c.name for c in telling], workspace.y_development,
-            workspace.n_classes, MAX_CROSSES, self.bench.task.seed,
-        )  # fmt: skip
+        features, y = workspace.sample(SCREENED_ROWS)
+        names = [c.name for c in telling]
+        pairs = find_pairs(features, names, y, workspace.n_classes, MAX_CROSSES, self.bench.task.seed)
         if pairs:
             crosses, before = ideas.crosses(pairs, self._names()), self.features_source
             self.features_source = ideas.features_source(columns, treatments, crosses)

@@ -16,16 +16,17 @@ MOST_LEVELS = 300  # of a category
 MOST_CELLS = 5_000
 N_INTERVALS = 24
 SCREENED_COLUMNS = 14
-SCREENED_ROWS = 20_000
-LEAST_ERRORS = 4.0  # standard errors by which a pair must beat its two columns added up
+LIKELY_PAIRS = 12  # those that are looked at again beside the pairs that were found
+LEAST_ROWS = 200
+LEAST_ERRORS = 4.0  # standard errors by which a pair must beat the columns added up
 
 
 @dataclass(frozen=True)
 class Pair:
     """Two columns. `edges`: per column the bounds of a number's intervals, () where each value is a cell.
 
-    `gain`: the share of the target's variance that the pair explains beyond its columns added up; on rows that took
-    no part in the means. `errors`: the same in standard errors.
+    `gain`: the share of the target's variance that the pair explains beyond the telling columns added up; on rows that
+    took no part in the means. `errors`: the same in standard errors.
     """
 
     columns: tuple[str, str]
@@ -37,42 +38,63 @@ class Pair:
 def find_pairs(
     features: pd.DataFrame, names: Sequence[str], y: np.ndarray, n_classes: int, most: int, seed: int = 0
 ) -> list[Pair]:
-    """At most `most` pairs among the columns `names`, strongest first; those that are there by chance are left out.
+    """At most `most` pairs among the columns `names`, strongest first, each beside those before it; none by chance.
 
     features: (n_rows, n_columns). y: (n_rows,) class codes, or floats where n_classes is 0.
     """
-    rows = np.random.default_rng(seed).permutation(len(y))[:SCREENED_ROWS]
-    goal = targets_of(np.asarray(y)[rows], n_classes)
+    goal = targets_of(np.asarray(y), n_classes)
     goal = goal - goal.mean(axis=0)
     total = float((goal**2).sum())
-    if len(rows) < 200 or total <= 0:
+    if len(goal) < LEAST_ROWS or total <= 0:
         return []
-    half = halves(len(rows), seed)
-    codes, edges = _codes(features.iloc[rows], names)
+    half = halves(len(goal), seed)
+    codes, edges = _codes(features, names)
     alone = {name: means_of_other_half(code, goal, half) for name, code in codes.items()}
     left = {name: float(((goal - means) ** 2).sum()) for name, means in alone.items()}
     telling = sorted(codes, key=lambda name: left[name])[:SCREENED_COLUMNS]
-    found = []
-    for a, b in combinations(telling, 2):
-        n_cells = (int(codes[a].max()) + 1) * (int(codes[b].max()) + 1)
-        if n_cells > MOST_CELLS:
-            continue
-        together = means_of_other_half(codes[a] * (int(codes[b].max()) + 1) + codes[b], goal, half)
-        fall = _squares(goal, [alone[a], alone[b]]) - _squares(goal, [alone[a], alone[b], together])
-        errors = fall.mean() / (fall.std() / np.sqrt(len(fall)) + 1e-300)
-        if errors > LEAST_ERRORS:
-            found.append(Pair((a, b), (edges[a], edges[b]), float(fall.sum()) / total, float(errors)))
-    return sorted(found, key=lambda pair: -pair.gain)[:most]
+    encodings = {
+        (a, b): means_of_other_half(codes[a] * (int(codes[b].max()) + 1) + codes[b], goal, half)
+        for a, b in combinations(telling, 2)
+        if (int(codes[a].max()) + 1) * (int(codes[b].max()) + 1) <= MOST_CELLS
+    }
+    added = [alone[name] for name in telling]
+    found: list[Pair] = []
+    while encodings and len(found) < most:
+        sums = [_Sum(goal[:, k], np.column_stack([encoding[:, k] for encoding in added])) for k in range(goal.shape[1])]
+        gains = {pair: _gain(sums, encoding) for pair, encoding in encodings.items()}
+        best = max(gains, key=lambda pair: gains[pair][0])
+        gain, errors = gains[best]
+        if errors < LEAST_ERRORS:
+            break
+        found.append(Pair(best, (edges[best[0]], edges[best[1]]), gain / total, errors))
+        added.append(encodings[best])
+        likely = sorted((pair for pair in gains if pair != best), key=lambda pair: -gains[pair][0])[:LIKELY_PAIRS]
+        encodings = {pair: encodings[pair] for pair in likely if gains[pair][1] > LEAST_ERRORS}
+    return found
 
 
-def _squares(goal: np.ndarray, encodings: Sequence[np.ndarray]) -> np.ndarray:
-    """Squared errors per row, (n_rows,), of the least-squares fit of each target by its own encodings."""
-    squares = np.zeros(len(goal))
-    for k in range(goal.shape[1]):
-        columns = np.column_stack([encoding[:, k] for encoding in encodings])
-        weights = np.linalg.lstsq(columns.T @ columns, columns.T @ goal[:, k], rcond=None)[0]
-        squares += (goal[:, k] - columns @ weights) ** 2
-    return squares
+class _Sum:
+    """The least-squares fit of a target by the columns of `parts`, (n_rows, n_parts), and what it leaves."""
+
+    def __init__(self, target: np.ndarray, parts: np.ndarray) -> None:
+        self.parts = parts
+        self.inverse = np.linalg.pinv(parts.T @ parts)
+        self.left = self.without(target)
+
+    def without(self, column: np.ndarray) -> np.ndarray:
+        """`column` less what the parts say of it."""
+        rest: np.ndarray = column - self.parts @ (self.inverse @ (self.parts.T @ column))
+        return rest
+
+
+def _gain(sums: Sequence[_Sum], encoding: np.ndarray) -> tuple[float, float]:
+    """(fall of the squared error when `encoding` joins the sums, one column each; the same in standard errors)."""
+    fall = np.zeros(len(encoding))
+    for k, fit in enumerate(sums):
+        news = fit.without(encoding[:, k])
+        weight = (fit.left @ news) / (news @ news + 1e-300)
+        fall += fit.left**2 - (fit.left - weight * news) ** 2
+    return float(fall.sum()), float(fall.mean() / (fall.std() / np.sqrt(len(fall)) + 1e-300))
 
 
 def _codes(features: pd.DataFrame, names: Sequence[str]) -> tuple[dict[str, np.ndarray], dict[str, tuple[float, ...]]]:

@@ -76,6 +76,13 @@ class Workspace:
     def weight_development(self) -> np.ndarray | None:
         return None if self.weight is None else self.weight[self.development]
 
+    def sample(self, most: int) -> tuple[pd.DataFrame, np.ndarray]:
+        """Features and y of at most `most` development rows, the same for the same seed."""
+        import numpy as np
+
+        rows = np.random.default_rng(self.task.seed).permutation(self.development)[:most]
+        return self.features.iloc[rows], self.y[rows]
+
     def write(self) -> None:
         """Everything the forks read before the refit. Safe to call again: a resumed run writes the same files."""
         import numpy as np

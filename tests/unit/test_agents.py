@@ -79,14 +79,11 @@ class Evaluator:
     def __init__(self, run_dir: Path, recorder: Recorder) -> None:
         folds = [SimpleNamespace(index=k, train=np.arange(80), valid=np.arange(20)) for k in range(4)]
         splits = SimpleNamespace(folds_of_a_cut=4)
-        rows = np.arange(100)
-        features = pd.DataFrame(
-            {f"{part} {size} (cm)": rows for part in ("sepal", "petal") for size in ("length", "width")}
-        )
+        names = [f"{part} {size} (cm)" for part in ("sepal", "petal") for size in ("length", "width")]
+        sample = pd.DataFrame({name: np.arange(100) for name in names}), np.zeros(100, dtype=int)
         self.workspace = SimpleNamespace(
-            folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3, splits=splits, features=features,
-            development=rows, y_development=np.zeros(100, dtype=int),
-        )  # fmt: skip
+            folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3, splits=splits, sample=lambda _: sample
+        )
         self.metric, self.parallel, self.fit_s = METRICS["log_loss"], 1, 0.0
         self.run_dir, self.recorder = run_dir, recorder
         self.fails: set[str] = set()
