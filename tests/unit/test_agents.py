@@ -87,6 +87,7 @@ class Evaluator:
         self.metric, self.parallel, self.fit_s = METRICS["log_loss"], 1, 0.0
         self.run_dir, self.recorder = run_dir, recorder
         self.fails: set[str] = set()
+        self.loss = lambda text: zlib.crc32(text.encode()) % 1000 / 1000
 
     def solution_path(self, number: int) -> Path:
         return self.run_dir / f"{number}.py"
@@ -94,7 +95,7 @@ class Evaluator:
     def evaluate(self, attempt: Attempt, seconds: float, best: Evaluation | None = None) -> Evaluation:
         for fold in range(4):
             self.recorder.note(FoldFinished(attempt.number, fold, "ok", 0.5, 0.1))
-        base = zlib.crc32(self.solution_path(attempt.number).read_bytes() + repr(attempt.params).encode()) % 1000 / 1000
+        base = self.loss(self.solution_path(attempt.number).read_text() + repr(attempt.params))
         status = "error" if attempt.recipe in self.fails else "ok"
         scores = [base + 0.01 * k for k in range(4)] if status == "ok" else []
         score = float(np.mean(scores)) if scores else None
@@ -321,6 +322,23 @@ def test_features_by_a_chat_model_have_the_functions_that_they_were_shown(tmp_pa
     space: dict[str, Any] = {}
     exec(search.bench.journal.sources[number], space)
     assert list(space["features"](pd.DataFrame({"petal width (cm)": [0.0], "petal length (cm)": [1.0]}))["log"]) == [0]
+
+
+@pytest.mark.parametrize("gain", [0.1, -0.1])
+def test_pairs_of_columns_are_kept_where_they_gain(tmp_path: Path, iris: Profile, gain: float) -> None:
+    search, recorder = loop(tmp_path, iris, RuleAdvisor())
+    evaluator: Any = search.bench.evaluator
+    rng = np.random.default_rng(0)
+    sample = pd.DataFrame({c.name: rng.integers(0, 9, 3_000) for c in iris.columns})
+    together = (sample["petal length (cm)"] + sample["petal width (cm)"]).to_numpy() % 3
+    evaluator.workspace.sample = lambda _: (sample, together)
+    evaluator.loss = lambda text: 0.5 - gain * ("_cells(df['petal" in text)
+    search.run()
+    crossed = [w.attempt for w in events(recorder, CodeWritten) if "_cells(" in search.bench.journal.sources[w.attempt]]
+    tried = next(w for w in events(recorder, CodeWritten) if w.title == "pairs of columns as one")
+    assert tried.attempt in crossed and (tried.attempt in search.bench.journal.kept) == (gain > 0)
+    later = [w.attempt for w in events(recorder, CodeWritten) if w.stage != "process"]
+    assert later and (set(later) <= set(crossed) if gain > 0 else not set(later) & set(crossed))
 
 
 def test_a_column_name_cannot_leave_its_line() -> None:
