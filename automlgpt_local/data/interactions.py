@@ -62,14 +62,14 @@ def find_pairs(
     while encodings and len(found) < most:
         sums = [_Sum(goal[:, k], np.column_stack([encoding[:, k] for encoding in added])) for k in range(goal.shape[1])]
         gains = {pair: _gain(sums, encoding) for pair, encoding in encodings.items()}
-        best = max(gains, key=lambda pair: gains[pair][0])
-        gain, errors = gains[best]
-        if errors < LEAST_ERRORS:
+        likely = [pair for pair, (_, errors) in gains.items() if errors > LEAST_ERRORS]
+        if not likely:
             break
+        best, *others = sorted(likely, key=lambda pair: -gains[pair][0])
+        gain, errors = gains[best]
         found.append(Pair(best, (edges[best[0]], edges[best[1]]), gain / total, errors))
         added.append(encodings[best])
-        likely = sorted((pair for pair in gains if pair != best), key=lambda pair: -gains[pair][0])[:LIKELY_PAIRS]
-        encodings = {pair: encodings[pair] for pair in likely if gains[pair][1] > LEAST_ERRORS}
+        encodings = {pair: encodings[pair] for pair in others[:LIKELY_PAIRS]}
     return found
 
 
