@@ -1,0 +1,19 @@
+"""Where numbers of 16 bits make training faster, and where they are only imitated."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+CPU_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # x86 and, the last one, ARM
+
+
+@cache
+def computes_bf16(device: str) -> bool:
+    """Does the device ("cpu", "cuda", ...) multiply bf16 itself? A CPU that imitates it is many times slower."""
+    import torch
+
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    cpuinfo = Path("/proc/cpuinfo")
+    return device != "cpu" or (cpuinfo.exists() and bool(CPU_FLAGS & set(cpuinfo.read_text().split())))
