@@ -15,7 +15,7 @@ def test_starts_cheap_and_brings_three_families_early(kind: str, rows: int, colu
     recipes = load(installed_only=False)
     entries = order(kind, "roc_auc", rows, columns, classes, 0.5, 0.0)
     assert 7 <= len(entries) <= 20
-    assert recipes[entries[0].recipe].cost_for(classes) <= 5 * recipes["lightgbm"].cost_for(classes)
+    assert recipes[entries[0].recipe].cost_for(classes) <= max(5, recipes["lightgbm"].cost_for(classes))
     assert len({recipes[e.recipe].family for e in entries[:4]}) >= 3
     assert len({(e.recipe, str(e.params)) for e in entries}) == len(entries)
 
