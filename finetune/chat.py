@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.lora import TARGETS
-from finetune.precision import computes_bf16
+from finetune.precision import autocast, computes_bf16
 from finetune.records import cut_log, plot, say, write_effective
 from finetune.traces import is_held_out
 
@@ -189,8 +189,7 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
     write_effective(out, settings, files, examples={"train": len(learn), "held_out": len(held)})
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=0.0)
-    bf16 = recipe.bf16 and computes_bf16(device)
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    dtype = torch.bfloat16 if recipe.bf16 and computes_bf16(device) else torch.float32
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
     step_size = recipe.batch * recipe.accumulate
     per_epoch = max(1, math.ceil(len(pack(learn, recipe.max_length, random.Random(0))) / step_size))
@@ -207,7 +206,6 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
     cut_log(out, state["step"])
     started, before_s = time.monotonic(), state["seconds"]
     log = (out / "log.jsonl").open("a", encoding="utf-8")
-    autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=bf16)
     epoch, groups = -1, []
     while state["step"] < total and state["worse"] < recipe.patience:
         if stop_at is not None and state["step"] >= stop_at:
@@ -225,7 +223,7 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         parts = [groups[i : i + recipe.batch] for i in range(first, min(first + step_size, len(groups)), recipe.batch)]
         for part in parts:
             batch = {k: v.to(device) for k, v in collate(part, pad, dtype).items()}
-            with autocast:
+            with autocast(device, recipe.bf16):
                 loss = model(**batch).loss / len(parts)
             loss.backward()
             last += float(loss.detach())
@@ -297,7 +295,7 @@ def held_out_loss(model: Any, held: Sequence[Example], recipe: Recipe, pad: int,
     for group in pack(held, recipe.max_length, random.Random(0)):
         batch = {k: v.to(device) for k, v in collate([group], pad, dtype).items()}
         tokens = int((batch["labels"] >= 0).sum())
-        with torch.no_grad(), torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with torch.no_grad(), autocast(device, recipe.bf16):
             total += float(model(**batch).loss) * tokens
         count += tokens
     return total / max(1, count)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from finetune.precision import computes_bf16
+from finetune.precision import autocast
 from finetune.records import cut_log, say
 from finetune.rows import Encoded
 
@@ -215,7 +215,7 @@ def train(
 def _loss(model: Any, batch: dict[str, Any]) -> Any:
     import torch
 
-    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=computes_bf16(model.device.type)):
+    with autocast(model.device.type):
         logits = choice_logits(model, batch)
     each = torch.nn.functional.cross_entropy(logits, batch["target"], reduction="none")
     return (each * batch["weight"]).sum() / batch["weight"].sum()
@@ -244,10 +244,7 @@ def probabilities(model: Any, rows: Sequence[Encoded], tokens_per_batch: int = 1
     model.eval()
     for group in batches(rows, tokens_per_batch, random.Random(0)):
         batch = collate([rows[i] for i in group], model.device)
-        with (
-            torch.no_grad(),
-            torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=computes_bf16(model.device.type)),
-        ):
+        with torch.no_grad(), autocast(model.device.type):
             shares = choice_logits(model, batch).softmax(-1)
         k = 0
         for i in group:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 CPU_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # x86 and, the last one, ARM
 
@@ -17,3 +18,10 @@ def computes_bf16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported())
     cpuinfo = Path("/proc/cpuinfo")
     return device != "cpu" or (cpuinfo.exists() and bool(CPU_FLAGS & set(cpuinfo.read_text().split())))
+
+
+def autocast(device: str, wanted: bool = True) -> Any:
+    """A context in which products are of bf16, where that is `wanted` and the device computes it."""
+    import torch
+
+    return torch.autocast(device, dtype=torch.bfloat16, enabled=wanted and computes_bf16(device))

@@ -15,7 +15,7 @@ from automlgpt_local.agents.assemble import features_of
 from automlgpt_local.agents.chat_agents import ChatAgents
 from automlgpt_local.agents.fill_in import FillInAgents
 from automlgpt_local.agents.journal import Journal
-from automlgpt_local.agents.process import ADVISED_COLUMNS, MAX_IDEAS, PROBE_RECIPE
+from automlgpt_local.agents.process import MAX_IDEAS, PROBE_RECIPE, advised_columns
 from automlgpt_local.data.profile import ColumnProfile, Profile
 from automlgpt_local.events import (
     AttemptFinished,
@@ -82,7 +82,6 @@ class Replay:
     treatments: dict[str, str] = field(default_factory=dict)
     advised: dict[str, str] = field(default_factory=dict)
     features: str = ""
-    crosses: list[ideas.FeatureIdea] = field(default_factory=list)
     source: str = ""  # the module that an agent wrote last
     error: str = ""
     batch: int = 0
@@ -126,7 +125,7 @@ class Replay:
                 case "treatments":
                     advisor.treatments(now, self._batch(now.profile), self.batch * compact.BATCH)
                 case "features":
-                    base = ideas.features_body(self.profile.columns, self.treatments, self.crosses)
+                    base = ideas.features_body(self.profile.columns, self.treatments, ideas.crosses_of(self.features))
                     advisor.features(now, self.ideas(), base)
                 case "next_recipe":
                     advisor.next_recipe(now, event.about)
@@ -155,10 +154,8 @@ class Replay:
 
     def _batch(self, profile: Profile) -> list[ColumnProfile]:
         """The columns that are asked about now."""
-        columns = list(profile.columns)
-        names = {c.name for c in sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]}
         first = self.batch * compact.BATCH
-        return [c for c in columns if c.name in names][first : first + compact.BATCH]
+        return advised_columns(profile.columns)[first : first + compact.BATCH]
 
     def ideas(self) -> list[ideas.FeatureIdea]:
         assert self.profile is not None
@@ -168,7 +165,7 @@ class Replay:
         """The features(df) that a decision in slots stands for."""
         assert self.profile is not None
         chosen = [idea for i, idea in enumerate(self.ideas()) if event.values.get(f"f{i}") == "yes"]
-        return ideas.features_source(self.profile.columns, self.treatments, [*self.crosses, *chosen])
+        return ideas.features_source(self.profile.columns, self.treatments, [*ideas.crosses_of(self.features), *chosen])
 
     def _kept(self, code: CodeWritten) -> None:
         if is_advised(code):
@@ -176,7 +173,6 @@ class Replay:
         file = self.folder / "attempts" / f"{code.attempt:04d}" / "solution.py"
         if code.stage == "process" and file.is_file():
             self.features = features_of(file.read_text(encoding="utf-8"))
-            self.crosses = ideas.crosses_of(self.features)
 
     def _decided(self, event: Decided) -> None:
         if event.decision == "next_tool":

@@ -56,20 +56,18 @@ class Process:
         if advised != by_rule:
             plain = (self.columns, self.features_source)
             self._adopt(columns, advised)
-            tried = self._probe("the Reasoner's treatment of the columns", author, against=kept)
-            if tried.attempt.number in bench.journal.kept:
-                kept, treatments = tried, advised
+            better = self._gains("the Reasoner's treatment of the columns", author, None, kept)
+            if better:
+                kept, treatments = better, advised
             else:
                 self.columns, self.features_source = plain
         crosses, kept = self._crosses(columns, treatments, kept)
         self._features(columns, treatments, crosses, kept)
 
     def _treatments(self, columns: list[ColumnProfile], by_rule: dict[str, str]) -> tuple[dict[str, str], Author]:
-        telling = sorted(columns, key=lambda c: -(c.association or 0.0))[:ADVISED_COLUMNS]
-        names = {c.name for c in telling}
         advised, author = dict(by_rule), "recipes"
         first = 0
-        for batch in batches([c for c in columns if c.name in names], compact.BATCH):
+        for batch in batches(advised_columns(columns), compact.BATCH):
             decided = self._decide_treatments(batch, first)
             advised.update({c.name: str(decided.values[f"c{i}"]) for i, c in enumerate(batch)})
             author = decided.by if decided.by != "recipes" else author
@@ -93,16 +91,15 @@ class Process:
             c for c in columns
             if c.kind in ("number", "category") and treatments[c.name] in ("keep", "log", "category")
         ]  # fmt: skip
-        telling = sorted(usable, key=lambda c: -(c.association or 0.0))[:CROSSED_COLUMNS]
+        names = [c.name for c in _most_telling(usable, CROSSED_COLUMNS)]
         features, y = workspace.sample(SCREENED_ROWS)
-        names = [c.name for c in telling]
         pairs = find_pairs(features, names, y, workspace.n_classes, MAX_CROSSES, self.bench.task.seed)
         if pairs:
             crosses, before = ideas.crosses(pairs, self._names()), self.features_source
             self.features_source = ideas.features_source(columns, treatments, crosses)
-            tried = self._probe("pairs of columns as one", "recipes", against=kept)
-            if tried.attempt.number in self.bench.journal.kept:
-                return crosses, tried
+            better = self._gains("pairs of columns as one", "recipes", None, kept)
+            if better:
+                return crosses, better
             self.features_source = before
         return [], kept
 
@@ -132,9 +129,10 @@ class Process:
             return
         self.features_source = before
 
-    def _gains(self, title: str, by: Author, decided: Decided | None, against: Evaluation) -> bool:
+    def _gains(self, title: str, by: Author, decided: Decided | None, against: Evaluation) -> Evaluation | None:
+        """The probe of the features as they stand, where it gains; else None."""
         tried = self._probe(title, by, decided, against)
-        return tried.attempt.number in self.bench.journal.kept
+        return tried if tried.attempt.number in self.bench.journal.kept else None
 
     def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
         bench = self.bench
@@ -177,6 +175,16 @@ class Process:
 
     def _names(self) -> list[str]:
         return [c.name for c in self.bench.profile.columns]
+
+
+def advised_columns(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
+    """Those that a model decides about, in the table's order; the rules treat the rest."""
+    telling = {c.name for c in _most_telling(columns, ADVISED_COLUMNS)}
+    return [c for c in columns if c.name in telling]
+
+
+def _most_telling(columns: Sequence[ColumnProfile], most: int) -> list[ColumnProfile]:
+    return sorted(columns, key=lambda c: -(c.association or 0.0))[:most]
 
 
 def _check_treatments(values: dict[str, Any], batch: Sequence[ColumnProfile]) -> None:

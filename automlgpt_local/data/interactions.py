@@ -26,13 +26,12 @@ class Pair:
     """Two columns. `edges`: per column the bounds of a number's intervals, () where each value is a cell.
 
     `gain`: the share of the target's variance that the pair explains beyond the telling columns added up; on rows that
-    took no part in the means. `errors`: the same in standard errors.
+    took no part in the means.
     """
 
     columns: tuple[str, str]
     edges: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     gain: float = 0.0
-    errors: float = 0.0
 
 
 def find_pairs(
@@ -66,8 +65,7 @@ def find_pairs(
         if not likely:
             break
         best, *others = sorted(likely, key=lambda pair: -gains[pair][0])
-        gain, errors = gains[best]
-        found.append(Pair(best, (edges[best[0]], edges[best[1]]), gain / total, errors))
+        found.append(Pair(best, (edges[best[0]], edges[best[1]]), gains[best][0] / total))
         added.append(encodings[best])
         encodings = {pair: encodings[pair] for pair in others[:LIKELY_PAIRS]}
     return found
