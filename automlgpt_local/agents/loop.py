@@ -101,9 +101,11 @@ class Loop:
         return bench.decide("reasoner", "next_recipe", put)
 
     def _untried(self) -> list[str]:
+        """The portfolio's recipes, in its order; where the user allows none of them, those that are allowed."""
         tried = {e.attempt.recipe for e in self.bench.journal.evaluations if not e.attempt.probe}
-        names = dict.fromkeys(entry.recipe for entry in self.portfolio if entry.recipe in self.bench.recipes)
-        return [r for r in names if r not in tried]
+        allowed = [r for r in self.bench.recipes if r != "baseline"]
+        names = dict.fromkeys(entry.recipe for entry in self.portfolio if entry.recipe in allowed)
+        return [r for r in names or allowed if r not in tried]
 
     def _in_time(self, recipes: list[str]) -> list[str]:
         """Those that the clock has room for."""

@@ -77,6 +77,20 @@ NO_ENSEMBLE = re.compile(
     r"|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b",
     re.IGNORECASE,
 )
+# "predict the quality as a number"; not "predict the price and treat the room type as a category".
+_PREDICTED_AS = (
+    r"\b(?:predict|forecast|estimat|guess)\w*(?:(?!\b(?:treat|tak|us|count|encod|consider|read)\w*)[^,.;]){1,80}?"
+    r"\bas\s+(?:(?:an?|its|the|exact|plain|real|ordered|separate|different)\s+)*"
+)
+_VALUES = r"(?:numbers?|numeric(?:al)?|quantit(?:y|ies)|amounts?|continuous)"
+_CLASSES = r"(?:class(?:es)?|categor(?:y|ies|ical)|labels?)"
+_KINDS: tuple[tuple[Kind, str], ...] = (
+    ("multiclass", r"multi[\s-]?class"),
+    ("binary", r"binary"),
+    ("regression", r"regression"),
+    ("regression", rf"{_PREDICTED_AS}{_VALUES}|(?:numeric(?:al)?|continuous)\s+(?:target|outcome)"),
+    ("multiclass", rf"{_PREDICTED_AS}{_CLASSES}|categorical\s+(?:target|outcome)|classif(?:y|ication|ier)"),
+)
 _NUMBERS = {
     "a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9,
     "ten": 10, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "forty-five": 45, "sixty": 60,
@@ -116,16 +130,8 @@ def is_term(word: str) -> bool:
 
 def kind(text: str) -> Kind | None:
     """ "classification" alone is multiclass, which two labels turn into binary."""
-    if re.search(r"\bmulti[\s-]?class\b", text, re.IGNORECASE):
-        return "multiclass"
-    if re.search(r"\bbinary\b", text, re.IGNORECASE):
-        return "binary"
-    model_words = re.sub(r"\b(?:linear|logistic|ridge|lasso)\s+regressions?\b", "", text, flags=re.IGNORECASE)
-    if re.search(r"\bregression\b", model_words, re.IGNORECASE):
-        return "regression"
-    if re.search(r"\bclassif(?:y|ication|ier)\b", text, re.IGNORECASE):
-        return "multiclass"
-    return None
+    rest = re.sub(r"\b(?:linear|logistic|ridge|lasso)\s+regressions?\b", "", text, flags=re.IGNORECASE)
+    return next((found for found, words in _KINDS if re.search(rf"\b(?:{words})\b", rest, re.IGNORECASE)), None)
 
 
 def seconds(text: str) -> float | None:
