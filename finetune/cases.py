@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +15,12 @@ import pandas as pd
 from automlgpt_local.agents import compact
 from automlgpt_local.data.profile import Profile, profile
 from automlgpt_local.metrics import METRICS
-from finetune.tables import Table
+from finetune.tables import FAMILIES, Table, generate
 
 FOLDS = 3
+MOST_MEASURED = 2400
+FRESH_ROWS = 4000  # of a measured table, for scoring alone
+MEASURED_SEED = 10_000  # tables that are measured have other seeds than those that only tell the truth
 
 
 @dataclass(frozen=True)
@@ -127,3 +132,17 @@ def bundled() -> Iterator[Case]:
         kind = "regression" if name == "load_diabetes" else "binary" if data.target.nunique() == 2 else "multiclass"
         for metric in metrics:
             yield make_case(f"{name[5:]}-{metric}", "bundled", False, frame, "target", kind, metric)
+
+
+def measured_cases(count: int) -> Iterator[tuple[str, Callable[[], Case]]]:
+    """(name, what makes it): the bundled sets first, then generated tables, families in turn, of 400 to 5,000 rows."""
+    for case in bundled():
+        yield case.name, lambda case=case: case  # type: ignore[misc]
+    for i in range(count):
+        family, seed = FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES)
+        n_rows = round(10 ** random.Random(i).uniform(2.6, 3.7)) + FRESH_ROWS
+        yield f"{family}-{seed}-{n_rows}", partial(_measured_case, family, seed, n_rows)
+
+
+def _measured_case(family: str, seed: int, n_rows: int) -> Case:
+    return from_table(generate(family, seed, n_rows), FRESH_ROWS)

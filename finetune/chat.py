@@ -186,10 +186,11 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         *sorted(Path(recipe.base).glob("*.json")),
         *sorted(Path(recipe.base).glob("*.safetensors")),
     ]
-    write_effective(out, settings, files, examples={"train": len(learn), "held_out": len(held)})
+    dtype = torch.bfloat16 if recipe.bf16 and computes_bf16(device) else torch.float32
+    facts = {"dtype": str(dtype).removeprefix("torch.")}  # of the products; bf16 is wanted, not had everywhere
+    write_effective(out, settings, files, **facts, examples={"train": len(learn), "held_out": len(held)})
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=0.0)
-    dtype = torch.bfloat16 if recipe.bf16 and computes_bf16(device) else torch.float32
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (tokenizer.eos_token_id or 0)
     step_size = recipe.batch * recipe.accumulate
     per_epoch = max(1, math.ceil(len(pack(learn, recipe.max_length, random.Random(0))) / step_size))

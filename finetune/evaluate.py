@@ -10,7 +10,8 @@ from pathlib import Path
 
 from automlgpt_local.llm.backend import Choice, Template
 from automlgpt_local.llm.local import LocalBackend
-from finetune.model import probabilities
+from finetune.cases import MOST_MEASURED, measured_cases
+from finetune.model import load_trained, probabilities
 from finetune.records import say, sha256
 from finetune.rows import Row, encode, read_rows
 
@@ -18,9 +19,7 @@ from finetune.rows import Row, encode, read_rows
 def held_out(work: Path, most: int = 2500) -> dict[str, dict[str, float]]:
     """decision -> shares of slots chosen as the teacher did: by the model, the commonest choice for the same options,
     chance; and the mean probability given to the teacher's choice."""
-    from finetune.nano import load_nano
-
-    model, tokenizer = load_nano(work)
+    model, tokenizer = load_trained(work)
     rows = list(read_rows(work / "rows.jsonl"))
     common = _commonest([r for r in rows if not r.held_out])
     tested = [r for r in rows if r.held_out][:most]
@@ -107,12 +106,12 @@ def regret_of(models: Mapping[str, Served], folder: Path, tables: int, page: Pat
 
     The tables are measured first, about half a minute each on one core, and kept in `folder`.
     """
-    from finetune import nano, regret, teachers
+    from finetune import regret, teachers
     from finetune.measure import Bench
     from finetune.tables import HELD_OUT
 
     bench = Bench(folder)
-    wanted = (make for name, make in nano.measured_cases(nano.MOST_MEASURED) if name.split("-")[0] in HELD_OUT)
+    wanted = (make for name, make in measured_cases(MOST_MEASURED) if name.split("-")[0] in HELD_OUT)
     cases = [make() for make in itertools.islice(wanted, tables)]
     for i, case in enumerate(cases):
         teachers.measure_case(bench, case)

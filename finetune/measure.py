@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from automlgpt_local import recipes
-from automlgpt_local.agents import ideas
+from automlgpt_local.agents import feature_code, ideas
 from automlgpt_local.agents.assemble import assemble
 from automlgpt_local.sandbox.harness import fit_estimator, load_solution, predict_aligned, prepare
 from finetune.cases import Case
@@ -105,12 +105,12 @@ class Bench:
         extra: Sequence[ideas.FeatureIdea], splits: Sequence[tuple[np.ndarray, np.ndarray]],
     ) -> np.ndarray:  # fmt: skip
         source = assemble(recipes.load(installed_only=False)[recipe].source,
-                          ideas.features_source(case.profile.columns, treatments, extra))  # fmt: skip
+                          feature_code.features_source(case.profile.columns, treatments, extra))  # fmt: skip
         solution = _solution(source, str(self.folder / "solutions"))
         ctx: dict[str, Any] = {
             "kind": case.kind, "n_classes": case.n_classes, "metric": case.metric, "seed": 0, "n_threads": 1,
             "seconds": self.seconds, "n_rows": case.n_train,
-            "columns": ideas.columns_by_type(case.profile.columns, treatments),
+            "columns": feature_code.columns_by_type(case.profile.columns, treatments),
         }  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -131,7 +131,7 @@ def _key(
     extra: Sequence[ideas.FeatureIdea],
 ) -> str:
     data = hashlib.sha256(np.ascontiguousarray(case.y).tobytes()).hexdigest()
-    code = [ideas.features_body(case.profile.columns, treatments, extra), sorted(treatments.items())]
+    code = [feature_code.features_body(case.profile.columns, treatments, extra), sorted(treatments.items())]
     text = json.dumps([case.name, case.metric, data, recipe, sorted(params.items()), code], default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:20]
 

@@ -14,6 +14,7 @@ from typing import Any
 from finetune.precision import autocast
 from finetune.records import cut_log, say
 from finetune.rows import Encoded
+from finetune.tokenizer import NanoTokenizer
 
 CONTEXT = 2048
 
@@ -252,3 +253,30 @@ def probabilities(model: Any, rows: Sequence[Encoded], tokens_per_batch: int = 1
                 found[i].append(shares[k, : len(branch.allowed)].tolist())
                 k += 1
     return found
+
+
+def tokenizer_of(work: Path) -> NanoTokenizer:
+    """That of a training's folder, made there when it is missing."""
+    path = work / "tokenizer.json"
+    if not path.exists():
+        NanoTokenizer.build().save(path)
+    return NanoTokenizer.load(path)
+
+
+def shape_of(work: Path, tokenizer: NanoTokenizer, changes: dict[str, int] | None = None) -> Shape:
+    """That of a training's folder; `changes` count only where it is not settled there yet."""
+    path = work / "shape.json"
+    if not path.exists():
+        path.write_text(json.dumps({"vocab": tokenizer.size, **(changes or {})}))
+    return Shape(**json.loads(path.read_text()))
+
+
+def load_trained(work: Path) -> tuple[Any, NanoTokenizer]:
+    """The trained network (float32, eval mode) and its tokenizer."""
+    import torch
+
+    tokenizer = tokenizer_of(work)
+    model = shape_of(work, tokenizer).build()
+    saved = torch.load(work / "train" / "state.pt", weights_only=True, map_location="cpu")
+    model.load_state_dict(saved["model"])
+    return model.float().eval(), tokenizer

@@ -7,50 +7,26 @@ Each stage keeps its results in the work folder, so a killed run goes on where i
 
 from __future__ import annotations
 
-import json
 import random
-import sys
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from finetune import evaluate, teachers
-from finetune.cases import Case, bundled, from_table
+from finetune.cases import MOST_MEASURED, from_table, measured_cases
 from finetune.gguf_export import write_gguf
 from finetune.measure import Bench
-from finetune.model import Shape, Training, train
+from finetune.model import Training, load_trained, shape_of, tokenizer_of, train
 from finetune.parity import compare, gguf_logits, gguf_tokens, require, torch_logits
 from finetune.published import published_rows
+from finetune.records import say
 from finetune.rows import Row, encode, read_rows, write_rows
 from finetune.tables import FAMILIES, generate
-from finetune.tokenizer import NanoTokenizer
 
 PART = 50
 MEASURED_WEIGHT = 2  # how often the columns and ideas of a measured table are asked about
 PUBLISHED_WEIGHT = 1  # boards for each table that stands in for larger ones
-MOST_MEASURED = 2400
-FRESH_ROWS = 4000  # of a measured table, for scoring alone
-MEASURED_SEED = 10_000  # tables that are measured have other seeds than those that only tell the truth
-
-
-def say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-def measured_cases(count: int) -> Iterator[tuple[str, Callable[[], Case]]]:
-    """(name, what makes it): the bundled sets first, then generated tables, families in turn, of 400 to 5,000 rows."""
-    for case in bundled():
-        yield case.name, lambda case=case: case  # type: ignore[misc]
-    for i in range(count):
-        family, seed = FAMILIES[i % len(FAMILIES)], MEASURED_SEED + i // len(FAMILIES)
-        n_rows = round(10 ** random.Random(i).uniform(2.6, 3.7)) + FRESH_ROWS
-        yield f"{family}-{seed}-{n_rows}", partial(_measured_case, family, seed, n_rows)
-
-
-def _measured_case(family: str, seed: int, n_rows: int) -> Case:
-    return from_table(generate(family, seed, n_rows), FRESH_ROWS)
 
 
 def measure(work: Path, seconds: float, until: float = float("inf"), shard: tuple[int, int] = (0, 1)) -> bool:
@@ -142,42 +118,17 @@ def train_nano(work: Path, settings: Training, shape: dict[str, int] | None = No
     import torch
 
     torch.manual_seed(settings.seed)
-    tokenizer = _tokenizer(work)
+    tokenizer = tokenizer_of(work)
     rows = [encode(r, tokenizer) for r in read_rows(work / "rows.jsonl") if not r.held_out]
     rows = [r for r in rows if r.branches]
     say(f"{len(rows)} rows, {sum(len(r.tokens) for r in rows)} tokens, {sum(len(r.branches) for r in rows)} choices")
-    model = _shape(work, tokenizer, shape).build()
+    model = shape_of(work, tokenizer, shape).build()
     return train(model, rows, settings, work / "train", note=say)
-
-
-def _tokenizer(work: Path) -> NanoTokenizer:
-    path = work / "tokenizer.json"
-    if not path.exists():
-        NanoTokenizer.build().save(path)
-    return NanoTokenizer.load(path)
-
-
-def _shape(work: Path, tokenizer: NanoTokenizer, changes: dict[str, int] | None = None) -> Shape:
-    path = work / "shape.json"
-    if not path.exists():
-        path.write_text(json.dumps({"vocab": tokenizer.size, **(changes or {})}))
-    return Shape(**json.loads(path.read_text()))
-
-
-def load_nano(work: Path) -> tuple[Any, NanoTokenizer]:
-    """The trained network (float32, eval mode) and its tokenizer."""
-    import torch
-
-    tokenizer = _tokenizer(work)
-    model = _shape(work, tokenizer).build()
-    saved = torch.load(work / "train" / "state.pt", weights_only=True, map_location="cpu")
-    model.load_state_dict(saved["model"])
-    return model.float().eval(), tokenizer
 
 
 def export(work: Path, out: Path) -> dict[str, float]:
     """Write the GGUF; raises ParityError when llama.cpp reads ids or logits differently from us."""
-    model, tokenizer = load_nano(work)
+    model, tokenizer = load_trained(work)
     extra = {"automlgpt.dialect": "compact", "general.description": "Fills in the choices of AutoML-GPT Local's agents"}
     candidate = out.with_suffix(".candidate.gguf")
     size = write_gguf(candidate, model, tokenizer, name="AutoML-GPT nano", licence="apache-2.0", extra=extra)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from automlgpt_local import recipes
-from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents import compact, feature_code, ideas
 from automlgpt_local.agents.advisor import Advisor, Situation
 from automlgpt_local.agents.assemble import features_of
 from automlgpt_local.agents.chat_agents import ChatAgents
@@ -125,7 +125,9 @@ class Replay:
                 case "treatments":
                     advisor.treatments(now, self._batch(now.profile), self.batch * compact.BATCH)
                 case "features":
-                    base = ideas.features_body(self.profile.columns, self.treatments, ideas.crosses_of(self.features))
+                    base = feature_code.features_body(
+                        self.profile.columns, self.treatments, ideas.crosses_of(self.features)
+                    )
                     advisor.features(now, self.ideas(), base)
                 case "next_recipe":
                     advisor.next_recipe(now, event.about)
@@ -165,7 +167,9 @@ class Replay:
         """The features(df) that a decision in slots stands for."""
         assert self.profile is not None
         chosen = [idea for i, idea in enumerate(self.ideas()) if event.values.get(f"f{i}") == "yes"]
-        return ideas.features_source(self.profile.columns, self.treatments, [*ideas.crosses_of(self.features), *chosen])
+        return feature_code.features_source(
+            self.profile.columns, self.treatments, [*ideas.crosses_of(self.features), *chosen]
+        )
 
     def _kept(self, code: CodeWritten) -> None:
         if is_advised(code):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents import compact, feature_code, ideas
 from automlgpt_local.agents.advisor import Advisor, Answer
 from automlgpt_local.agents.assemble import assemble, features_of
 from automlgpt_local.agents.check import problems
@@ -96,7 +96,7 @@ class Process:
         pairs = find_pairs(features, names, y, workspace.n_classes, MAX_CROSSES, self.bench.task.seed)
         if pairs:
             crosses, before = ideas.crosses(pairs, self._names()), self.features_source
-            self.features_source = ideas.features_source(columns, treatments, crosses)
+            self.features_source = feature_code.features_source(columns, treatments, crosses)
             better = self._gains("pairs of columns as one", "recipes", None, kept)
             if better:
                 return crosses, better
@@ -112,14 +112,14 @@ class Process:
         proposed = ideas.propose(bench.profile, treatments, MAX_IDEAS)
         if not proposed:
             return
-        base = ideas.features_body(columns, treatments, crosses)
+        base = feature_code.features_body(columns, treatments, crosses)
         decided = bench.decide("coder", "features", lambda a: self._checked_features(a, proposed, base))
-        by_rule = ideas.features_source(columns, treatments, [*crosses, *proposed])
+        by_rule = feature_code.features_source(columns, treatments, [*crosses, *proposed])
         if "source" in decided.values:
-            advised = ideas.with_helpers(features_of(str(decided.values["source"])))
+            advised = feature_code.with_helpers(features_of(str(decided.values["source"])))
         else:
             chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
-            advised = ideas.features_source(columns, treatments, [*crosses, *chosen])
+            advised = feature_code.features_source(columns, treatments, [*crosses, *chosen])
         before = self.features_source
         self.features_source = advised
         if advised != before and self._gains("the Coder's features", decided.by, decided, kept):
@@ -170,8 +170,8 @@ class Process:
         return Draft(source, recipe, title, by, params or {}, self.columns, parent, chosen, probabilities)
 
     def _adopt(self, columns: list[ColumnProfile], treatments: dict[str, str]) -> None:
-        self.columns = ideas.columns_by_type(columns, treatments)
-        self.features_source = ideas.features_source(columns, treatments)
+        self.columns = feature_code.columns_by_type(columns, treatments)
+        self.features_source = feature_code.features_source(columns, treatments)
 
     def _names(self) -> list[str]:
         return [c.name for c in self.bench.profile.columns]

@@ -202,6 +202,13 @@ def test_a_model_passes_a_recipe_over_at_most_once(tmp_path: Path, iris: Profile
     assert asked[0].about == ["lightgbm", "linear", "extra_trees"]
 
 
+def test_a_kind_outside_the_portfolio_is_tried_where_no_other_is_allowed(tmp_path: Path, iris: Profile) -> None:
+    search, recorder = loop(tmp_path, iris, RuleAdvisor(), replace(TASK, only=("forest",)))
+    search.portfolio = [e for e in search.portfolio if e.recipe != "extra_trees"]
+    search.select()
+    assert [w.recipe for w in events(recorder, CodeWritten)] == ["extra_trees"]
+
+
 def test_costs_of_untried_recipes_count_the_classes_where_trees_do(tmp_path: Path, iris: Profile) -> None:
     search, _ = loop(tmp_path, iris, RuleAdvisor())
     bench = search.bench

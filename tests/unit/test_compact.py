@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents import compact, feature_code, ideas
 from automlgpt_local.llm.backend import Choice
 
 
@@ -150,7 +150,7 @@ def test_numbers_inside_text():
             ]
         }
     )
-    got = run(ideas.features_source([column], {"size": "parse"}), frame)["size"]
+    got = run(feature_code.features_source([column], {"size": "parse"}), frame)["size"]
     want = [19e6, 4.99, 10_000, 2, 1234, 50, 12, -3.5, 1.5, np.nan, 8700, np.nan]
     np.testing.assert_allclose(got.astype(float), want)
 
@@ -171,7 +171,7 @@ def test_numbers_inside_text():
 )
 def test_dates_become_numbers(values, form, first):
     column = Column("d", "date", date_format=form)
-    got = run(ideas.features_source([column], {"d": "date"}), pd.DataFrame({"d": values}))
+    got = run(feature_code.features_source([column], {"d": "date"}), pd.DataFrame({"d": values}))
     want = pd.Timestamp(first)
     assert (got["d_year"][0], got["d_month"][0], got["d_day"][0]) == (want.year, want.month, want.day)
     assert "d" not in got and len(got) == len(values)
@@ -183,7 +183,7 @@ def test_any_column_name_is_safe(name):
     columns = [number(name, min=-9.0), number("other"), Column("gone", "constant")]
     treatments = {name: "log", "other": "category", "gone": "drop"}
     frame = pd.DataFrame({name: [-8.0, 0.0, np.nan], "other": [1.0, 2.5, np.nan], "gone": "x"})
-    got = run(ideas.features_source(columns, treatments, ideas.propose(profile(columns), treatments)), frame)
+    got = run(feature_code.features_source(columns, treatments, ideas.propose(profile(columns), treatments)), frame)
     np.testing.assert_allclose(got[name], [-np.log(9), 0, np.nan])
     assert list(got["other"])[:2] == ["1", "2.5"] and pd.isna(got["other"][2])
     assert "gone" not in got
@@ -228,7 +228,7 @@ def test_every_idea_runs_and_is_row_wise():
         "missing",
     }
     assert len({i.key for i in proposed}) == len(proposed)
-    source = ideas.features_source(table.columns, treatments, proposed)
+    source = feature_code.features_source(table.columns, treatments, proposed)
     frame = wide_frame()
     whole = run(source, frame)
     assert len(whole.columns) > 25 and not np.isinf(whole.select_dtypes("number").to_numpy(float)).any()
@@ -239,7 +239,7 @@ def test_every_idea_runs_and_is_row_wise():
 
 def test_codes_for_missing_become_missing():
     columns = [number("pdays", sentinels=[-1.0]), number("age"), number("code", sentinels=[999.0])]
-    source = ideas.features_source(columns, {"pdays": "log", "age": "keep", "code": "category"})
+    source = feature_code.features_source(columns, {"pdays": "log", "age": "keep", "code": "category"})
     frame = pd.DataFrame({"pdays": [-1.0, 0.0, 3.0], "age": [-1.0, 2.0, 3.0], "code": [1.0, 999.0, 999.0]})
     got = run(source, frame)
     assert got["pdays"].isna().tolist() == [True, False, False]
@@ -257,5 +257,5 @@ def test_known_pairs_come_first_and_limits_hold():
 
 def test_nothing_to_do_is_no_code():
     columns = [number("a")]
-    assert ideas.features_source(columns, {"a": "keep"}) == ""
-    assert ideas.columns_by_type(columns, {"a": "keep"}) == {"number": ["a"], "category": [], "text": []}
+    assert feature_code.features_source(columns, {"a": "keep"}) == ""
+    assert feature_code.columns_by_type(columns, {"a": "keep"}) == {"number": ["a"], "category": [], "text": []}

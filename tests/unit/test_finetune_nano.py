@@ -161,6 +161,7 @@ def test_the_nano_is_made_in_slices_and_by_several_processes(tmp_path, monkeypat
     """Each call ends in time and says that there is more to do; every table is measured by one process alone."""
     from finetune import nano
     from finetune.__main__ import CONTINUE, main
+    from finetune.cases import measured_cases
 
     seen: list[str] = []
     monkeypatch.setattr(teachers, "measure_case", lambda _bench, case: seen.append(case.name))
@@ -171,6 +172,6 @@ def test_the_nano_is_made_in_slices_and_by_several_processes(tmp_path, monkeypat
     for shard in ("0/2", "1/2"):
         assert main(["nano", *work, "--step", "measure", "--shard", shard]) == 0
         assert json.loads(capsys.readouterr().out) is True
-    assert seen and sorted(seen) == sorted(c.name for _, c in ((n, make()) for n, make in nano.measured_cases(4)))
+    assert seen and sorted(seen) == sorted(c.name for _, c in ((n, make()) for n, make in measured_cases(4)))
     assert main(["nano", *work, "--step", "rows", "--slice", "0"]) == 0
     assert json.loads(capsys.readouterr().out) == CONTINUE

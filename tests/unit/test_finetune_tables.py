@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents import compact, feature_code, ideas
 from finetune import tables
 from finetune.cases import from_table
 
@@ -23,7 +23,7 @@ def test_true_treatments_are_options_and_make_code_that_runs(family):
     right = case.true_treatments()
     assert all(right[c.name] in compact.TREATMENTS[c.kind] for c in case.profile.columns)
     space: dict = {}
-    exec(ideas.features_source(case.profile.columns, right), space)
+    exec(feature_code.features_source(case.profile.columns, right), space)
     frame = space["features"](case.features)
     assert len(frame) == 150 and frame.columns.is_unique
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from automlgpt_local.agents import ideas
+from automlgpt_local.agents import feature_code, ideas
 from automlgpt_local.data.interactions import find_pairs
 
 N_ROWS = 6_000
@@ -64,7 +64,7 @@ def test_the_code_is_row_wise_and_knows_missing_and_new_values(frame: pd.DataFra
     y = calendar(frame) + 3 * np.sign(np.sin(12 * frame["lat"]) * np.sin(12 * frame["long"])).to_numpy()
     found = find_pairs(table, ["month", "day", "lat", "long", "colour"], y, 0, 4)
     crosses = ideas.crosses(found, table.columns)
-    source = ideas.features_source([], {}, crosses)
+    source = feature_code.features_source([], {}, crosses)
     assert [c.code for c in ideas.crosses_of(source)] == [c.code for c in crosses]
     space: dict = {}
     exec(source, space)
