@@ -179,6 +179,17 @@ def _missing_idea(profile: Any, taken: set[str]) -> Iterator[tuple[float, Featur
         yield 0.3, FeatureIdea("missing", "missing", tuple(names), code, facts)
 
 
+def levels(columns: Sequence[Any], names: Iterable[str]) -> list[FeatureIdea]:
+    """A category of each column's exact numbers, or of its days. `names`: of the table's columns."""
+    taken, made = set(names), []
+    for column in columns:
+        name = free_name(f"{column.name}_level", taken)
+        taken.add(name)
+        value = f"_days({parsed_date(column)}) // 1" if column.kind == "date" else f"df[{column.name!r}]"
+        made.append(FeatureIdea(f"level:{column.name}", "level", (column.name,), f"df[{name!r}] = _cells({value})", ""))
+    return made
+
+
 def crosses(pairs: Sequence[Pair], names: Iterable[str]) -> list[FeatureIdea]:
     """A category for each pair of columns: the two cells that a row lies in. `names`: of the table's columns."""
     taken, made = set(names), []
@@ -195,8 +206,8 @@ def crosses(pairs: Sequence[Pair], names: Iterable[str]) -> list[FeatureIdea]:
 
 
 def crosses_of(source: str) -> list[FeatureIdea]:
-    """The pairs of columns that `crosses` put into a features function, for a replay."""
-    lines = [line.strip() for line in source.splitlines() if "] = _cells(df[" in line]
+    """What `levels` and `crosses` put into a features function, for a replay."""
+    lines = [line.strip() for line in source.splitlines() if "] = _cells(" in line]
     return [FeatureIdea(f"cross:{i}", "cross", (), line, "") for i, line in enumerate(lines)]
 
 

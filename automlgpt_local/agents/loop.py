@@ -24,7 +24,7 @@ from automlgpt_local.search.tune import Tuner
 MAX_REPAIRS = 2
 # Tuning ends when this many attempts in a row moved the ensemble by less than a tenth of the best model's noise.
 PATIENCE = 40
-TRIES_IN_VAIN = 3  # of a recipe none of whose attempts is complete
+TRIES_IN_VAIN = 2  # of a recipe none of whose attempts is complete
 LEAST_RECIPES = 5  # complete ones, before a model's wish to stop the selection counts
 # Of the portfolio's next recipes: a model chooses among sound ones, and what it passed over once comes next.
 OFFERED = 3

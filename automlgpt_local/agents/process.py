@@ -6,19 +6,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
+
 from automlgpt_local.agents import compact, feature_code, ideas
 from automlgpt_local.agents.advisor import Advisor, Answer
 from automlgpt_local.agents.assemble import assemble, features_of
 from automlgpt_local.agents.check import problems
 from automlgpt_local.agents.workbench import SAFE_SHARE, Draft, Workbench, batches
-from automlgpt_local.data.interactions import find_pairs
+from automlgpt_local.data.dates import parse_dates
+from automlgpt_local.data.interactions import find_levels, find_pairs
 from automlgpt_local.data.profile import ColumnProfile
 from automlgpt_local.events import Author, CodeRejected, Decided
 from automlgpt_local.search.evaluate import Evaluation
 
 ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
 MAX_IDEAS = 12
-MAX_CROSSES = 2
+MAX_CROSSES, MAX_LEVELS = 2, 2
 CROSSED_COLUMNS, SCREENED_ROWS = 40, 20_000  # the most telling columns, and the rows, whose pairs are looked at
 PROBE_RECIPE = "lightgbm"
 PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
@@ -61,8 +64,9 @@ class Process:
                 kept, treatments = better, advised
             else:
                 self.columns, self.features_source = plain
-        crosses, kept = self._crosses(columns, treatments, kept)
-        self._features(columns, treatments, crosses, kept)
+        levels, kept = self._levels(columns, treatments, kept)
+        crosses, kept = self._crosses(columns, treatments, levels, kept)
+        self._features(columns, treatments, [*levels, *crosses], kept)
 
     def _treatments(self, columns: list[ColumnProfile], by_rule: dict[str, str]) -> tuple[dict[str, str], Author]:
         advised, author = dict(by_rule), "recipes"
@@ -82,9 +86,25 @@ class Process:
             lambda values: _check_treatments(values, batch),
         )  # fmt: skip
 
-    def _crosses(
+    def _levels(
         self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation
     ) -> tuple[list[ideas.FeatureIdea], Evaluation]:
+        """Days and whole numbers whose single values tell more than where they lie, as categories beside themselves."""
+        workspace = self.bench.evaluator.workspace
+        whole = {c.name for c in columns if c.kind == "number" and c.integers and treatments[c.name] in ("keep", "log")}
+        usable = {c.name: c for c in columns if c.name in whole or treatments[c.name] == "date"}
+        features, y = workspace.sample(SCREENED_ROWS)
+        names = [c.name for c in _most_telling(list(usable.values()), CROSSED_COLUMNS)]
+        numbers = pd.DataFrame({name: _whole(features[name], usable[name]) for name in names})
+        found = find_levels(numbers, y, workspace.n_classes, self.bench.task.seed)[:MAX_LEVELS]
+        made = ideas.levels([usable[name] for name in found], self._names())
+        better = self._with(columns, treatments, made, "exact values as categories", kept) if made else None
+        return (made, better) if better else ([], kept)
+
+    def _crosses(
+        self, columns: list[ColumnProfile], treatments: dict[str, str], levels: list[ideas.FeatureIdea],
+        kept: Evaluation,
+    ) -> tuple[list[ideas.FeatureIdea], Evaluation]:  # fmt: skip
         """Pairs of columns that tell more than the two added up, each as one category, where a probe gains by them."""
         workspace = self.bench.evaluator.workspace
         usable = [
@@ -94,14 +114,22 @@ class Process:
         names = [c.name for c in _most_telling(usable, CROSSED_COLUMNS)]
         features, y = workspace.sample(SCREENED_ROWS)
         pairs = find_pairs(features, names, y, workspace.n_classes, MAX_CROSSES, self.bench.task.seed)
-        if pairs:
-            crosses, before = ideas.crosses(pairs, self._names()), self.features_source
-            self.features_source = feature_code.features_source(columns, treatments, crosses)
-            better = self._gains("pairs of columns as one", "recipes", None, kept)
-            if better:
-                return crosses, better
+        made = ideas.crosses(pairs, self._names())
+        title = "pairs of columns as one"
+        better = self._with(columns, treatments, [*levels, *made], title, kept) if made else None
+        return (made, better) if better else ([], kept)
+
+    def _with(
+        self, columns: list[ColumnProfile], treatments: dict[str, str], made: list[ideas.FeatureIdea], title: str,
+        against: Evaluation,
+    ) -> Evaluation | None:  # fmt: skip
+        """The probe with these columns; where it does not gain, None, and the features are as before."""
+        before = self.features_source
+        self.features_source = feature_code.features_source(columns, treatments, made)
+        better = self._gains(title, "recipes", None, against)
+        if better is None:
             self.features_source = before
-        return [], kept
+        return better
 
     def _features(
         self, columns: list[ColumnProfile], treatments: dict[str, str], crosses: list[ideas.FeatureIdea],
@@ -181,6 +209,13 @@ def advised_columns(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
     """Those that a model decides about, in the table's order; the rules treat the rest."""
     telling = {c.name for c in _most_telling(columns, ADVISED_COLUMNS)}
     return [c for c in columns if c.name in telling]
+
+
+def _whole(values: pd.Series, column: ColumnProfile) -> pd.Series:
+    """Days since 1970, or the numbers as they are; missing is NaN."""
+    if column.kind != "date":
+        return values.astype(float)
+    return (parse_dates(values, column.date_format) - pd.Timestamp(0)).dt.days.astype(float)
 
 
 def _most_telling(columns: Sequence[ColumnProfile], most: int) -> list[ColumnProfile]:

@@ -1,4 +1,4 @@
-"""Which two columns say together what neither says alone: a cheap screen of pairs, by cells of their values."""
+"""Which columns say more by their exact values, or two together, than where they lie says: cheap screens, by cells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from automlgpt_local.data.association import halves, means_of_other_half, targets_of
+from automlgpt_local.data.association import bins, halves, means_of_other_half, targets_of
 
 FEW_LEVELS = 64  # a number of at most so many values is a cell each; one of more is cut into N_INTERVALS
 MOST_LEVELS = 300  # of a category
@@ -18,6 +18,8 @@ N_INTERVALS = 24
 SCREENED_COLUMNS = 14
 LIKELY_PAIRS = 12  # those that are looked at again beside the pairs that were found
 LEAST_ROWS = 200
+ROWS_A_LEVEL = 4  # at least, where a number or a day is a level of its own
+FINE_INTERVALS = 64
 LEAST_ERRORS = 4.0  # standard errors by which a pair must beat the columns added up
 
 
@@ -69,6 +71,31 @@ def find_pairs(
         added.append(encodings[best])
         encodings = {pair: encodings[pair] for pair in others[:LIKELY_PAIRS]}
     return found
+
+
+def find_levels(numbers: pd.DataFrame, y: np.ndarray, n_classes: int, seed: int = 0) -> list[str]:
+    """Columns of numbers each of whose values has an effect of its own, as of a day or a shop; strongest first.
+
+    numbers: (n_rows, n_columns) floats. y: (n_rows,) class codes, or floats where n_classes is 0. What a value's rows
+    say is held against what FINE_INTERVALS intervals of the same column say, on rows that took no part in the means.
+    """
+    goal = targets_of(np.asarray(y), n_classes)
+    goal = goal - goal.mean(axis=0)
+    if len(goal) < LEAST_ROWS or (goal**2).sum() <= 0:
+        return []
+    half = halves(len(goal), seed)
+    found = {}
+    for name in numbers:
+        values = numbers[name].to_numpy(dtype="float64")
+        level = pd.factorize(values, use_na_sentinel=False)[0]
+        if not FEW_LEVELS < level.max() < len(goal) / ROWS_A_LEVEL:
+            continue
+        place = means_of_other_half(bins(values, FINE_INTERVALS), goal, half)
+        sums = [_Sum(goal[:, k], place[:, [k]]) for k in range(goal.shape[1])]
+        gain, errors = _gain(sums, means_of_other_half(level, goal, half))
+        if errors > LEAST_ERRORS:
+            found[name] = gain
+    return sorted(found, key=lambda name: -found[name])
 
 
 class _Sum:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-PROBE_ROWS = 6000
+# Rows of a probe's training: a part of the table, so that effects of rare values show, as far as the time allows.
+PROBE_ROWS, MOST_PROBE_ROWS, PROBE_ROWS_A_SECOND = 6_000, 24_000, 200
 # A boosted model handles about this many cells (rows x columns x trees) a second on one core; only the order counts.
 CELLS_PER_S = 6e7
 TREES = 400
@@ -118,13 +119,15 @@ class Workspace:
         if n_rows <= PROBE_ROWS:
             return self.folds
         rng = np.random.default_rng(self.task.seed)
-        half = PROBE_ROWS // 2
+        by_time = int(PROBE_ROWS_A_SECOND * self.task.time_limit_s)
+        most = max(PROBE_ROWS, min(n_rows // 4, MOST_PROBE_ROWS, by_time))
+        half = most // 2
         if len(self.folds) == 1:  # a probe needs several cuts, to tell a gain from noise
-            draws = [rng.permutation(n_rows)[: PROBE_ROWS + half] for _ in range(PROBE_FOLDS)]
-            parts = [(draw[:PROBE_ROWS], draw[PROBE_ROWS:]) for draw in draws]
+            draws = [rng.permutation(n_rows)[: most + half] for _ in range(PROBE_FOLDS)]
+            parts = [(draw[:most], draw[most:]) for draw in draws]
         else:
             parts = [
-                (rng.choice(f.train, min(len(f.train), PROBE_ROWS), replace=False),
+                (rng.choice(f.train, min(len(f.train), most), replace=False),
                  rng.choice(f.valid, min(len(f.valid), half), replace=False))
                 for f in (self.folds[i % len(self.folds)] for i in range(PROBE_FOLDS))
             ]  # fmt: skip

@@ -1,11 +1,13 @@
-"""Pairs of columns that tell more together than added up, and the code that makes one category of each."""
+"""Columns that tell more by their exact values, or two together, than added up; and the code of these categories."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from automlgpt_local.agents import feature_code, ideas
-from automlgpt_local.data.interactions import find_pairs
+from automlgpt_local.data.interactions import find_levels, find_pairs
 
 N_ROWS = 6_000
 
@@ -79,3 +81,34 @@ def test_the_code_is_row_wise_and_knows_missing_and_new_values(frame: pd.DataFra
     pd.testing.assert_frame_equal(whole, pieces, check_dtype=False)
     calendar_cells = next(whole[c] for c in made if "month" in c and "day" in c)
     assert "?" in calendar_cells.iloc[0] and "dec" in calendar_cells.iloc[1] and whole[made].notna().all().all()
+
+
+@pytest.mark.parametrize("n_classes", [0, 2, 3])
+def test_numbers_whose_values_have_effects_of_their_own_are_found(n_classes: int) -> None:
+    rng = np.random.default_rng(4)
+    numbers = pd.DataFrame({"shop": rng.integers(0, 300, N_ROWS), "age": rng.integers(0, 100, N_ROWS)}, dtype=float)
+    numbers["row"] = np.arange(N_ROWS, dtype=float)
+    numbers.loc[:9, "shop"] = np.nan
+    effect = rng.normal(size=301)[numbers["shop"].fillna(300).astype(int)]
+    value = effect + numbers["age"].to_numpy() / 30 + rng.normal(size=N_ROWS)
+    y = value if n_classes == 0 else pd.qcut(value, n_classes, labels=False)
+    assert find_levels(numbers, y, n_classes) == ["shop"]
+    assert find_levels(numbers, rng.permutation(y), n_classes) == []
+    assert find_levels(numbers.iloc[:100], y[:100], n_classes) == []
+
+
+def test_the_days_of_a_date_become_a_category_however_it_is_written() -> None:
+    when = SimpleNamespace(name="when", kind="date", date_format="%d.%m.%Y %H:%M")
+    shop = SimpleNamespace(name="shop", kind="number")
+    levels = ideas.levels([when, shop], ["when", "shop", "shop_level"])
+    source = feature_code.features_source([], {}, levels)
+    assert [c.code for c in ideas.crosses_of(source)] == [c.code for c in levels]
+    space: dict = {}
+    exec(source, space)
+    rows = pd.DataFrame(
+        {"when": ["03.04.2020 07:30", "03.04.2020 23:59", "never", None], "shop": [7.0, 7, 2.5, np.nan]}
+    )
+    made = space["features"](rows.assign(shop_level="taken"))
+    assert made["when_level"].nunique() == 2 and made["when_level"][0] == made["when_level"][1]
+    assert made["when_level"][2] == made["when_level"][3] == "?"
+    assert list(made["shop_level_"]) == ["7", "7", "2.5", "?"] and (made["shop_level"] == "taken").all()
