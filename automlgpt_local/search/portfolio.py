@@ -38,7 +38,7 @@ def order(
     elif kind == "multiclass":
         entries = _many_classes(n_classes)
     elif kind == "regression":
-        entries = _values()
+        entries = _values(n_rows)
     else:
         entries = _two_classes(n_rows, category_share)
     # On many rows neighbours got no weight beside boosting; with many classes they are cheap, and often good.
@@ -147,17 +147,22 @@ def _many_classes(n_classes: int) -> Entries:
     return [*shared, *boosted] if n_classes > 10 else [boosted[0], *shared[:2], *boosted[1:], *shared[2:]]
 
 
-def _values() -> Entries:
+def _values(n_rows: int) -> Entries:
+    """With very many rows, first what a short time allows."""
+    linear: Entries = [("linear", {"bins": 32})]
+    early: Entries = [("catboost", {}), ("neural", {}), *linear]
+    late: Entries = []
+    if n_rows > 60_000:
+        early, late = [("xgboost", {"max_depth": 8, "learning_rate": 0.1}), ("neural", {}), ("catboost", {})], linear
     return [
         ("lightgbm", {"num_leaves": 63}),
-        ("catboost", {}),
-        ("neural", {}),
-        ("linear", {"bins": 32}),
+        *early,
         ("lightgbm_fine", {"num_leaves": 128, "min_data_in_leaf": 5}),
         ("lightgbm_extra", {}),
         ("extra_trees", {"min_samples_leaf": 1}),
         ("xgboost", {"max_depth": 8, "learning_rate": 0.03}),
         ("neighbours", {}),
+        *late,
         ("random_forest", {"min_samples_leaf": 1}),
         ("catboost", {"bootstrap_type": "Bayesian"}),
         ("extra_trees", {"min_samples_leaf": 1, "max_features": "sqrt"}),

@@ -1,0 +1,41 @@
+"""What the forks are given to read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from automlgpt_local.data.load import load
+from automlgpt_local.data.target import make_dataset
+from automlgpt_local.search.workspace import Workspace
+from automlgpt_local.task import TaskSpec
+
+
+def workspace(folder: Path, n_rows: int, time_limit_s: float) -> Workspace:
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"x": rng.normal(size=n_rows).round(3), "y": rng.normal(size=n_rows).round(3)}).to_csv(
+        folder / "data.csv", index=False
+    )
+    task = TaskSpec("y", "regression", "rmse", time_limit_s, holdout=0.1)
+    made = Workspace(folder, task, make_dataset(load(folder / "data.csv"), task))
+    made.write()
+    return made
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "time_limit_s", "expected"), [(20_000, 120.0, 6_000), (60_000, 120.0, 13_500), (60_000, 40.0, 8_000)]
+)
+def test_a_probe_has_a_part_of_the_rows_as_far_as_the_time_allows(
+    tmp_path: Path, n_rows: int, time_limit_s: float, expected: int
+) -> None:
+    probes = workspace(tmp_path, n_rows, time_limit_s).probes
+    assert {len(p.train) for p in probes} == {expected} and {len(p.valid) for p in probes} == {expected // 2}
+    assert not any(np.intersect1d(p.train, p.valid).size for p in probes)
+
+
+def test_on_a_small_table_the_folds_are_the_probes(tmp_path: Path) -> None:
+    made = workspace(tmp_path, 2_000, 60.0)
+    assert made.probes is made.folds
