@@ -24,7 +24,7 @@ MAX_IDEAS = 12
 MAX_CROSSES, MAX_LEVELS = 2, 2
 CROSSED_COLUMNS, SCREENED_ROWS = 40, 20_000  # the most telling columns, and the rows, whose pairs are looked at
 PROBE_RECIPE = "lightgbm"
-PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1}  # a probe compares columns: a quick fit tells as much
+PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1, "rounds": 300}  # a probe compares columns: a quick fit tells as much
 PROBE_SHARE = 0.12
 MOST_PROBED_CLASSES = 10  # a boosted model grows a tree per class: beyond this a probe is no cheap question
 

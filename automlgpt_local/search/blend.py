@@ -27,6 +27,8 @@ CLOSING_WORK_S = 3.0
 REFIT_MARGIN = 0.95
 REFIT_MARGIN_FOREST = 1.25
 REFIT_MARGIN_SINGLE_SPLIT = 1.1
+# A recipe's own number of trees for a refit is for this many times the rows of a fold; beyond, trees grow as rows do.
+ROWS_OF_A_REFIT = 1.5
 # A member that averages fits of several seeds (`copies` among its fitted_params) is refitted with this many, where time
 # allows; this share of the time limit at most is kept for those beyond the ones that were scored.
 COPIES = 3
@@ -120,13 +122,23 @@ class Blender:
 
     def refit_s(self, number: int) -> float:
         """Expected wall seconds of fitting one member on all rows, with the threads of its folds."""
-        evaluation, workspace = self._evaluations[number], self.evaluator.workspace
-        rows_more = len(workspace.y) / max(1, len(workspace.folds[0].train))
+        evaluation = self._evaluations[number]
         recipe = all_recipes().get(evaluation.attempt.recipe)
-        margin = REFIT_MARGIN if len(workspace.folds) > 1 else REFIT_MARGIN_SINGLE_SPLIT
+        margin = REFIT_MARGIN if len(self.evaluator.workspace.folds) > 1 else REFIT_MARGIN_SINGLE_SPLIT
         if recipe is None or recipe.family == "forest":
             margin = REFIT_MARGIN_FOREST
-        return evaluation.fit_s * rows_more * margin + 0.3
+        return evaluation.fit_s * self._rows_more() * margin * self.more_trees(number) + 0.3
+
+    def more_trees(self, number: int) -> float:
+        """What a member's number of trees is to be multiplied by in its refit; 1 for all but boosted recipes."""
+        recipe = all_recipes().get(self._evaluations[number].attempt.recipe)
+        boosted = recipe is not None and recipe.boosted
+        return max(1.0, self._rows_more() / ROWS_OF_A_REFIT) if boosted else 1.0
+
+    def _rows_more(self) -> float:
+        """Rows of a refit over those of a fold's training, in the mean."""
+        workspace = self.evaluator.workspace
+        return len(workspace.y) * len(workspace.folds) / max(1, sum(len(f.train) for f in workspace.folds))
 
     def ending_s(self) -> float:
         refits = [self.refit_s(n) for n in self.weights]

@@ -202,13 +202,17 @@ class Closing:
             return Outcome("timeout", 0.0, error="no time was left for this member")
         number, workspace = evaluation.attempt.number, self.evaluator.workspace
         folder = workspace.run_dir / "work" / "refit"
-        more_copies = {} if copies is None else {"copies": copies}
+        found = dict(evaluation.fitted_params)
+        if "n_trees" in found:
+            found["n_trees"] = round(found["n_trees"] * self.blender.more_trees(number))
+        if copies is not None:
+            found["copies"] = copies
         work = self.evaluator.job_dir(f"refit_{number:04d}")
         weight, test, solution = folder / "weight.npy", folder / "test.feather", self.evaluator.solution_path(number)
         spec = {
             "solution": str(solution),
             "module": module,
-            "params": {**evaluation.attempt.params, **evaluation.fitted_params, **more_copies},
+            "params": {**evaluation.attempt.params, **found},
             "ctx": self._context(evaluation),
             "features": str(folder / "features.feather"),
             "y": str(folder / "y.npy"),

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-# Rows of a probe's training: a part of the table, so that effects of rare values show, as far as the time allows.
+# Rows of a probe's training: a part of the table, so that effects of rare values show, as far as the time allows; the
+# last figure is for two classes at most, since boosting grows a tree for each.
 PROBE_ROWS, MOST_PROBE_ROWS, PROBE_ROWS_A_SECOND = 6_000, 24_000, 200
 # A boosted model handles about this many cells (rows x columns x trees) a second on one core; only the order counts.
 CELLS_PER_S = 6e7
 TREES = 400
 TREES_PER_CLASS = 120
 FOLDS_SHARE = 0.25  # of the time limit, for all folds of one typical model
-PROBE_FOLDS = 5
+# Rows of which half tell enough: there, two folds leave time for more models where three would take half of that share.
+MANY_ROWS = 50_000
+PROBE_FOLDS = 4
 REPEATED_COLUMNS = 200
 SIDE_BY_SIDE_CELLS = 20_000_000
 SECONDS_A_CUT = 60.0  # of all threads together
@@ -119,7 +122,7 @@ class Workspace:
         if n_rows <= PROBE_ROWS:
             return self.folds
         rng = np.random.default_rng(self.task.seed)
-        by_time = int(PROBE_ROWS_A_SECOND * self.task.time_limit_s)
+        by_time = int(PROBE_ROWS_A_SECOND * self.task.time_limit_s / max(1, self.n_classes / 2))
         most = max(PROBE_ROWS, min(n_rows // 4, MOST_PROBE_ROWS, by_time))
         half = most // 2
         if len(self.folds) == 1:  # a probe needs several cuts, to tell a gain from noise
@@ -168,10 +171,13 @@ def fits_at_once(task: TaskSpec, n_rows: int, n_columns: int, n_classes: int) ->
 
 
 def affordable_folds(task: TaskSpec, n_rows: int, n_columns: int, n_classes: int) -> int:
-    """How many folds of a typical model fit into FOLDS_SHARE of the time limit: 8, 5, 3, or 1 (a single split)."""
+    """How many folds of a typical model fit into FOLDS_SHARE of the time limit: 8, 5, 3, 2 or 1 (a single split)."""
     trees = TREES if n_classes <= 2 else TREES_PER_CLASS * n_classes
     fit_s = n_rows * n_columns * trees / (CELLS_PER_S * task.threads)
-    return next((k for k in (8, 5, 3) if k * fit_s <= FOLDS_SHARE * task.time_limit_s), 1)
+    affordable = FOLDS_SHARE * task.time_limit_s / max(fit_s, 1e-9)
+    if n_rows >= MANY_ROWS and affordable < 6:
+        return 2 if affordable >= 2 else 1
+    return next((k for k in (8, 5, 3) if k <= affordable), 1)
 
 
 def affordable_repeats(task: TaskSpec, n_columns: int, n_classes: int) -> int:

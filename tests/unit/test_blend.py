@@ -109,6 +109,19 @@ def test_where_one_model_is_wanted_a_worse_one_adds_nothing() -> None:
     assert blend.adds_nothing(3, three) and not blend.adds_nothing(4, three)
 
 
+def test_trees_grow_with_the_rows_of_a_refit_where_folds_had_few_of_them() -> None:
+    blend = blender({1: 0.5, 2: 0.6})
+    first, second = blend.evaluator.pool  # type: ignore[attr-defined]
+    forest = replace(second, attempt=replace(second.attempt, recipe="extra_trees"))
+    blend.update([first, forest])
+    assert blend.more_trees(1) == 1.0, "4,000 rows after 3,000"
+    seconds = blend.refit_s(1)
+    for fold in blend.evaluator.workspace.folds:
+        fold.train = np.arange(1500)  # type: ignore[misc]
+    assert blend.more_trees(1) == pytest.approx(4000 / 1500 / 1.5) and blend.more_trees(2) == 1.0
+    assert blend.refit_s(1) > 3 * seconds
+
+
 def with_copies(found: Evaluation, copies: int) -> Evaluation:
     return replace(found, fitted_params={"copies": copies})
 

@@ -10,7 +10,7 @@ import pytest
 
 from automlgpt_local.data.load import load
 from automlgpt_local.data.target import make_dataset
-from automlgpt_local.search.workspace import Workspace
+from automlgpt_local.search.workspace import Workspace, affordable_folds
 from automlgpt_local.task import TaskSpec
 
 
@@ -39,3 +39,12 @@ def test_a_probe_has_a_part_of_the_rows_as_far_as_the_time_allows(
 def test_on_a_small_table_the_folds_are_the_probes(tmp_path: Path) -> None:
     made = workspace(tmp_path, 2_000, 60.0)
     assert made.probes is made.folds
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "time_limit_s", "folds"),
+    [(15_000, 120.0, 8), (15_000, 20.0, 3), (90_000, 120.0, 2), (90_000, 600.0, 8), (90_000, 30.0, 1)],
+)
+def test_with_many_rows_two_folds_leave_time_for_more_models(n_rows: int, time_limit_s: float, folds: int) -> None:
+    task = TaskSpec("y", "binary", "roc_auc", time_limit_s, threads=2)
+    assert affordable_folds(task, n_rows, 25, 2) == folds
