@@ -21,7 +21,7 @@ from automlgpt_local.search.evaluate import Evaluation
 
 ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
 MAX_IDEAS = 12
-MAX_CROSSES, MAX_LEVELS = 2, 2
+MAX_CROSSES, MAX_LEVELS = 2, 8
 CROSSED_COLUMNS, SCREENED_ROWS = 40, 20_000  # the most telling columns, and the rows, whose pairs are looked at
 PROBE_RECIPE = "lightgbm"
 PROBE_PARAMS = {"learning_rate": 0.1, "copies": 1, "rounds": 300}  # a probe compares columns: a quick fit tells as much

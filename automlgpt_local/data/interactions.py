@@ -20,6 +20,7 @@ LIKELY_PAIRS = 12  # those that are looked at again beside the pairs that were f
 LEAST_ROWS = 200
 ROWS_A_LEVEL = 4  # at least, where a number or a day is a level of its own
 FINE_INTERVALS = 64
+LEVEL_ERRORS = 1.5  # standard errors, for a column alone: a probe asks about all that were found together
 LEAST_ERRORS = 4.0  # standard errors by which a pair must beat the columns added up
 
 
@@ -93,7 +94,7 @@ def find_levels(numbers: pd.DataFrame, y: np.ndarray, n_classes: int, seed: int 
         place = means_of_other_half(bins(values, FINE_INTERVALS), goal, half)
         sums = [_Sum(goal[:, k], place[:, [k]]) for k in range(goal.shape[1])]
         gain, errors = _gain(sums, means_of_other_half(level, goal, half))
-        if errors > LEAST_ERRORS:
+        if errors > LEVEL_ERRORS:
             found[name] = gain
     return sorted(found, key=lambda name: -found[name])
 
