@@ -16,7 +16,7 @@ from automlgpt_local.agents.workbench import SAFE_SHARE, Draft, Workbench, batch
 from automlgpt_local.data.dates import parse_dates
 from automlgpt_local.data.interactions import find_levels, find_pairs
 from automlgpt_local.data.profile import ColumnProfile
-from automlgpt_local.events import Author, CodeRejected, Decided
+from automlgpt_local.events import Author, CodeRejected, Decided, Warned
 from automlgpt_local.search.evaluate import Evaluation
 
 ADVISED_COLUMNS = 128  # the most telling ones; a model decides these, the rules the rest
@@ -99,7 +99,19 @@ class Process:
         found = find_levels(numbers, y, workspace.n_classes, self.bench.task.seed)[:MAX_LEVELS]
         made = ideas.levels([usable[name] for name in found], self._names())
         better = self._with(columns, treatments, made, "exact values as categories", kept) if made else None
-        return (made, better) if better else ([], kept)
+        if better is None:
+            return [], kept
+        self._warn_of_days([name for name in found if usable[name].kind == "date"])
+        return made, better
+
+    def _warn_of_days(self, dates: list[str]) -> None:
+        """Rows drawn at random share their days with others; rows of the future do not."""
+        if dates and self.bench.task.time is None and not self.bench.recorder.replaying:
+            told = (
+                f"Each day of {dates[0]!r} is a category: what is known of a day tells only of rows of that same day. "
+                f"To predict days to come, start the run with --time {dates[0]!r}."
+            )
+            self.bench.recorder.ambient(Warned(told))
 
     def _crosses(
         self, columns: list[ColumnProfile], treatments: dict[str, str], levels: list[ideas.FeatureIdea],

@@ -209,6 +209,26 @@ def test_a_kind_outside_the_portfolio_is_tried_where_no_other_is_allowed(tmp_pat
     assert [w.recipe for w in events(recorder, CodeWritten)] == ["extra_trees"]
 
 
+@pytest.mark.parametrize("gains", [True, False])
+def test_days_become_a_category_where_a_probe_gains_and_the_user_is_told(tmp_path: Path, gains: bool) -> None:
+    rng = np.random.default_rng(0)
+    days = pd.date_range("2020-01-01", periods=200).strftime("%Y-%m-%d").to_numpy()
+    drawn = rng.integers(0, 200, 3000)
+    frame = pd.DataFrame({"when": days[drawn], "x": rng.normal(size=3000)})
+    y = rng.normal(size=200)[drawn] + 0.3 * rng.normal(size=3000)
+    search, recorder = loop(tmp_path, profile(frame, y), RuleAdvisor(), TaskSpec("y", "regression", "rmse", 60.0))
+    search.bench.evaluator.workspace.sample = lambda most: (frame, y)  # type: ignore[method-assign]
+    search.bench.evaluator.workspace.n_classes = 0  # type: ignore[misc]
+    kept, better = SimpleNamespace(), SimpleNamespace()
+    search.process._gains = lambda *_: better if gains else None  # type: ignore[assignment, method-assign, return-value]
+    columns = search.bench.profile.columns
+    levels, against = search.process._levels(columns, {"when": "date", "x": "keep"}, kept)  # type: ignore[arg-type]
+    assert [idea.columns for idea in levels] == ([("when",)] if gains else [])
+    assert against is (better if gains else kept)
+    assert ("when_level" in search.process.features_source) is gains
+    assert [("--time 'when'" in w.message) for w in events(recorder, Warned)] == ([True] if gains else [])
+
+
 def test_costs_of_untried_recipes_count_the_classes_where_trees_do(tmp_path: Path, iris: Profile) -> None:
     search, _ = loop(tmp_path, iris, RuleAdvisor())
     bench = search.bench
