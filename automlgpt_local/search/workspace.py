@@ -125,7 +125,8 @@ class Workspace:
         by_time = int(PROBE_ROWS_A_SECOND * self.task.time_limit_s / max(1, self.n_classes / 2))
         most = max(PROBE_ROWS, min(n_rows // 4, MOST_PROBE_ROWS, by_time))
         half = most // 2
-        if len(self.folds) == 1:  # a probe needs several cuts, to tell a gain from noise
+        free = self.dataset.time is None and self.dataset.group is None
+        if len(self.folds) == 1 and free:  # a probe needs several cuts, to tell a gain from noise
             draws = [rng.permutation(n_rows)[: most + half] for _ in range(PROBE_FOLDS)]
             parts = [(draw[:most], draw[most:]) for draw in draws]
         else:

@@ -36,6 +36,20 @@ def test_a_probe_has_a_part_of_the_rows_as_far_as_the_time_allows(
     assert not any(np.intersect1d(p.train, p.valid).size for p in probes)
 
 
+def test_probes_keep_the_order_of_time_where_there_is_one_split(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    days = pd.date_range("1900-01-01", periods=40_000).strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"when": days, "x": rng.normal(size=40_000).round(3), "y": rng.normal(size=40_000).round(3)})
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    task = TaskSpec("y", "regression", "rmse", 0.1, time="when", holdout=0.1)
+    made = Workspace(tmp_path, task, make_dataset(load(tmp_path / "data.csv"), task))
+    made.write()
+    assert len(made.folds) == 1 and len(made.probes) == 4
+    when = pd.to_datetime(days)[made.development]
+    for probe in made.probes:
+        assert when[probe.train].max() <= when[made.folds[0].train].max() < when[probe.valid].min()
+
+
 def test_on_a_small_table_the_folds_are_the_probes(tmp_path: Path) -> None:
     made = workspace(tmp_path, 2_000, 60.0)
     assert made.probes is made.folds
