@@ -126,7 +126,7 @@ class Replay:
                     advisor.treatments(now, self._batch(now.profile), self.batch * compact.BATCH)
                 case "features":
                     base = feature_code.features_body(
-                        self.profile.columns, self.treatments, ideas.crosses_of(self.features)
+                        self.profile.columns, self.treatments, ideas.cells_of(self.features)
                     )
                     advisor.features(now, self.ideas(), base)
                 case "next_recipe":
@@ -168,7 +168,7 @@ class Replay:
         assert self.profile is not None
         chosen = [idea for i, idea in enumerate(self.ideas()) if event.values.get(f"f{i}") == "yes"]
         return feature_code.features_source(
-            self.profile.columns, self.treatments, [*ideas.crosses_of(self.features), *chosen]
+            self.profile.columns, self.treatments, [*ideas.cells_of(self.features), *chosen]
         )
 
     def _kept(self, code: CodeWritten) -> None:

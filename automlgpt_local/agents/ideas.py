@@ -205,7 +205,7 @@ def crosses(pairs: Sequence[Pair], names: Iterable[str]) -> list[FeatureIdea]:
     return made
 
 
-def crosses_of(source: str) -> list[FeatureIdea]:
+def cells_of(source: str) -> list[FeatureIdea]:
     """What `levels` and `crosses` put into a features function, for a replay."""
     lines = [line.strip() for line in source.splitlines() if "] = _cells(" in line]
     return [FeatureIdea(f"cross:{i}", "cross", (), line, "") for i, line in enumerate(lines)]

@@ -91,14 +91,20 @@ class Process:
     ) -> tuple[list[ideas.FeatureIdea], Evaluation]:
         """Days and whole numbers whose single values tell more than where they lie, as categories beside themselves."""
         workspace = self.bench.evaluator.workspace
-        whole = {c.name for c in columns if c.kind == "number" and c.integers and treatments[c.name] in ("keep", "log")}
-        usable = {c.name: c for c in columns if c.name in whole or treatments[c.name] == "date"}
+        usable = {
+            c.name: c for c in columns
+            if treatments[c.name] == "date"
+            or (c.kind == "number" and c.integers and treatments[c.name] in ("keep", "log"))
+        }  # fmt: skip
         features, y = workspace.sample(SCREENED_ROWS)
         names = [c.name for c in _most_telling(list(usable.values()), CROSSED_COLUMNS)]
-        numbers = pd.DataFrame({name: _whole(features[name], usable[name]) for name in names})
+        numbers = pd.DataFrame({name: _day_or_number(features[name], usable[name]) for name in names})
         found = find_levels(numbers, y, workspace.n_classes, self.bench.task.seed)[:MAX_LEVELS]
+        if not found:
+            return [], kept
         made = ideas.levels([usable[name] for name in found], self._names())
-        better = self._with(columns, treatments, made, "exact values as categories", kept) if made else None
+        source = feature_code.features_source(columns, treatments, made)
+        better = self._adopt_if_better(source, "exact values as categories", "recipes", None, kept)
         if better is None:
             return [], kept
         self._warn_of_days([name for name in found if usable[name].kind == "date"])
@@ -126,22 +132,12 @@ class Process:
         names = [c.name for c in _most_telling(usable, CROSSED_COLUMNS)]
         features, y = workspace.sample(SCREENED_ROWS)
         pairs = find_pairs(features, names, y, workspace.n_classes, MAX_CROSSES, self.bench.task.seed)
+        if not pairs:
+            return [], kept
         made = ideas.crosses(pairs, self._names())
-        title = "pairs of columns as one"
-        better = self._with(columns, treatments, [*levels, *made], title, kept) if made else None
+        source = feature_code.features_source(columns, treatments, [*levels, *made])
+        better = self._adopt_if_better(source, "pairs of columns as one", "recipes", None, kept)
         return (made, better) if better else ([], kept)
-
-    def _with(
-        self, columns: list[ColumnProfile], treatments: dict[str, str], made: list[ideas.FeatureIdea], title: str,
-        against: Evaluation,
-    ) -> Evaluation | None:  # fmt: skip
-        """The probe with these columns; where it does not gain, None, and the features are as before."""
-        before = self.features_source
-        self.features_source = feature_code.features_source(columns, treatments, made)
-        better = self._gains(title, "recipes", None, against)
-        if better is None:
-            self.features_source = before
-        return better
 
     def _features(
         self, columns: list[ColumnProfile], treatments: dict[str, str], crosses: list[ideas.FeatureIdea],
@@ -161,13 +157,20 @@ class Process:
             chosen = [idea for i, idea in enumerate(proposed) if decided.values.get(f"f{i}") == "yes"]
             advised = feature_code.features_source(columns, treatments, [*crosses, *chosen])
         before = self.features_source
-        self.features_source = advised
-        if advised != before and self._gains("the Coder's features", decided.by, decided, kept):
+        if advised != before and self._adopt_if_better(advised, "the Coder's features", decided.by, decided, kept):
             return
-        self.features_source = by_rule
-        if by_rule not in (before, advised) and self._gains("all proposed features", "recipes", None, kept):
-            return
-        self.features_source = before
+        if by_rule not in (before, advised):
+            self._adopt_if_better(by_rule, "all proposed features", "recipes", None, kept)
+
+    def _adopt_if_better(
+        self, features_source: str, title: str, by: Author, decided: Decided | None, against: Evaluation
+    ) -> Evaluation | None:
+        """The probe with this text of features(df), where it gains; else None, and the features are as before."""
+        before, self.features_source = self.features_source, features_source
+        better = self._gains(title, by, decided, against)
+        if better is None:
+            self.features_source = before
+        return better
 
     def _gains(self, title: str, by: Author, decided: Decided | None, against: Evaluation) -> Evaluation | None:
         """The probe of the features as they stand, where it gains; else None."""
@@ -223,7 +226,7 @@ def advised_columns(columns: Sequence[ColumnProfile]) -> list[ColumnProfile]:
     return [c for c in columns if c.name in telling]
 
 
-def _whole(values: pd.Series, column: ColumnProfile) -> pd.Series:
+def _day_or_number(values: pd.Series, column: ColumnProfile) -> pd.Series:
     """Days since 1970, or the numbers as they are; missing is NaN."""
     if column.kind != "date":
         return values.astype(float)

@@ -44,10 +44,8 @@ def find_pairs(
 
     features: (n_rows, n_columns). y: (n_rows,) class codes, or floats where n_classes is 0.
     """
-    goal = targets_of(np.asarray(y), n_classes)
-    goal = goal - goal.mean(axis=0)
-    total = float((goal**2).sum())
-    if len(goal) < LEAST_ROWS or total <= 0:
+    goal = _centred(y, n_classes)
+    if goal is None:
         return []
     half = halves(len(goal), seed)
     codes, edges = _codes(features, names)
@@ -62,13 +60,13 @@ def find_pairs(
     added = [alone[name] for name in telling]
     found: list[Pair] = []
     while encodings and len(found) < most:
-        sums = [_Sum(goal[:, k], np.column_stack([encoding[:, k] for encoding in added])) for k in range(goal.shape[1])]
+        sums = _sums(goal, added)
         gains = {pair: _gain(sums, encoding) for pair, encoding in encodings.items()}
         likely = [pair for pair, (_, errors) in gains.items() if errors > LEAST_ERRORS]
         if not likely:
             break
         best, *others = sorted(likely, key=lambda pair: -gains[pair][0])
-        found.append(Pair(best, (edges[best[0]], edges[best[1]]), gains[best][0] / total))
+        found.append(Pair(best, (edges[best[0]], edges[best[1]]), gains[best][0] / float((goal**2).sum())))
         added.append(encodings[best])
         encodings = {pair: encodings[pair] for pair in others[:LIKELY_PAIRS]}
     return found
@@ -80,9 +78,8 @@ def find_levels(numbers: pd.DataFrame, y: np.ndarray, n_classes: int, seed: int 
     numbers: (n_rows, n_columns) floats. y: (n_rows,) class codes, or floats where n_classes is 0. What a value's rows
     say is held against what FINE_INTERVALS intervals of the same column say, on rows that took no part in the means.
     """
-    goal = targets_of(np.asarray(y), n_classes)
-    goal = goal - goal.mean(axis=0)
-    if len(goal) < LEAST_ROWS or (goal**2).sum() <= 0:
+    goal = _centred(y, n_classes)
+    if goal is None:
         return []
     half = halves(len(goal), seed)
     found = {}
@@ -92,11 +89,17 @@ def find_levels(numbers: pd.DataFrame, y: np.ndarray, n_classes: int, seed: int 
         if not FEW_LEVELS < level.max() < len(goal) / ROWS_A_LEVEL:
             continue
         place = means_of_other_half(bins(values, FINE_INTERVALS), goal, half)
-        sums = [_Sum(goal[:, k], place[:, [k]]) for k in range(goal.shape[1])]
-        gain, errors = _gain(sums, means_of_other_half(level, goal, half))
+        gain, errors = _gain(_sums(goal, [place]), means_of_other_half(level, goal, half))
         if errors > LEVEL_ERRORS:
             found[name] = gain
     return sorted(found, key=lambda name: -found[name])
+
+
+def _centred(y: np.ndarray, n_classes: int) -> np.ndarray | None:
+    """The targets less their means, (n_rows, n_targets); None where there are too few rows, or nothing varies."""
+    goal = targets_of(np.asarray(y), n_classes)
+    goal = goal - goal.mean(axis=0)
+    return goal if len(goal) >= LEAST_ROWS and (goal**2).sum() > 0 else None
 
 
 class _Sum:
@@ -111,6 +114,11 @@ class _Sum:
         """`column` less what the parts say of it."""
         rest: np.ndarray = column - self.parts @ (self.inverse @ (self.parts.T @ column))
         return rest
+
+
+def _sums(goal: np.ndarray, encodings: Sequence[np.ndarray]) -> list[_Sum]:
+    """One fit per target, of its columns in all `encodings`, each (n_rows, n_targets)."""
+    return [_Sum(goal[:, k], np.column_stack([e[:, k] for e in encodings])) for k in range(goal.shape[1])]
 
 
 def _gain(sums: Sequence[_Sum], encoding: np.ndarray) -> tuple[float, float]:

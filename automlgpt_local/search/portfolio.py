@@ -41,6 +41,8 @@ def order(
         entries = _many_classes(n_classes)
     elif kind == "regression":
         entries = _values(n_rows)
+    elif n_rows > MANY_ROWS:
+        entries = _two_classes_many_rows(n_rows)
     else:
         entries = _two_classes(n_rows, category_share)
     # On many rows neighbours got no weight beside boosting; with many classes they are cheap, and often good.
@@ -75,15 +77,10 @@ def _few_rows(kind: str) -> Entries:
 
 
 def _two_classes(n_rows: int, category_share: float) -> Entries:
-    """Small trees first, for most such targets are noisy; large ones after them, for tables with structure.
-
-    With many rows larger trees come first: a few of them say what thousands of small ones do, in less time.
-    """
+    """Small trees first, for most such targets are noisy; large ones after them, for tables with structure."""
     shallow = {"depth": 4, "learning_rate": 0.04, "bootstrap_type": "Bayesian"}
     catboost: Entries = [("catboost", {} if n_rows > 8_000 else shallow)]
     linear: Entries = [("linear", {"bins": 16})]
-    if n_rows > MANY_ROWS:
-        return _two_classes_many_rows(n_rows)
     return [
         ("lightgbm", {"num_leaves": 24 if n_rows > 8_000 else 8}),
         *(catboost + linear if category_share > 0.2 and n_rows > 8_000 else linear + catboost),
@@ -108,12 +105,12 @@ def _two_classes(n_rows: int, category_share: float) -> Entries:
 
 
 def _first_rate(n_rows: int) -> float:
-    """Half the trees cost half the time to fit and to predict, and are little worse: with very many rows, the others
-    gain more by that time."""
+    """With very many rows half the trees, a little worse, leave their time to other models."""
     return 0.1 if n_rows > VERY_MANY_ROWS else 0.05
 
 
 def _two_classes_many_rows(n_rows: int) -> Entries:
+    """Larger trees first: a few of them say what thousands of small ones do, in less time."""
     return [
         ("lightgbm", {"num_leaves": 63, "learning_rate": _first_rate(n_rows)}),
         ("xgboost", {"max_depth": 8, "learning_rate": 0.1}),

@@ -31,8 +31,8 @@ CELLS_PER_S = 6e7
 TREES = 400
 TREES_PER_CLASS = 120
 FOLDS_SHARE = 0.25  # of the time limit, for all folds of one typical model
-# Rows of which half tell enough: there, two folds leave time for more models where three would take half of that share.
-MANY_ROWS = 50_000
+# From so many rows on half of them tell enough: there are two folds where three would take half of FOLDS_SHARE.
+ROWS_FOR_TWO_FOLDS = 50_000
 PROBE_FOLDS = 4
 REPEATED_COLUMNS = 200
 SIDE_BY_SIDE_CELLS = 20_000_000
@@ -176,7 +176,7 @@ def affordable_folds(task: TaskSpec, n_rows: int, n_columns: int, n_classes: int
     trees = TREES if n_classes <= 2 else TREES_PER_CLASS * n_classes
     fit_s = n_rows * n_columns * trees / (CELLS_PER_S * task.threads)
     affordable = FOLDS_SHARE * task.time_limit_s / max(fit_s, 1e-9)
-    if n_rows >= MANY_ROWS and affordable < 6:
+    if n_rows >= ROWS_FOR_TWO_FOLDS and affordable < 6:
         return 2 if affordable >= 2 else 1
     return next((k for k in (8, 5, 3) if k <= affordable), 1)
 

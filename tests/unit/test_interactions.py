@@ -67,7 +67,7 @@ def test_the_code_is_row_wise_and_knows_missing_and_new_values(frame: pd.DataFra
     found = find_pairs(table, ["month", "day", "lat", "long", "colour"], y, 0, 4)
     crosses = ideas.crosses(found, table.columns)
     source = feature_code.features_source([], {}, crosses)
-    assert [c.code for c in ideas.crosses_of(source)] == [c.code for c in crosses]
+    assert [c.code for c in ideas.cells_of(source)] == [c.code for c in crosses]
     space: dict = {}
     exec(source, space)
     rows = table.iloc[:50].copy()
@@ -102,7 +102,7 @@ def test_the_days_of_a_date_become_a_category_however_it_is_written() -> None:
     shop = SimpleNamespace(name="shop", kind="number")
     levels = ideas.levels([when, shop], ["when", "shop", "shop_level"])
     source = feature_code.features_source([], {}, levels)
-    assert [c.code for c in ideas.crosses_of(source)] == [c.code for c in levels]
+    assert [c.code for c in ideas.cells_of(source)] == [c.code for c in levels]
     space: dict = {}
     exec(source, space)
     rows = pd.DataFrame(
