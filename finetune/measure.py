@@ -23,17 +23,19 @@ from typing import Any
 import numpy as np
 
 from automlgpt_local import recipes
-from automlgpt_local.agents import feature_code, ideas
+from automlgpt_local.agents import blocks, feature_code, ideas
 from automlgpt_local.agents.assemble import assemble
 from automlgpt_local.sandbox.harness import fit_estimator, load_solution, predict_aligned, prepare
 from finetune.cases import Case
+
+OWN = "own"  # in the place of a recipe's name: a solution put together from blocks
 
 
 @dataclass(frozen=True)
 class Measurement:
     """error: of the scored rows, lower is better, inf where the recipe failed. about: what the fit was to settle.
 
-    about: first (the portfolio's hyper-parameters), params, features or treatments.
+    about: first (the portfolio's hyper-parameters), params, features, treatments or own (`params` are blocks then).
     """
 
     key: str
@@ -104,8 +106,10 @@ class Bench:
         self, case: Case, recipe: str, params: dict[str, Any], treatments: Mapping[str, str],
         extra: Sequence[ideas.FeatureIdea], splits: Sequence[tuple[np.ndarray, np.ndarray]],
     ) -> np.ndarray:  # fmt: skip
-        source = assemble(recipes.load(installed_only=False)[recipe].source,
-                          feature_code.features_source(case.profile.columns, treatments, extra))  # fmt: skip
+        module = (
+            blocks.compose(params, case.kind) if recipe == OWN else recipes.load(installed_only=False)[recipe].source
+        )
+        source = assemble(module, feature_code.features_source(case.profile.columns, treatments, extra))
         solution = _solution(source, str(self.folder / "solutions"))
         ctx: dict[str, Any] = {
             "kind": case.kind, "n_classes": case.n_classes, "metric": case.metric, "seed": 0, "n_threads": 1,

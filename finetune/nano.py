@@ -108,6 +108,7 @@ def _measured_rows(work: Path, seed: int) -> Iterator[Row]:
         for _ in range(MEASURED_WEIGHT):
             yield from teachers.idea_rows(measured, rng)
         yield from teachers.param_rows(measured, rng)
+        yield from teachers.own_rows(measured, rng)
         for machine in (measured, teachers.Measured(bench, case, teachers.EXTRA)):
             yield from teachers.recipe_rows(machine, rng)
             yield from teachers.tune_rows(machine, rng)

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from automlgpt_local import recipes
-from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents import blocks, compact, ideas
 from automlgpt_local.agents.loop import LEAST_RECIPES, OFFERED
 from automlgpt_local.agents.process import MAX_IDEAS, PROBE_PARAMS, PROBE_RECIPE
 from automlgpt_local.llm.backend import Backend, Template
 from automlgpt_local.llm.random import RandomBackend
 from finetune.cases import Case
-from finetune.measure import Bench, Measurement
+from finetune.measure import OWN, Bench, Measurement
 from finetune.teachers import Measured
 
-DECISIONS = ("treatments", "features", "recipes", "params")
+DECISIONS = ("treatments", "features", "recipes", "params", "own")
 LIMIT_S = 120.0
 TUNED = 3  # of the best recipes, whose hyper-parameters are asked for
 
@@ -80,6 +80,7 @@ def _errors(bench: Bench, measured: Measured, model: Backend | None, tuner: Back
     found = {
         "treatments": treatments, "features": features,
         "recipes": _recipes(measured, model), "params": _params(bench, measured, tuner),
+        "own": _own(bench, measured, model),
     }  # fmt: skip
     return found, one + two
 
@@ -153,6 +154,17 @@ def _params(bench: Bench, measured: Measured, model: Backend) -> float:
     return _mean(errors)
 
 
+def _own(bench: Bench, measured: Measured, model: Backend | None) -> float:
+    """Error of the recipes' blend with the Coder's own solution in it, relative to the blend alone."""
+    if model is None:
+        return 1.0
+    case = measured.case
+    template = compact.own(measured.board(measured.order, LIMIT_S, 1.0), blocks.options(case.profile), {})
+    choices = _ask(model, "coder", case, template)
+    found = bench.measure(case, "asked", OWN, choices)
+    return math.exp(-measured.worth_of_own(found)) if math.isfinite(found.error) else 1.0
+
+
 def _tuned(measured: Measured) -> list[Measurement]:
     """The best first tries; those are the recipes whose hyper-parameters were measured."""
     return sorted((measured.firsts[n] for n in measured.params), key=lambda m: m.error)[:TUNED]
@@ -167,5 +179,5 @@ def _best(measured: Measured) -> dict[str, float]:
     tuned = [min([m.error, *(p.error for p in measured.params[m.recipe])]) for m in _tuned(measured)]
     return {
         "treatments": min(by_rule, measured.treatments or by_rule), "features": min(measured.features.values()),
-        "params": _mean(tuned),
+        "params": _mean(tuned), "own": math.exp(-max(map(measured.worth_of_own, measured.own), default=0.0)),
     }  # fmt: skip

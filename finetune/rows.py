@@ -21,7 +21,10 @@ YES_WEIGHT = 1.5
 
 @dataclass(frozen=True)
 class Row:
-    """decision: treat | features | next_recipe | params | next_tune | tool. group: the table it comes from."""
+    """decision: treat | features | next_recipe | params | next_tune | tool | solution | repair.
+
+    group: the table it comes from.
+    """
 
     decision: str
     group: str

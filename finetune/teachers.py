@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from automlgpt_local import recipes
-from automlgpt_local.agents import compact, ideas
+from automlgpt_local.agents import blocks, compact, ideas
 from automlgpt_local.agents.loop import LEAST_RECIPES, OFFERED
 from automlgpt_local.agents.process import MAX_IDEAS, PROBE_PARAMS, PROBE_RECIPE
 from automlgpt_local.llm.backend import Template
@@ -18,12 +18,13 @@ from automlgpt_local.metrics import METRICS
 from automlgpt_local.search import portfolio
 from automlgpt_local.search.portfolio import PortfolioEntry
 from finetune.cases import Case
-from finetune.measure import Bench, Measurement
+from finetune.measure import OWN, Bench, Measurement
 from finetune.rows import Row, filled
 
 TIME_LIMITS_S = (20, 60, 120, 120, 300, 600, 1800)
 WORTH = 0.004  # relative gain in error from which something counts as better: below it the recipes' way is right
 FOLDS_LIVE = 5
+OWN_SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)  # of the Coder's own solution in a blend with the recipes
 EXTRA = ("catboost", "xgboost")  # of the install option `boost`: many machines do not have them
 
 
@@ -116,7 +117,9 @@ def random_params(recipe: str, rng: random.Random) -> dict[str, Any]:
     return {name: rng.choice(options) for name, options in recipes.load(installed_only=False)[recipe].grid.items()}
 
 
-def measure_case(bench: Bench, case: Case, *, configurations: int = 5, feature_sets: int = 4) -> None:
+def measure_case(
+    bench: Bench, case: Case, *, configurations: int = 5, feature_sets: int = 4, own_of_a_model: int = 2
+) -> None:
     """Everything that the rows of a case need. Cached, so a second call is cheap."""
     rng = random.Random(case.name)
     firsts: dict[str, Measurement] = {}
@@ -137,6 +140,9 @@ def measure_case(bench: Bench, case: Case, *, configurations: int = 5, feature_s
         bench.measure(case, "params", name, nearest_on_grid(name, default_params(name)))
         for _ in range(configurations):
             bench.measure(case, "params", name, random_params(name, rng))
+    options = blocks.options(case.profile)
+    for model in options["model"] * own_of_a_model:
+        bench.measure(case, "own", OWN, {place: rng.choice(o) for place, o in options.items()} | {"model": model})
 
 
 class Measured:
@@ -146,13 +152,17 @@ class Measured:
         """without: recipes that the machine is taken not to have."""
         self.case, self.bench = case, bench
         planned = dict.fromkeys(e.recipe for e in plan(case, without=without))
-        usable = {*planned, PROBE_RECIPE}
+        usable = {*planned, PROBE_RECIPE, OWN}
         mine = [m for m in bench.by_case.get(case.name, []) if np.isfinite(m.error) and m.recipe in usable]
-        of = {about: [m for m in mine if m.about == about] for about in ("first", "params", "features", "treatments")}
+        of = {
+            about: [m for m in mine if m.about == about]
+            for about in ("first", "params", "features", "treatments", "own")
+        }
         self.firsts = {m.recipe: m for m in of["first"]}
         self.order = [n for n in planned if n in self.firsts]
         self.features = {m.features: m.error for m in of["features"]}
         self.treatments = of["treatments"][0].error if of["treatments"] else None
+        self.own = of["own"]
         self.params: dict[str, list[Measurement]] = {}
         for m in of["params"]:
             self.params.setdefault(m.recipe, []).append(m)
@@ -174,6 +184,14 @@ class Measured:
             total = total + self._predictions[m.key]
             best = min(best, self.case.error(total / (i + 1))) if i else best
         return best
+
+    def worth_of_own(self, own: Measurement) -> float:
+        """Relative fall of the recipes' blended error, where this one has the share that suits it best."""
+        ranked = sorted(self.firsts.values(), key=lambda m: m.error)[:4]
+        blend = sum(self.bench.predictions(m) for m in ranked) / len(ranked)
+        more = self.bench.predictions(own)
+        errors = [self.case.error((1 - share) * blend + share * more) for share in (0.0, *OWN_SHARES)]
+        return float(np.log(errors[0] / min(errors)))
 
     def gain(self, members: Sequence[Measurement], more: Measurement) -> float:
         """Relative fall of the blend's error by one more member."""
@@ -279,3 +297,22 @@ def tune_rows(measured: Measured, rng: random.Random, boards: int = 2) -> Iterat
         tried = [n for n in measured.order if n in offered or rng.random() < 0.7]
         template = compact.next_tune(measured.board(tried, limit_s, 2 ** rng.uniform(-2, 3)), offered)
         yield row(measured.case, "next_tune", "reasoner", "measured", template, {"next": choice}, limit_s)
+
+
+def own_rows(measured: Measured, rng: random.Random, boards: int = 4) -> Iterator[Row]:
+    """The blocks that added most to the recipes; and which ones to write where a module of another model failed."""
+    case = measured.case
+    options = blocks.options(case.profile)
+    worth = {m.key: measured.worth_of_own(m) for m in measured.own}
+    if len({m.params["model"] for m in measured.own}) < 2:
+        return
+    for i in range(boards):
+        limit_s = rng.choice(TIME_LIMITS_S)
+        tried = [n for n in measured.order if rng.random() < 0.8]
+        board = measured.board(tried, limit_s, 2 ** rng.uniform(-2, 3))
+        failed = rng.choice(measured.own).params if i % 2 else {}
+        left = [m for m in measured.own if m.params["model"] != failed.get("model")]
+        offered = {**options, "model": [m for m in options["model"] if m != failed.get("model")]}
+        template = compact.own(board, offered, failed, rng.choice(compact.FAILURES))
+        best = max(left, key=lambda m: worth[m.key])
+        yield row(case, "repair" if failed else "solution", "coder", "measured", template, best.params, limit_s)

@@ -24,7 +24,7 @@ BYTE_MERGES = 160  # merges for plain text outside the dialect (requests, code);
 def dialect_words() -> list[str]:
     """Every word that the compact dialect can write, as it stands in the text (with its leading blank)."""
     from automlgpt_local import recipes
-    from automlgpt_local.agents import compact, ideas
+    from automlgpt_local.agents import blocks, compact, ideas
     from automlgpt_local.metrics import METRICS
 
     facts: list[str] = [*compact.TREATMENTS, *ideas.OPS, *METRICS, *compact.TOOLS]
@@ -54,6 +54,11 @@ def dialect_words() -> list[str]:
     for recipe in recipes.load(installed_only=False).values():
         bare += [recipe.name, *recipe.grid]
         bare += [str(v) for values in recipe.grid.values() for v in values if not re.search(r"\d", str(v))]
+    bare += ["own", "failed", *blocks.PLACES, *compact.FAILURES]
+    for option in (o for options in blocks.PLACES.values() for o in options):
+        bare.append(option)
+        facts.append(option)
+    facts += compact.FAILURES
     bare += ["None", "True", "False"]
     words = [f" {w}" for w in [*facts, *compact.RECIPES]] + [w for w in bare if len(w) > 1]
     return list(dict.fromkeys(words))

@@ -31,6 +31,7 @@ RECIPES = (
     "lightgbm", "lightgbm_fine", "lightgbm_extra", "catboost", "xgboost",
     "extra_trees", "random_forest", "linear", "neighbours", "neural",
 )  # fmt: skip
+FAILURES = ("time", "memory", "error")
 BATCH = 32  # columns per decision
 
 _HINTS = (
@@ -228,6 +229,28 @@ def params(recipe: str, grid: Mapping[str, Sequence[Any]], board: Board) -> Temp
         text = "\n"
     parts.append("\n")
     return parts
+
+
+def own(board: Board, options: Mapping[str, Sequence[str]], failed: Mapping[str, str], why: str = "") -> Template:
+    """A slot per place of a module of the Coder's own (blocks.options). failed: the blocks of one that did not run.
+
+    why: what ended that one, one of FAILURES.
+    """
+    parts: list[str | Slot] = []
+    text = f"own\n{_board(board[-4:])}"
+    if failed:
+        text += f"failed {' '.join(failed[place] for place in options)} {why}\n"
+    for place, values in options.items():
+        parts += [f"{text}{place}=", Choice(place, tuple(values))]
+        text = "\n"
+    parts.append("\n")
+    return parts
+
+
+def failure(error: str) -> str:
+    """What ended a module, one of FAILURES."""
+    words = error.lower()
+    return next((why for why in FAILURES if why in words), "error")
 
 
 def next_tune(board: Board, candidates: Sequence[str]) -> Template:

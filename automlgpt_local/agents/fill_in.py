@@ -6,11 +6,13 @@ question with the board of what was tried. A turn costs its own tokens alone, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from automlgpt_local.agents import compact
+from automlgpt_local.agents import blocks, compact
 from automlgpt_local.agents.advisor import Answer, Situation
+from automlgpt_local.agents.assemble import assemble, features_of
 from automlgpt_local.agents.ideas import FeatureIdea
 from automlgpt_local.data.profile import ColumnProfile
 from automlgpt_local.events import Author
@@ -19,6 +21,8 @@ from automlgpt_local.recipes import Recipe
 
 # Chance instead of the likeliest option from the second hyper-parameter guess of a recipe on, so that guesses differ.
 TUNING_TEMPERATURE = 0.7
+# The Coder writes a solution of its own once this many kinds of model are known: before, recipes are worth more.
+KINDS_BEFORE_OWN = 5
 
 
 class FillInAgents:
@@ -52,6 +56,8 @@ class FillInAgents:
         return self._ask("reasoner", now, compact.treat(columns, first, now.profile.rows))
 
     def next_recipe(self, now: Situation, remaining: Sequence[str]) -> Answer:
+        if self._own_is_due(now):
+            return Answer({"next": "own"}, self.by)
         return self._ask("reasoner", now, compact.next_recipe(_board(now), remaining))
 
     def next_tune(self, now: Situation, candidates: Sequence[str]) -> Answer:
@@ -67,17 +73,37 @@ class FillInAgents:
         )
         return _typed(answer, recipe)
 
+    def _own_is_due(self, now: Situation) -> bool:
+        """Once in a run, where the user did not name the kinds of model to use."""
+        written = any(e.attempt.recipe.startswith("own") for e in now.journal.evaluations)
+        enough = len(now.journal.board()) >= KINDS_BEFORE_OWN
+        return enough and not written and not now.task.only and bool(_models_left(now))
+
     def solution(self, now: Situation, example: str, features: str) -> Answer:
-        return Answer({}, self.by)
+        return self._compose(now, features, {})
 
     def repair(self, now: Situation, source: str, error: str) -> Answer:
-        return Answer({}, self.by)
+        """Other blocks, around another model than the one that did not run."""
+        return self._compose(now, features_of(source), blocks.choices_of(source), compact.failure(error))
+
+    def _compose(self, now: Situation, features: str, failed: Mapping[str, str], why: str = "") -> Answer:
+        models = _models_left(now, failed.get("model", ""))
+        if not models:
+            return Answer({}, self.by)
+        options = {**blocks.options(now.profile), "model": models}
+        answer = self._ask("coder", now, compact.own(_board(now), options, failed, why))
+        source = assemble(blocks.compose(answer.values, now.task.kind), features)
+        return replace(answer, values={**answer.values, "source": source})
+
+
+def _models_left(now: Situation, failed: str = "") -> tuple[str, ...]:
+    """Models of a composed solution that the table and the user allow, less the one that failed."""
+    allowed = blocks.options(now.profile)["model"]
+    return tuple(m for m in allowed if m != failed and now.task.allows(blocks.MODELS[m]))
 
 
 def _typed(answer: Answer, recipe: Recipe) -> Answer:
     """The chosen options as the grid's own values (0.05, not "0.05")."""
-    from dataclasses import replace
-
     values: dict[str, Any] = {
         name: next(v for v in options if str(v) == answer.values[name]) for name, options in recipe.grid.items()
     }

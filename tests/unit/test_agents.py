@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import zlib
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from sklearn.datasets import load_iris
+from loop_fixtures import TASK, events, iris_profile, loop
 
 from automlgpt_local.agents.advisor import Situation
 from automlgpt_local.agents.chat_agents import ChatAgents, column_line, prompts_sha256
@@ -21,17 +19,14 @@ from automlgpt_local.agents.fill_in import FillInAgents
 from automlgpt_local.agents.journal import Journal
 from automlgpt_local.agents.loop import Loop
 from automlgpt_local.agents.rules import RuleAdvisor
-from automlgpt_local.agents.workbench import MAX_FAILURES, Workbench
-from automlgpt_local.data.profile import ColumnProfile, Profile, profile
+from automlgpt_local.agents.workbench import MAX_FAILURES
+from automlgpt_local.data.profile import ColumnProfile, Profile
 from automlgpt_local.errors import ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.events import (
     AMBIENT,
-    AttemptFinished,
     CodeRejected,
     CodeWritten,
     Decided,
-    EventLog,
-    FoldFinished,
     Stopped,
     TaskChanged,
     TookOver,
@@ -42,15 +37,8 @@ from automlgpt_local.llm.backend import Call, Reply
 from automlgpt_local.llm.random import RandomBackend
 from automlgpt_local.llm.scripted import ScriptedBackend
 from automlgpt_local.metrics import METRICS
-from automlgpt_local.recipes import load
-from automlgpt_local.search.clock import Clock
-from automlgpt_local.search.control import Control
-from automlgpt_local.search.evaluate import Attempt, Evaluation
-from automlgpt_local.search.portfolio import PortfolioEntry
 from automlgpt_local.search.recorder import AbandonedError, Recorder
-from automlgpt_local.task import TaskSpec
 
-TASK = TaskSpec("species", "multiclass", "log_loss", 60.0, trials=6)
 OWN = """```python
 from sklearn.linear_model import LogisticRegression
 
@@ -69,76 +57,7 @@ def features(df):
 
 @pytest.fixture(scope="module")
 def iris() -> Profile:
-    bunch = load_iris(as_frame=True)
-    return profile(bunch.data, bunch.target.to_numpy(), classes=("setosa", "versicolor", "virginica"))
-
-
-class Evaluator:
-    """Scores a module by a checksum of its text: deterministic, and no fit in sight."""
-
-    def __init__(self, run_dir: Path, recorder: Recorder) -> None:
-        folds = [SimpleNamespace(index=k, train=np.arange(80), valid=np.arange(20)) for k in range(4)]
-        splits = SimpleNamespace(folds_of_a_cut=4)
-        names = [f"{part} {size} (cm)" for part in ("sepal", "petal") for size in ("length", "width")]
-        sample = pd.DataFrame({name: np.arange(100) for name in names}), np.zeros(100, dtype=int)
-        self.workspace = SimpleNamespace(
-            folds=folds, probes=folds, task=TASK, y=np.zeros(100), n_classes=3, splits=splits, sample=lambda _: sample
-        )
-        self.metric, self.parallel, self.fit_s = METRICS["log_loss"], 1, 0.0
-        self.run_dir, self.recorder = run_dir, recorder
-        self.fails: set[str] = set()
-        self.loss = lambda text: zlib.crc32(text.encode()) % 1000 / 1000
-
-    def solution_path(self, number: int) -> Path:
-        return self.run_dir / f"{number}.py"
-
-    def evaluate(self, attempt: Attempt, seconds: float, best: Evaluation | None = None) -> Evaluation:
-        for fold in range(4):
-            self.recorder.note(FoldFinished(attempt.number, fold, "ok", 0.5, 0.1))
-        base = self.loss(self.solution_path(attempt.number).read_text() + repr(attempt.params))
-        status = "error" if attempt.recipe in self.fails else "ok"
-        scores = [base + 0.01 * k for k in range(4)] if status == "ok" else []
-        score = float(np.mean(scores)) if scores else None
-        error = "" if scores else "Traceback ...\nNameError: name 'typo' is not defined"
-        self.recorder.note(AttemptFinished(attempt.number, status, score, 0.01, scores, 0.4, error))
-        return Evaluation(attempt, status, score, 0.01, tuple(scores), 0.4, 0.1, {}, error)
-
-
-class Blender:
-    def __init__(self) -> None:
-        self.ensemble = True
-        self.weights: dict[int, float] = {}
-        self.history: list[float] = []
-
-    def update(self, pool: list[Evaluation]) -> None:
-        pass
-
-    def unmoved(self) -> None:
-        pass
-
-    def ending_s(self) -> float:
-        return 0.0
-
-
-class Tuner:
-    def suggest(self, recipe: str, *rest: Any) -> dict[str, Any]:
-        return {"n": len(rest[2])}
-
-
-def loop(tmp_path: Path, iris: Profile, advisor: Any, task: TaskSpec = TASK) -> tuple[Loop, Recorder]:
-    recorder = Recorder(EventLog(tmp_path / "events.jsonl"), Clock(60.0), lambda line: None)
-    recipes = {n: r for n, r in load().items() if n in ("baseline", "lightgbm", "linear", "extra_trees")}
-    bench = Workbench(
-        task, iris, recipes, advisor, Evaluator(tmp_path, recorder), recorder, Control(recorder, asks=False),  # type: ignore[arg-type]
-        Blender(), len,  # type: ignore[arg-type]
-    )  # fmt: skip
-    bench.control.begin(task, [c.name for c in iris.columns])
-    portfolio = [PortfolioEntry(name, {}) for name in ("lightgbm", "linear", "extra_trees")]
-    return Loop(bench, portfolio, Tuner()), recorder  # type: ignore[arg-type]
-
-
-def events(recorder: Recorder, cls: type) -> list[Any]:
-    return [r.event for r in recorder.log.records if isinstance(r.event, cls)]
+    return iris_profile()
 
 
 def test_recipes_alone_do_all_stages_in_order(tmp_path: Path, iris: Profile) -> None:
@@ -207,26 +126,6 @@ def test_a_kind_outside_the_portfolio_is_tried_where_no_other_is_allowed(tmp_pat
     search.portfolio = [e for e in search.portfolio if e.recipe != "extra_trees"]
     search.select()
     assert [w.recipe for w in events(recorder, CodeWritten)] == ["extra_trees"]
-
-
-@pytest.mark.parametrize("gains", [True, False])
-def test_days_become_a_category_where_a_probe_gains_and_the_user_is_told(tmp_path: Path, gains: bool) -> None:
-    rng = np.random.default_rng(0)
-    days = pd.date_range("2020-01-01", periods=200).strftime("%Y-%m-%d").to_numpy()
-    drawn = rng.integers(0, 200, 3000)
-    frame = pd.DataFrame({"when": days[drawn], "x": rng.normal(size=3000)})
-    y = rng.normal(size=200)[drawn] + 0.3 * rng.normal(size=3000)
-    search, recorder = loop(tmp_path, profile(frame, y), RuleAdvisor(), TaskSpec("y", "regression", "rmse", 60.0))
-    search.bench.evaluator.workspace.sample = lambda most: (frame, y)  # type: ignore[method-assign]
-    search.bench.evaluator.workspace.n_classes = 0  # type: ignore[misc]
-    kept, better = SimpleNamespace(), SimpleNamespace()
-    search.process._gains = lambda *_: better if gains else None  # type: ignore[assignment, method-assign, return-value]
-    columns = search.bench.profile.columns
-    levels, against = search.process._levels(columns, {"when": "date", "x": "keep"}, kept)  # type: ignore[arg-type]
-    assert [idea.columns for idea in levels] == ([("when",)] if gains else [])
-    assert against is (better if gains else kept)
-    assert ("when_level" in search.process.features_source) is gains
-    assert [("--time 'when'" in w.message) for w in events(recorder, Warned)] == ([True] if gains else [])
 
 
 def test_costs_of_untried_recipes_count_the_classes_where_trees_do(tmp_path: Path, iris: Profile) -> None:
@@ -349,23 +248,6 @@ def test_features_by_a_chat_model_have_the_functions_that_they_were_shown(tmp_pa
     space: dict[str, Any] = {}
     exec(search.bench.journal.sources[number], space)
     assert list(space["features"](pd.DataFrame({"petal width (cm)": [0.0], "petal length (cm)": [1.0]}))["log"]) == [0]
-
-
-@pytest.mark.parametrize("gain", [0.1, -0.1])
-def test_pairs_of_columns_are_kept_where_they_gain(tmp_path: Path, iris: Profile, gain: float) -> None:
-    search, recorder = loop(tmp_path, iris, RuleAdvisor())
-    evaluator: Any = search.bench.evaluator
-    rng = np.random.default_rng(0)
-    sample = pd.DataFrame({c.name: rng.integers(0, 9, 3_000) for c in iris.columns})
-    together = (sample["petal length (cm)"] + sample["petal width (cm)"]).to_numpy() % 3
-    evaluator.workspace.sample = lambda _: (sample, together)
-    evaluator.loss = lambda text: 0.5 - gain * ("_cells(df['petal" in text)
-    search.run()
-    crossed = [w.attempt for w in events(recorder, CodeWritten) if "_cells(" in search.bench.journal.sources[w.attempt]]
-    tried = next(w for w in events(recorder, CodeWritten) if w.title == "pairs of columns as one")
-    assert tried.attempt in crossed and (tried.attempt in search.bench.journal.kept) == (gain > 0)
-    later = [w.attempt for w in events(recorder, CodeWritten) if w.stage != "process"]
-    assert later and (set(later) <= set(crossed) if gain > 0 else not set(later) & set(crossed))
 
 
 def test_a_column_name_cannot_leave_its_line() -> None:

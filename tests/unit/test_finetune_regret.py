@@ -59,6 +59,19 @@ def test_labels_are_what_won(measured):
     assert sets[len(chosen)] == (best if best < everything * (1 - teachers.WORTH) else everything)
 
 
+def test_own_solutions_are_what_added_most_and_a_failed_model_is_not_written_again(measured):
+    rows = list(teachers.own_rows(measured, random.Random(0), boards=8))
+    assert {r.decision for r in rows} == {"solution", "repair"}
+    worth = {m.key: measured.worth_of_own(m) for m in measured.own}
+    for row in rows:
+        slots = {p["name"]: p for p in row.parts if not isinstance(p, str)}
+        chosen = {name: slot["choice"] for name, slot in slots.items()}
+        offered = [m for m in measured.own if m.params["model"] in slots["model"]["options"]]
+        assert worth[next(m.key for m in offered if m.params == chosen)] == max(worth[m.key] for m in offered)
+        failed = next((line.split()[1] for line in row.parts[0].splitlines() if line.startswith("failed")), None)
+        assert (failed is not None) == (row.decision == "repair") and failed not in slots["model"]["options"]
+
+
 def test_recipes_are_offered_as_the_loop_offers_them(measured):
     rows = list(teachers.recipe_rows(measured, random.Random(1), boards=20))
     for row in rows:
