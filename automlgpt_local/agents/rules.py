@@ -38,9 +38,9 @@ class RuleAdvisor:
 
     def next_tune(self, now: Situation, candidates: Sequence[str]) -> Answer:
         """The candidate with the fewest tries for its rank, so that good recipes are tried more often."""
-        tries = {row.recipe: row.tries for row in now.journal.board()}
+        tries = {name: len(now.journal.of_recipe(name)) for name in candidates}
         rank = {name: i for i, name in enumerate(candidates, start=1)}
-        return _answer(next=min(candidates, key=lambda name: (tries.get(name, 0) * rank[name], rank[name])))
+        return _answer(next=min(candidates, key=lambda name: (tries[name] * rank[name], rank[name])))
 
     def solution(self, now: Situation, example: str, features: str) -> Answer:
         return _answer()

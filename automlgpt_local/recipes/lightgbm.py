@@ -41,7 +41,7 @@ DEFAULTS = {
 }
 LIGHTGBM_PARAMETERS = ["learning_rate", "num_leaves", "min_data_in_leaf", "feature_fraction", "bagging_fraction"]
 LIGHTGBM_PARAMETERS += ["lambda_l2", "min_sum_hessian_in_leaf", "extra_trees", "cat_smooth"]
-FEW_ROWS, COPIES = 8_000, 3  # with few rows, what is held out decides too much; `copies` 0: this many, else one
+FEW_ROWS, COPIES = 30_000, 3  # with few rows, what is held out decides too much; `copies` 0: this many, else one
 LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 25  # 500 trees at a rate of 0.05 are usually enough
 OBJECTIVES = {"mae": "l1", "medae": "l1", "mape": "mape", "tweedie": "tweedie"}  # by metric; any other: squared error
