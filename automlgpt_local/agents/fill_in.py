@@ -74,10 +74,14 @@ class FillInAgents:
         return _typed(answer, recipe)
 
     def _own_is_due(self, now: Situation) -> bool:
-        """Once in a run, where the user did not name the kinds of model to use."""
+        """Once in a run, where the user did not name the kinds of model to use.
+
+        A model that was trained before there were such questions has no token for them, and would answer by chance.
+        """
         written = any(e.attempt.recipe.startswith("own") for e in now.journal.evaluations)
         enough = len(now.journal.board()) >= KINDS_BEFORE_OWN
-        return enough and not written and not now.task.only and bool(_models_left(now))
+        wanted = enough and not written and not now.task.only and bool(_models_left(now))
+        return wanted and self._backend.count_tokens("own") <= 1
 
     def solution(self, now: Situation, example: str, features: str) -> Answer:
         return self._compose(now, features, {})

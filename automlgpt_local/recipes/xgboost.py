@@ -35,6 +35,7 @@ DEFAULTS = {
     "copies": 1,
 }
 XGBOOST_PARAMETERS = ["learning_rate", "max_depth", "min_child_weight", "colsample_bytree", "subsample", "reg_lambda"]
+FEW_ROWS, COPIES = 30_000, 3  # with few rows, what is held out decides too much: so many fits, else one
 LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 25  # 500 trees at a rate of 0.05 are usually enough
 OBJECTIVES = {"mae": "reg:absoluteerror", "medae": "reg:absoluteerror", "mape": "reg:absoluteerror"}  # by metric
@@ -204,7 +205,11 @@ class Stop(xgboost.callback.TrainingCallback):
 
 
 class Model(BaseEstimator):
-    """`params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count."""
+    """The mean of up to COPIES boosters, each with its own seed and its own held-out part of the rows.
+
+    Those after the first are trained while they take no more than half of the time. `params["n_trees"]`, when given,
+    is the number of trees, `params["copies"]` that of the boosters: no row is held out and the clock does not count.
+    """
 
     def __init__(self, params, ctx):
         self.params = params
@@ -213,40 +218,51 @@ class Model(BaseEstimator):
     def _fit(self, X, y, weight):
         started, seconds = time.monotonic(), self.ctx["seconds"] or np.inf
         p, fixed = self.params, self.params.get("n_trees")
-        whole = fixed is not None or len(y) < 800
-        learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
         self.encoder_ = Encoder(self.ctx)
-        features = self.encoder_.fit_transform(X[learn], y[learn])
+        # Target means are out of fold: rows held out below stay unseen.
+        features = self._known(self.encoder_.fit_transform(X, y))
         kinds = np.full(features.shape[1], "q")
         kinds[self.encoder_.categorical()] = "c"
         self.kinds_ = kinds.tolist()
-        data = self._matrix(features, y[learn], None if weight is None else weight[learn])
         if fixed is not None:
+            data = self._matrix(features, y, weight, slice(None))
             self.boosters_ = [xgboost.train(self._settings(i), data, fixed) for i in range(p["copies"])]
-            self.trees_ = fixed
+            self.trees_ = [fixed] * len(self.boosters_)
             self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"], "copies": p["copies"]}
             return
-        deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
-        stop, evals = Stop(deadline, p["learning_rate"]), []
-        rounds = max(20, min(p["small_trees" if whole else "rounds"], 30_000 // max(1, self.ctx["n_classes"])))
-        if not whole:
-            held_features, held_weight = self.encoder_.transform(X[held]), None if weight is None else weight[held]
-            evals = [(self._matrix(held_features, y[held], held_weight, ref=data), "held")]
-        booster = xgboost.train(self._settings(0), data, rounds, evals=evals, callbacks=[stop], verbose_eval=False)
-        self.boosters_ = [booster]
-        self.trees_ = max(1, stop.best_trees)
-        self.fitted_params_ = {"n_trees": refit_trees(self.trees_), "learning_rate": stop.learning_rate, "copies": 1}
+        self.boosters_, self.trees_, rates = [], [], []
+        whole = len(y) < 800
+        for copy in range(COPIES if len(y) < FEW_ROWS else 1):
+            if copy and (time.monotonic() - started) * (copy + 1) / copy > 0.5 * seconds:
+                break
+            learn, held = (slice(None), None) if whole else held_out(y, self.ctx["seed"] + copy)
+            data = self._matrix(features, y, weight, learn)
+            deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
+            stop = Stop(deadline, p["learning_rate"])
+            rounds = max(20, min(p["small_trees" if whole else "rounds"], 30_000 // max(1, self.ctx["n_classes"])))
+            evals = [] if held is None else [(self._matrix(features, y, weight, held, data), "held")]
+            booster = xgboost.train(
+                self._settings(copy), data, rounds, evals=evals, callbacks=[stop], verbose_eval=False
+            )
+            self.boosters_.append(booster)
+            self.trees_.append(max(1, stop.best_trees))
+            rates.append(stop.learning_rate)
+        rate = round(float(np.mean(rates)), 6)
+        trees = refit_trees(np.mean(self.trees_))
+        self.fitted_params_ = {"n_trees": trees, "learning_rate": rate, "copies": len(self.boosters_)}
 
-    def _matrix(self, features, y=None, weight=None, ref=None):
-        """`features` are changed in place: codes of missing and of never seen levels become NaN for XGBoost."""
-        codes = self.encoder_.categorical()
-        for i, name in zip(codes, self.encoder_.codes_):
+    def _matrix(self, features, y, weight, rows, reference=None):
+        """Binned data of some rows; those to stop by are binned as their reference is."""
+        settings = {"feature_types": self.kinds_, "enable_categorical": True, "nthread": self.ctx["n_threads"]}
+        weight = None if weight is None else weight[rows]
+        return xgboost.QuantileDMatrix(features[rows], y[rows], weight=weight, ref=reference, **settings)
+
+    def _known(self, features):
+        """`features`, changed in place: codes of missing and of never seen levels become NaN for XGBoost."""
+        for i, name in zip(self.encoder_.categorical(), self.encoder_.codes_):
             known = (features[:, i] >= 0) & (features[:, i] < len(self.encoder_.counts_[name]))
             features[:, i] = np.where(known, features[:, i], np.nan)
-        settings = {"feature_types": self.kinds_, "enable_categorical": True, "nthread": self.ctx["n_threads"]}
-        if y is None:
-            return xgboost.DMatrix(features, **settings)
-        return xgboost.QuantileDMatrix(features, y, weight=weight, ref=ref, **settings)
+        return features
 
     def _settings(self, copy):
         p, ctx = self.params, self.ctx
@@ -262,8 +278,10 @@ class Model(BaseEstimator):
         return settings | {"objective": "multi:softprob", "num_class": len(self.classes_), "eval_metric": "mlogloss"}
 
     def _predict(self, X):
-        data = self._matrix(self.encoder_.transform(X))
-        return np.mean([b.predict(data, iteration_range=(0, self.trees_)) for b in self.boosters_], axis=0)
+        settings = {"feature_types": self.kinds_, "enable_categorical": True, "nthread": self.ctx["n_threads"]}
+        data = xgboost.DMatrix(self._known(self.encoder_.transform(X)), **settings)
+        pairs = zip(self.boosters_, self.trees_)
+        return np.mean([b.predict(data, iteration_range=(0, trees)) for b, trees in pairs], axis=0)
 
 
 class Classifier(ClassifierMixin, Model):

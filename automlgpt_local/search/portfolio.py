@@ -133,23 +133,36 @@ def _two_classes_many_rows(n_rows: int) -> Entries:
 
 def _many_classes(n_classes: int) -> Entries:
     """A network and neighbours share their work between classes; boosting pays for each class."""
-    shared: Entries = [
+    lightgbm: Entries = [("lightgbm", {"learning_rate": 0.08})]
+    late: Entries = [("lightgbm", {"num_leaves": 63, "feature_fraction": 0.4})]
+    deep: Entries = [("neural", {"width": 256, "layers": 3, "max_epochs": 30, "members": 2, "dropout": 0.1})]
+    if n_classes > 10:  # splits drawn at random and forests of bootstraps pay as well, for nothing beside these
+        return [
+            ("neural", {"width": 256, "max_epochs": 40}),
+            ("extra_trees", {"min_samples_leaf": 1}),
+            ("neighbours", {}),
+            ("linear", {}),
+            *lightgbm,
+            ("xgboost", {"learning_rate": 0.1}),
+            ("catboost", {"learning_rate": 0.1}),
+            ("neural", {"max_epochs": 50}),
+            *deep,
+            *late,
+        ]
+    return [
+        *lightgbm,
         ("neural", {"max_epochs": 50}),
         ("extra_trees", {"min_samples_leaf": 1}),
-        ("neighbours", {}),
-        ("neural", {"width": 256, "max_epochs": 40}),
-        ("linear", {}),
-    ]
-    boosted: Entries = [
-        ("lightgbm", {"learning_rate": 0.08}),
         ("catboost", {"learning_rate": 0.1}),
         ("xgboost", {"learning_rate": 0.1}),
         ("lightgbm_extra", {"learning_rate": 0.1}),
         ("random_forest", {"min_samples_leaf": 1}),
-        ("lightgbm", {"num_leaves": 63, "feature_fraction": 0.4}),
-        ("neural", {"width": 256, "layers": 3, "max_epochs": 60, "dropout": 0.2}),
+        *late,
+        *deep,
+        ("neighbours", {}),
+        ("neural", {"width": 256, "max_epochs": 40}),
+        ("linear", {}),
     ]
-    return [*shared, *boosted] if n_classes > 10 else [boosted[0], *shared[:2], *boosted[1:], *shared[2:]]
 
 
 def _values(n_rows: int) -> Entries:
