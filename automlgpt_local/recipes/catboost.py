@@ -38,6 +38,7 @@ DEFAULTS = {
     "small_trees": 400,
     "copies": 1,
 }
+FEW_ROWS, COPIES = 30_000, 3  # with few rows, what is held out decides too much: so many fits, else one
 LEAST_SHARE = 0.35  # of the seconds, for the trees, however long the encoding took
 TREES_TIMES_RATE = 45  # 750 trees at a rate of 0.06 are usually enough
 PROBE_TREES = (2, 12)
@@ -94,7 +95,11 @@ def refit_trees(best_trees):
 
 
 class Model(BaseEstimator):
-    """`params["n_trees"]`, when given, is the number of trees: no row is held out and the clock does not count."""
+    """The mean of up to COPIES models, each with its own seed and its own held-out part of the rows.
+
+    Those after the first are trained while they take no more than half of the time. `params["n_trees"]`, when given,
+    is the number of trees, `params["copies"]` that of the models: no row is held out and the clock does not count.
+    """
 
     def __init__(self, params, ctx):
         self.params = params
@@ -103,26 +108,35 @@ class Model(BaseEstimator):
     def _fit(self, X, y, weight):
         started, seconds = time.monotonic(), self.ctx["seconds"] or np.inf
         p, fixed = self.params, self.params.get("n_trees")
-        whole = fixed is not None or len(y) < 800
-        learn, held = (np.ones(len(y), dtype=bool), None) if whole else held_out(y, self.ctx["seed"])
-        self._learn_columns(X[learn])
-        data = self._pool(X[learn], y[learn], None if weight is None else weight[learn])
-        if data is None:
-            self.models_, self.mean_ = [], self._mean(y)
-            return
+        self.mean_ = y.mean() if self.ctx["kind"] == "regression" else np.bincount(y) / len(y)
+        self._learn_columns(X)
+        everything = np.ones(len(y), dtype=bool)
+        self.models_ = []
         if fixed is not None:
-            self.models_ = [catboost.CatBoost(self._settings(fixed, i)).fit(data) for i in range(p["copies"])]
+            data = self._pool(X, y, weight, everything)
+            if data is not None:
+                self.models_ = [catboost.CatBoost(self._settings(fixed, i)).fit(data) for i in range(p["copies"])]
             self.fitted_params_ = {"n_trees": fixed, "learning_rate": p["learning_rate"], "copies": p["copies"]}
             return
-        rounds = max(20, min(p["small_trees" if whole else "rounds"], 20_000 // max(1, self.ctx["n_classes"])))
-        deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
-        rate = self._rate(data, deadline)
-        settings, held_data = self._settings(rounds, 0) | {"learning_rate": rate}, None
-        if not whole:
-            settings["use_best_model"] = True
-            held_data = self._pool(X[held], y[held], None if weight is None else weight[held])
-        self.models_ = [catboost.CatBoost(settings).fit(data, eval_set=held_data, callbacks=[Stop(deadline)])]
-        self.fitted_params_ = {"n_trees": refit_trees(self.models_[0].tree_count_), "learning_rate": rate, "copies": 1}
+        whole, rate = len(y) < 800, None
+        for copy in range(COPIES if len(y) < FEW_ROWS else 1):
+            if copy and (time.monotonic() - started) * (copy + 1) / copy > 0.5 * seconds:
+                break
+            learn, held = (everything, None) if whole else held_out(y, self.ctx["seed"] + copy)
+            data = self._pool(X, y, weight, learn)
+            if data is None:
+                return
+            deadline = max(started + seconds, time.monotonic() + LEAST_SHARE * seconds)
+            rate = rate or self._rate(data, deadline)
+            rounds = max(20, min(p["small_trees" if whole else "rounds"], 20_000 // max(1, self.ctx["n_classes"])))
+            settings, held_data = self._settings(rounds, copy) | {"learning_rate": rate}, None
+            if not whole:
+                settings["use_best_model"] = True
+                held_data = self._pool(X, y, weight, held)
+            stop = Stop(deadline)
+            self.models_.append(catboost.CatBoost(settings).fit(data, eval_set=held_data, callbacks=[stop]))
+        trees = refit_trees(np.mean([m.tree_count_ for m in self.models_]))
+        self.fitted_params_ = {"n_trees": trees, "learning_rate": rate, "copies": len(self.models_)}
 
     def _rate(self, data, deadline):
         """The learning rate, raised when a few trees tell that the time allows too few of them.
@@ -173,7 +187,16 @@ class Model(BaseEstimator):
             if found.shape[1] > 1:
                 self.text_[name] = words, TruncatedSVD(min(24, found.shape[1] - 1), random_state=seed).fit(found)
 
-    def _pool(self, X, y=None, weight=None):
+    def _pool(self, X, y, weight, rows):
+        """Some rows for training; None where nothing varies, for CatBoost refuses such a table."""
+        features, codes = self._features(X[rows])
+        if features.nunique().max() <= 1:
+            return None
+        weight = None if weight is None else weight[rows]
+        return catboost.Pool(features, y[rows], weight=weight, cat_features=codes)
+
+    def _features(self, X):
+        """Numbers, then codes of categories; and which columns these are."""
         numbers = X[self.ctx["columns"]["number"]].to_numpy(dtype=np.float32, na_value=np.nan)
         parts = [np.where(np.isfinite(numbers), numbers, np.nan)]
         parts += [svd.transform(words.transform(text(X[name]))) for name, (words, svd) in self.text_.items()]
@@ -182,18 +205,13 @@ class Model(BaseEstimator):
         codes = {}
         for i, (name, levels) in enumerate(self.levels_.items()):
             codes[first + i] = np.where(X[name].isna(), -2, levels.get_indexer(X[name].astype(str)))
-        features = pd.concat([features, pd.DataFrame(codes)], axis=1)
-        if y is not None and features.nunique().max() <= 1:
-            return None  # CatBoost refuses a table in which nothing varies
-        return catboost.Pool(features, y, weight=weight, cat_features=list(codes))
-
-    def _mean(self, y):
-        return y.mean() if self.ctx["kind"] == "regression" else np.bincount(y) / len(y)
+        return pd.concat([features, pd.DataFrame(codes)], axis=1), list(codes)
 
     def _predict(self, X):
         if not self.models_:
             return np.repeat([self.mean_], len(X), axis=0)
-        pool, threads = self._pool(X), self.ctx["n_threads"]
+        features, codes = self._features(X)
+        pool, threads = catboost.Pool(features, cat_features=codes), self.ctx["n_threads"]
         kind = "RawFormulaVal" if self.ctx["kind"] == "regression" else "Probability"
         if self.ctx["kind"] == "regression" and self._settings(1, 0)["loss_function"].startswith("Tweedie"):
             kind = "Exponent"

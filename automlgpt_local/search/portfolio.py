@@ -138,7 +138,7 @@ def _many_classes(n_classes: int) -> Entries:
     deep: Entries = [("neural", {"width": 256, "layers": 3, "max_epochs": 30, "members": 2, "dropout": 0.1})]
     if n_classes > 10:  # splits drawn at random and forests of bootstraps pay as well, for nothing beside these
         return [
-            ("neural", {"width": 256, "max_epochs": 40}),
+            ("neural", {"width": 256, "max_epochs": 40, "members": 2}),
             ("extra_trees", {"min_samples_leaf": 1}),
             ("neighbours", {}),
             ("linear", {}),
