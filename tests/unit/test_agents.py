@@ -172,6 +172,8 @@ def test_what_was_left_early_is_tuned_after_what_is_complete(tmp_path: Path, iri
         for e, losses in zip(bench.journal.evaluations[1:], [(0.9, 0.9), (0.8, 0.8)])
     ]
     assert whole.ok and search._candidates() == ["lightgbm", "extra_trees", "linear"]
+    next_one = RuleAdvisor().next_tune(bench.situation(), search._candidates()).values["next"]
+    assert next_one == "lightgbm", "an attempt that was left counts as a try"
     again = bench.journal.evaluations[2]
     bench.journal.evaluations += [replace(again, attempt=replace(again.attempt, number=n)) for n in (90, 91)]
     assert search._candidates() == ["lightgbm", "linear"], "what was left three times is left alone"
