@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from automlgpt_local import recipes
-from automlgpt_local.agents import blocks, feature_code, ideas
+from automlgpt_local.agents import blocks, feature_code
 from automlgpt_local.agents.assemble import assemble
 from automlgpt_local.sandbox.harness import fit_estimator, load_solution, predict_aligned, prepare
 from finetune.cases import Case
@@ -74,7 +74,7 @@ class Bench:
 
     def measure(
         self, case: Case, about: str, recipe: str, params: Mapping[str, Any] | None = None,
-        treatments: Mapping[str, str] | None = None, extra: Sequence[ideas.FeatureIdea] = (),
+        treatments: Mapping[str, str] | None = None, extra: Sequence[feature_code.FeatureIdea] = (),
     ) -> Measurement:  # fmt: skip
         params = dict(params or {})
         treatments = dict(treatments or case.default_treatments())
@@ -104,7 +104,7 @@ class Bench:
 
     def _predict(
         self, case: Case, recipe: str, params: dict[str, Any], treatments: Mapping[str, str],
-        extra: Sequence[ideas.FeatureIdea], splits: Sequence[tuple[np.ndarray, np.ndarray]],
+        extra: Sequence[feature_code.FeatureIdea], splits: Sequence[tuple[np.ndarray, np.ndarray]],
     ) -> np.ndarray:  # fmt: skip
         module = (
             blocks.compose(params, case.kind) if recipe == OWN else recipes.load(installed_only=False)[recipe].source
@@ -132,7 +132,7 @@ def _key(
     recipe: str,
     params: Mapping[str, Any],
     treatments: Mapping[str, str],
-    extra: Sequence[ideas.FeatureIdea],
+    extra: Sequence[feature_code.FeatureIdea],
 ) -> str:
     data = hashlib.sha256(np.ascontiguousarray(case.y).tobytes()).hexdigest()
     code = [feature_code.features_body(case.profile.columns, treatments, extra), sorted(treatments.items())]

@@ -159,7 +159,7 @@ class Replay:
         first = self.batch * compact.BATCH
         return advised_columns(profile.columns)[first : first + compact.BATCH]
 
-    def ideas(self) -> list[ideas.FeatureIdea]:
+    def ideas(self) -> list[feature_code.FeatureIdea]:
         assert self.profile is not None
         return ideas.propose(self.profile, self.treatments, MAX_IDEAS)
 

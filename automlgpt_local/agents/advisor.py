@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from automlgpt_local.agents.ideas import FeatureIdea
+from automlgpt_local.agents.feature_code import FeatureIdea
 from automlgpt_local.agents.journal import Journal
 from automlgpt_local.data.profile import ColumnProfile, Profile
 from automlgpt_local.events import Author

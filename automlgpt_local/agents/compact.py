@@ -198,7 +198,7 @@ def next_tool(done: Iterable[str]) -> Template:
 
 
 def features(ideas: Sequence[Any]) -> Template:
-    """One yes|no slot per idea (ideas.FeatureIdea), named f0.. in order."""
+    """One yes|no slot per idea (feature_code.FeatureIdea), named f0.. in order."""
     parts: list[str | Slot] = []
     text = "features\n"
     for i, idea in enumerate(ideas):

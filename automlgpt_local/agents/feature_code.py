@@ -7,12 +7,22 @@ it comes alone or with a million others. Column names only enter the code throug
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 from automlgpt_local.agents.assemble import features_function
 
-if TYPE_CHECKING:
-    from automlgpt_local.agents.ideas import FeatureIdea
+
+@dataclass(frozen=True)
+class FeatureIdea:
+    """One candidate feature. `code`: lines for the body of features(df). `facts`: its bucketed facts for a decision."""
+
+    key: str
+    op: str
+    columns: tuple[str, ...]
+    code: str
+    facts: str
+
 
 DATE_PARTS = ("year", "month", "day", "weekday", "hour", "days")
 

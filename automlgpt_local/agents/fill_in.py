@@ -13,7 +13,7 @@ from typing import Any
 from automlgpt_local.agents import blocks, compact
 from automlgpt_local.agents.advisor import Answer, Situation
 from automlgpt_local.agents.assemble import assemble, features_of
-from automlgpt_local.agents.ideas import FeatureIdea
+from automlgpt_local.agents.feature_code import FeatureIdea
 from automlgpt_local.data.profile import ColumnProfile
 from automlgpt_local.events import Author
 from automlgpt_local.llm.backend import Backend, Template

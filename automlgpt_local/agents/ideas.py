@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from automlgpt_local.agents.compact import association_bucket, bucket, name_hint
-from automlgpt_local.agents.feature_code import free_name, is_numeric, parsed_date
+from automlgpt_local.agents.feature_code import FeatureIdea, free_name, is_numeric, parsed_date
 from automlgpt_local.data.interactions import Pair
 
 OPS = (
@@ -28,17 +27,6 @@ OPS = (
     "last",
     "round",
 )
-
-
-@dataclass(frozen=True)
-class FeatureIdea:
-    """One candidate feature. `code`: lines for the body of features(df). `facts`: its bucketed facts for a decision."""
-
-    key: str
-    op: str
-    columns: tuple[str, ...]
-    code: str
-    facts: str
 
 
 def _top_values(column: Any) -> Iterator[str]:

@@ -88,7 +88,7 @@ class Process:
 
     def _levels(
         self, columns: list[ColumnProfile], treatments: dict[str, str], kept: Evaluation
-    ) -> tuple[list[ideas.FeatureIdea], Evaluation]:
+    ) -> tuple[list[feature_code.FeatureIdea], Evaluation]:
         """Days and whole numbers whose single values tell more than where they lie, as categories beside themselves."""
         workspace = self.bench.evaluator.workspace
         usable = {
@@ -120,9 +120,9 @@ class Process:
             self.bench.recorder.ambient(Warned(told))
 
     def _crosses(
-        self, columns: list[ColumnProfile], treatments: dict[str, str], levels: list[ideas.FeatureIdea],
+        self, columns: list[ColumnProfile], treatments: dict[str, str], levels: list[feature_code.FeatureIdea],
         kept: Evaluation,
-    ) -> tuple[list[ideas.FeatureIdea], Evaluation]:  # fmt: skip
+    ) -> tuple[list[feature_code.FeatureIdea], Evaluation]:  # fmt: skip
         """Pairs of columns that tell more than the two added up, each as one category, where a probe gains by them."""
         workspace = self.bench.evaluator.workspace
         usable = [
@@ -140,7 +140,7 @@ class Process:
         return (made, better) if better else ([], kept)
 
     def _features(
-        self, columns: list[ColumnProfile], treatments: dict[str, str], crosses: list[ideas.FeatureIdea],
+        self, columns: list[ColumnProfile], treatments: dict[str, str], crosses: list[feature_code.FeatureIdea],
         kept: Evaluation,
     ) -> None:  # fmt: skip
         """The Coding agent's features, gated as a whole; where they gain nothing, all that were proposed."""
@@ -177,7 +177,7 @@ class Process:
         tried = self._probe(title, by, decided, against)
         return tried if tried.attempt.number in self.bench.journal.kept else None
 
-    def _checked_features(self, advisor: Advisor, proposed: list[ideas.FeatureIdea], base: str) -> Answer:
+    def _checked_features(self, advisor: Advisor, proposed: list[feature_code.FeatureIdea], base: str) -> Answer:
         bench = self.bench
         answer = replace(advisor.features(bench.situation(), proposed, base), about=tuple(i.key for i in proposed))
         if "source" in answer.values:

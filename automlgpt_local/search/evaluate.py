@@ -18,18 +18,14 @@ from automlgpt_local.recipes import load as all_recipes
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.sandbox.runner import Sandbox
 from automlgpt_local.search.control import Control
+from automlgpt_local.search.gate import hopeless
 from automlgpt_local.search.recorder import Recorder
 from automlgpt_local.search.workspace import Fold, Workspace
 
 if TYPE_CHECKING:
     import numpy as np
 
-# After this many folds an attempt is left when its error is above the best one's by this factor and by more than
-# this many standard errors of the best: even in an ensemble it would not count.
-PRUNE_AFTER_FOLDS = 2
 CHUNKS = 5  # of the only validation part, where there is a single split
-HOPELESS_FACTOR = 1.25
-HOPELESS_NOISE = 3.0
 
 
 @dataclass(frozen=True)
@@ -169,23 +165,15 @@ class Evaluator:
 
     def _given_up(self, attempt: Attempt, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
         """Is what is known of an attempt enough to leave it?"""
-        if self._hopeless(finished, best):
-            return True
+        losses = {k: self.metric.loss(e.score) for k, e in finished.items() if e.score is not None}
+        if best is not None and best.noise is not None:
+            least = 1.0 if self.metric.higher_is_better else 0.0
+            if hopeless(losses, best.loss_by_fold, best.noise, least):
+                return True
         if attempt.probe:
             return False
         done = [f for f in self.folds if f.index in finished and finished[f.index].score is not None]
         return len(done) < len(self.folds) and self.adds_nothing(attempt.number, done)
-
-    def _hopeless(self, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
-        """Is the attempt so far much worse than `best` on the same folds?"""
-        known = best.loss_by_fold if best is not None else {}
-        scores = {k: e.score for k, e in finished.items() if e.score is not None and k in known}
-        if best is None or len(scores) < PRUNE_AFTER_FOLDS or best.noise is None:
-            return False
-        least = 1.0 if self.metric.higher_is_better else 0.0  # turns a negated score into an error above zero
-        error = least + sum(self.metric.loss(s) for s in scores.values()) / len(scores)
-        best_error = least + sum(best.loss_by_fold[k] for k in scores) / len(scores)
-        return error > HOPELESS_FACTOR * best_error + HOPELESS_NOISE * best.noise
 
     def _fit_share(self, recipe: str) -> float:
         """Share of a fork's seconds that may go into the fit; with a tree per class, predicting takes long."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+# After this many folds an attempt is left when its error is above the best one's by this factor and by more than
+# this many standard errors of the best: even in an ensemble it would not count.
+PRUNE_AFTER_FOLDS = 2
+HOPELESS_FACTOR = 1.25
+HOPELESS_NOISE = 3.0
 
 
 @dataclass(frozen=True)
@@ -39,3 +45,16 @@ def compare(
     k = max(2, min(n, folds_of_a_cut or n))
     noise = math.sqrt((1 / n + 1 / (k - 1)) * variance)
     return Gain(gain, noise, gain > strictness * noise and gain > 0)
+
+
+def hopeless(losses: Mapping[int, float], best: Mapping[int, float], noise: float, least: float) -> bool:
+    """Is a model so far much worse than the best one? Fold -> loss of each; `noise`: the best one's standard error.
+
+    least: what turns a loss, which may be a negated score, into an error above zero.
+    """
+    both = losses.keys() & best.keys()
+    if len(both) < PRUNE_AFTER_FOLDS:
+        return False
+    error = least + math.fsum(losses[k] for k in both) / len(both)
+    best_error = least + math.fsum(best[k] for k in both) / len(both)
+    return error > HOPELESS_FACTOR * best_error + HOPELESS_NOISE * noise
