@@ -249,8 +249,7 @@ def own(board: Board, options: Mapping[str, Sequence[str]], failed: Mapping[str,
 
 def failure(error: str) -> str:
     """What ended a module, one of FAILURES."""
-    words = error.lower()
-    return next((why for why in FAILURES if why in words), "error")
+    return next((why for why in FAILURES if re.search(rf"\b{why}", error.lower())), "error")
 
 
 def next_tune(board: Board, candidates: Sequence[str]) -> Template:

@@ -124,6 +124,14 @@ def test_one_solution_of_its_own_once_the_kinds_of_model_are_known(
         assert repaired[0].values["model"] != blocks.choices_of(search.bench.journal.sources[own[0].attempt])["model"]
 
 
+@pytest.mark.parametrize(
+    "error, why",
+    [("timeout", "time"), ("Memory limit of 2 GiB", "memory"), ("RuntimeError: no", "error"), ("ValueError", "error")],
+)
+def test_kinds_of_failure(error: str, why: str) -> None:
+    assert compact.failure(error) == why
+
+
 def test_the_question_tells_what_failed(iris: Profile) -> None:
     options = blocks.options(iris)
     failed = {place: values[0] for place, values in options.items()}
