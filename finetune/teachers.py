@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -176,22 +176,25 @@ class Measured:
 
     def blend_error(self, members: Sequence[Measurement]) -> float:
         """The least error of an even blend of the best one to four of them."""
-        ranked = sorted(members, key=lambda m: m.error)[:4]
+        ranked = _best_four(members)
         best, total = ranked[0].error, 0.0
         for i, m in enumerate(ranked):
-            if m.key not in self._predictions:
-                self._predictions[m.key] = self.bench.predictions(m)
-            total = total + self._predictions[m.key]
+            total = total + self._predicted(m)
             best = min(best, self.case.error(total / (i + 1))) if i else best
         return best
 
     def worth_of_own(self, own: Measurement) -> float:
         """Relative fall of the recipes' blended error, where this one has the share that suits it best."""
-        ranked = sorted(self.firsts.values(), key=lambda m: m.error)[:4]
-        blend = sum(self.bench.predictions(m) for m in ranked) / len(ranked)
-        more = self.bench.predictions(own)
+        ranked = _best_four(self.firsts.values())
+        blend = sum(map(self._predicted, ranked)) / len(ranked)
+        more = self._predicted(own)
         errors = [self.case.error((1 - share) * blend + share * more) for share in (0.0, *OWN_SHARES)]
         return float(np.log(errors[0] / min(errors)))
+
+    def _predicted(self, m: Measurement) -> np.ndarray:
+        if m.key not in self._predictions:
+            self._predictions[m.key] = self.bench.predictions(m)
+        return self._predictions[m.key]
 
     def gain(self, members: Sequence[Measurement], more: Measurement) -> float:
         """Relative fall of the blend's error by one more member."""
@@ -223,6 +226,10 @@ class Measured:
         worth = {n: gains[n] / self.firsts[n].seconds ** 0.5 for n in left[:OFFERED]}
         best = max(worth, key=lambda n: worth[n])
         return best if gains[best] > max(gains[left[0]], 0.0) + WORTH else left[0]
+
+
+def _best_four(members: Iterable[Measurement]) -> list[Measurement]:
+    return sorted(members, key=lambda m: m.error)[:4]
 
 
 def recipe_rows(measured: Measured, rng: random.Random, boards: int = 10) -> Iterator[Row]:
@@ -303,9 +310,9 @@ def own_rows(measured: Measured, rng: random.Random, boards: int = 4) -> Iterato
     """The blocks that added most to the recipes; and which ones to write where a module of another model failed."""
     case = measured.case
     options = blocks.options(case.profile)
-    worth = {m.key: measured.worth_of_own(m) for m in measured.own}
     if len({m.params["model"] for m in measured.own}) < 2:
         return
+    worth = {m.key: measured.worth_of_own(m) for m in measured.own}
     for i in range(boards):
         limit_s = rng.choice(TIME_LIMITS_S)
         tried = [n for n in measured.order if rng.random() < 0.8]

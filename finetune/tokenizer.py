@@ -54,11 +54,9 @@ def dialect_words() -> list[str]:
     for recipe in recipes.load(installed_only=False).values():
         bare += [recipe.name, *recipe.grid]
         bare += [str(v) for values in recipe.grid.values() for v in values if not re.search(r"\d", str(v))]
-    bare += ["own", "failed", *blocks.PLACES, *compact.FAILURES]
-    for option in (o for options in blocks.PLACES.values() for o in options):
-        bare.append(option)
-        facts.append(option)
-    facts += compact.FAILURES
+    after_failed = [*(o for options in blocks.PLACES.values() for o in options), *compact.FAILURES]
+    bare += ["own", "failed", *blocks.PLACES, *after_failed]
+    facts += after_failed
     bare += ["None", "True", "False"]
     words = [f" {w}" for w in [*facts, *compact.RECIPES]] + [w for w in bare if len(w) > 1]
     return list(dict.fromkeys(words))

@@ -65,13 +65,14 @@ PLACES = {
 MOST_FOR_VECTORS = 6_000  # rows: a support vector machine takes seconds in the square of them
 MOST_FOR_PRODUCTS = 25  # columns of numbers
 
-_MODULE = '''"""{title}. A solution of the Coder's own, of blocks: {blocks}."""
+_HEAD = '''"""{title}. A solution of the Coder's own, of blocks: {blocks}."""
 
 import numpy as np
 {imports}
 
 
-def build(params, ctx):
+'''
+_BODY = '''def build(params, ctx):
     columns, seed = ctx["columns"], ctx["seed"]
     numbers = make_pipeline(
         FunctionTransformer(finite),
@@ -130,12 +131,12 @@ def compose(choices: Mapping[str, str], kind: str) -> str:
     models = _REGRESSORS if regression else _CLASSIFIERS
     steps = [step.format(p=penalty, c=1 / penalty) for step in models[choices["model"]]]
     number_steps = [_SCALE[choices["scale"]], _EXPAND[choices["expand"]]]
-    source = _MODULE.format(
-        title=_TITLES[choices["model"]], blocks=", ".join(f"{k}={v}" for k, v in choices.items()), imports="{imports}",
+    body = _BODY.format(
         number_steps=_lines(number_steps), encode=_ENCODE[choices["encode"]],
         model=(_REGRESSOR if regression else _CLASSIFIER).format(steps=_lines(steps)),
     )  # fmt: skip
-    return source.replace("{imports}", _imports_of(source))
+    chosen = ", ".join(f"{place}={block}" for place, block in choices.items())
+    return _HEAD.format(title=_TITLES[choices["model"]], blocks=chosen, imports=_imports_of(body)) + body
 
 
 def choices_of(source: str) -> dict[str, str]:
@@ -148,6 +149,6 @@ def _lines(steps: list[str]) -> str:
     return "".join(f"        {step},\n" for step in steps if step)
 
 
-def _imports_of(source: str) -> str:
-    used = {module: [n for n in names if f"{n}(" in source] for module, names in _IMPORTS.items()}
+def _imports_of(body: str) -> str:
+    used = {module: [n for n in names if f"{n}(" in body] for module, names in _IMPORTS.items()}
     return "\n".join(f"from {module} import {', '.join(names)}" for module, names in used.items() if names)

@@ -78,9 +78,8 @@ class FillInAgents:
 
         A model that was trained before there were such questions has no token for them, and would answer by chance.
         """
-        written = any(e.attempt.recipe.startswith("own") for e in now.journal.evaluations)
         enough = len(now.journal.board()) >= KINDS_BEFORE_OWN
-        wanted = enough and not written and not now.task.only and bool(_models_left(now))
+        wanted = enough and not now.journal.own() and not now.task.only and bool(_blocks(now)["model"])
         return wanted and self._backend.count_tokens("own") <= 1
 
     def solution(self, now: Situation, example: str, features: str) -> Answer:
@@ -91,19 +90,19 @@ class FillInAgents:
         return self._compose(now, features_of(source), blocks.choices_of(source), compact.failure(error))
 
     def _compose(self, now: Situation, features: str, failed: Mapping[str, str], why: str = "") -> Answer:
-        models = _models_left(now, failed.get("model", ""))
-        if not models:
+        options = _blocks(now, failed.get("model", ""))
+        if not options["model"]:
             return Answer({}, self.by)
-        options = {**blocks.options(now.profile), "model": models}
         answer = self._ask("coder", now, compact.own(_board(now), options, failed, why))
         source = assemble(blocks.compose(answer.values, now.task.kind), features)
         return replace(answer, values={**answer.values, "source": source})
 
 
-def _models_left(now: Situation, failed: str = "") -> tuple[str, ...]:
-    """Models of a composed solution that the table and the user allow, less the one that failed."""
-    allowed = blocks.options(now.profile)["model"]
-    return tuple(m for m in allowed if m != failed and now.task.allows(blocks.MODELS[m]))
+def _blocks(now: Situation, failed: str = "") -> dict[str, tuple[str, ...]]:
+    """The blocks that the table and the user allow, less the model that failed."""
+    options = blocks.options(now.profile)
+    models = tuple(m for m in options["model"] if m != failed and now.task.allows(blocks.MODELS[m]))
+    return {**options, "model": models}
 
 
 def _typed(answer: Answer, recipe: Recipe) -> Answer:

@@ -57,6 +57,10 @@ class Journal:
         pool = self.pool()
         return pool[0] if pool else None
 
+    def own(self) -> list[Evaluation]:
+        """Attempts at modules of the Coder's own, which are named own_1, own_2 and so on."""
+        return [e for e in self.evaluations if e.attempt.recipe.startswith("own")]
+
     def of_recipe(self, recipe: str) -> list[Evaluation]:
         return [e for e in self.evaluations if e.attempt.recipe == recipe and not e.attempt.probe]
 

@@ -163,7 +163,7 @@ class Loop:
         return f"It is the same module as attempt {before}." if before else ""
 
     def _own_draft(self, source: str, decided: Decided) -> Callable[[], Draft]:
-        number = sum(e.attempt.recipe.startswith("own") for e in self.bench.journal.evaluations) + 1
+        number = len(self.bench.journal.own()) + 1
         return lambda: Draft(
             source, f"own_{number}", "a solution of the Coder's own", decided.by, {}, self.process.columns, None,
             decided.chosen_tokens, decided.probabilities,

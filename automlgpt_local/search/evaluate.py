@@ -165,8 +165,8 @@ class Evaluator:
 
     def _given_up(self, attempt: Attempt, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
         """Is what is known of an attempt enough to leave it?"""
-        losses = {k: self.metric.loss(e.score) for k, e in finished.items() if e.score is not None}
         if best is not None and best.noise is not None:
+            losses = {k: self.metric.loss(e.score) for k, e in finished.items() if e.score is not None}
             least = 1.0 if self.metric.higher_is_better else 0.0
             if hopeless(losses, best.loss_by_fold, best.noise, least):
                 return True
