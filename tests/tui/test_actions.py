@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,10 @@ from textual.widgets import DataTable, Input, Select
 from tui_support import NARROW, WIDE, running, until
 
 from automlgpt_local import client
+from automlgpt_local.client.health import Check
 from automlgpt_local.tui.actions import ACTS, BY_ID, BY_SLASH, Act, parse_slash
 from automlgpt_local.tui.app import AutoMLApp
-from automlgpt_local.tui.screens import models
+from automlgpt_local.tui.screens import doctor, models
 from automlgpt_local.tui.screens.approval import ApprovalScreen
 from automlgpt_local.tui.screens.doctor import DoctorScreen
 from automlgpt_local.tui.screens.help import HelpScreen, help_text
@@ -170,6 +173,28 @@ async def test_dialogs_open_and_close(size: tuple[int, int]) -> None:
             )
             await pilot.press("escape")
             await until(pilot, lambda: isinstance(app.screen, StartScreen))
+
+
+async def test_a_box_that_is_closed_before_its_rows_are_known_is_just_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed, told = threading.Event(), threading.Event()
+
+    def slow() -> Iterator[Check]:
+        closed.wait(10)
+        yield Check("late", "ok", "found after the box was closed")
+        told.set()
+
+    monkeypatch.setattr(doctor, "checks", slow)
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        app.do_doctor()
+        await until(pilot, lambda: isinstance(app.screen, DoctorScreen) and bool(app.screen.query("#heading")))
+        screen = app.screen
+        assert isinstance(screen, DoctorScreen)
+        await pilot.press("escape")
+        await until(pilot, lambda: not screen.query("#heading"))
+        closed.set()
+        await until(pilot, told.is_set)
+        screen.show_rows([("late", ["ok"] * 4)])  # what a thread hands over that cannot be cancelled any more
 
 
 async def test_keys_and_theme_are_the_users_to_choose(own_dirs: Path) -> None:

@@ -20,14 +20,8 @@ class DoctorScreen(TableDialog):
     def _look(self) -> None:
         found = list(checks())
         rows = [(c.name, [c.state if c.state != "problem" else "PROBLEM", c.name, c.detail, c.remedy]) for c in found]
-        self.app.call_from_thread(self._show, rows)
-
-    def _show(self, rows: list[tuple[str, list[str]]]) -> None:
         problems = sum(cells[0] == "PROBLEM" for _, cells in rows)
-        text = (
-            f"Doctor: {problems} problem{'s' if problems > 1 else ''}"
-            if problems
-            else "Doctor: everything a run needs is here"
+        heading = f"Doctor: {problems} problem{'s' if problems > 1 else ''}"
+        self.app.call_from_thread(
+            self.show_rows, rows, heading if problems else "Doctor: everything a run needs is here"
         )
-        self.query_one("#heading").update(text)  # type: ignore[attr-defined]
-        self.show_rows(rows)

@@ -63,7 +63,11 @@ class ExamplesScreen(ModalScreen[str | None]):
             [*WRITE_COMMAND, name, str(Path.cwd())], capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         if child.returncode == 0:
-            self.app.call_from_thread(self.dismiss, child.stdout.strip())
+            self.app.call_from_thread(self._written, child.stdout.strip())
         else:
             last = child.stderr.strip().splitlines()[-1:] or ["it could not be written"]
             self.app.call_from_thread(self.app.notify, last[0], severity="error", markup=False)
+
+    def _written(self, path: str) -> None:
+        if self.is_current:  # it may have been closed meanwhile
+            self.dismiss(path)
