@@ -48,8 +48,8 @@ demo: $(READY)  ## install, then train on a bundled table with the embedded mode
 	echo "The code:         $$out/pipeline.py, or $$out/pipeline/ for an ensemble"; \
 	echo "Predict with it:  $(BIN)/automlgpt predict $$out $(DEMO)/data/shop.csv -o predictions.csv"
 
-test: check  ## format, lint, types, layers, then every quick test
-	$(BIN)/python -m pytest
+test: check  ## format, lint, types, layers, then every quick test, two files at a time
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY_DEV)  ## format, lint, types and layers
 	$(BIN)/ruff format --check .

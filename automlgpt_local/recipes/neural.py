@@ -1,4 +1,7 @@
-"""Small neural networks in NumPy: piecewise linear number encoding, two hidden layers, Adam on a falling rate."""
+"""Small neural networks in NumPy: piecewise linear number encoding, two hidden layers, Adam on a falling rate.
+
+What predicts are weights averaged over the last steps: they err less than those of any one step.
+"""
 
 import time
 import warnings
@@ -32,6 +35,7 @@ DEFAULTS = {
     "copies": 1,
 }
 FIRST_STEPS = 10  # they tell what an epoch takes
+MEMORY = 0.99  # of the averaged weights: about the last hundred steps
 
 
 def space(trial):
@@ -74,29 +78,13 @@ class Network:
             size = np.sqrt(2 / n_in) * (0.1 if i == len(sizes) - 2 else 1)
             self.weights.append((self.rng.standard_normal(shape) * size).astype(np.float32))
             self.weights.append(np.zeros((members, 1, n_out) if len(shape) == 3 else n_out, dtype=np.float32))
+        self.averaged = [w.copy() for w in self.weights]
         self.moments = [np.zeros_like(w) for w in self.weights], [np.zeros_like(w) for w in self.weights]
         self.steps = 0
 
-    def forward(self, features, drop=False):
-        """Outputs (members, n_rows, n_out), and what `gradients` needs of each layer: input, value, gate, mask."""
-        kept, layers = features * self.weights[0], []
-        members, n_rows, _ = kept.shape
-        for i in range(1, len(self.weights) - 2, 2):
-            flat = kept.reshape(members * n_rows, -1)
-            before = flat @ self.weights[i] + self.weights[i + 1]
-            gate = 1 / (1 + np.exp(-np.clip(before, -30, 30)))
-            mask = None
-            after = before * gate
-            if drop and self.dropout:
-                mask = (self.rng.random(after.shape, dtype=np.float32) >= self.dropout) / np.float32(1 - self.dropout)
-                after = after * mask
-            layers.append((flat, before, gate, mask))
-            kept = after.reshape(members, n_rows, -1)
-        return kept @ self.weights[-2] + self.weights[-1], [*layers, (kept,)]
-
     def gradients(self, features, y, weight):
         """Of the mean loss over rows, summed over members, by each of `weights`."""
-        out, layers = self.forward(features, drop=True)
+        out, layers = forward(self.weights, features, self._mask if self.dropout else None)
         members, n_rows, _ = out.shape
         if self.loss == "softmax":
             error = softmax(out)
@@ -126,12 +114,37 @@ class Network:
             w -= np.float32(rate * fix) * first / (np.sqrt(second) + np.float32(1e-8))
             if k % 2:  # weights, neither scales nor biases
                 w *= np.float32(1 - rate * self.decay)
+        new = np.float32(1 - min(MEMORY, (1 + self.steps) / (10 + self.steps)))
+        for w, averaged in zip(self.weights, self.averaged):
+            averaged += new * (w - averaged)
 
-    def predict(self, features):
-        """Mean over members of probabilities, (n_rows, n_classes), or of values, (n_rows, 1)."""
-        size = max(1, 1_000_000 // features.shape[1])  # rows at once, so that memory stays small
-        parts = [self.forward(features[i : i + size])[0] for i in range(0, len(features), size)]
-        return np.concatenate([(softmax(p) if self.loss == "softmax" else p).mean(axis=0) for p in parts])
+    def _mask(self, shape):
+        """Zero for values to drop, and what keeps the mean for the others."""
+        kept = self.rng.random(shape, dtype=np.float32) >= self.dropout
+        return kept / np.float32(1 - self.dropout)
+
+
+def forward(weights, features, mask_of=None):
+    """Outputs (members, n_rows, n_out), and what `gradients` needs of each layer: input, value, gate, mask."""
+    kept, layers = features * weights[0], []
+    members, n_rows, _ = kept.shape
+    for i in range(1, len(weights) - 2, 2):
+        flat = kept.reshape(members * n_rows, -1)
+        before = flat @ weights[i] + weights[i + 1]
+        gate = 1 / (1 + np.exp(-np.clip(before, -30, 30)))
+        after = before * gate
+        mask = mask_of(after.shape) if mask_of else None
+        after = after if mask is None else after * mask
+        layers.append((flat, before, gate, mask))
+        kept = after.reshape(members, n_rows, -1)
+    return kept @ weights[-2] + weights[-1], [*layers, (kept,)]
+
+
+def outputs(weights, features, loss):
+    """Mean over members of probabilities, (n_rows, n_classes), or of values, (n_rows, 1)."""
+    size = max(1, 1_000_000 // features.shape[1])  # rows at once, so that memory stays small
+    parts = [forward(weights, features[i : i + size])[0] for i in range(0, len(features), size)]
+    return np.concatenate([(softmax(p) if loss == "softmax" else p).mean(axis=0) for p in parts])
 
 
 def softmax(values):
@@ -184,7 +197,7 @@ class Model(BaseEstimator):
         sizes = [features.shape[1], *[p["width"]] * p["layers"], n_out]
         network = Network(sizes, loss, p["dropout"], p["decay"], members or p["members"], ctx["seed"] + copy)
         batch = int(np.clip(len(y) // 50, 32, p["batch"]))
-        best_loss, best_weights, best = np.inf, network.weights, 1
+        best_loss, best_weights, best = np.inf, network.averaged, 1
         epoch, started = 0, time.monotonic()
         while epoch < (fixed or planned):
             order = network.rng.permutation(len(y))
@@ -201,16 +214,16 @@ class Model(BaseEstimator):
             epoch += 1
             if fixed:
                 continue
-            found = network.predict(held_features)
+            found = outputs(network.averaged, held_features, loss)
             held_loss = self._loss(found, held_y, loss)
             if held_loss < best_loss:
-                best_loss, best_weights, best = held_loss, [w.copy() for w in network.weights], epoch
+                best_loss, best_weights, best = held_loss, [w.copy() for w in network.averaged], epoch
             now = time.monotonic()
             if epoch == 2:  # the schedule is cut to what the time allows, once
                 planned = int(np.clip((deadline - started) / (now - started) * 2 * 0.9, 2, planned))
             if now > deadline or epoch - best > 4 + planned // 5:
                 break
-        return (network.weights if fixed else best_weights), best, planned, best_loss
+        return (network.averaged if fixed else best_weights), best, planned, best_loss
 
     def _loss(self, found, y, loss):
         if loss == "softmax":
@@ -219,12 +232,9 @@ class Model(BaseEstimator):
 
     def _predict(self, X):
         features = self.encoder_.transform(X)
-        network = Network([1, 1], "" if self.ctx["kind"] == "regression" else "softmax", 0, 0, 1, 0)
-        total = 0.0
-        for network.weights in self.networks_:
-            total = total + network.predict(features)
-        total = total[:, 0] if self.ctx["kind"] == "regression" else total
-        return total / len(self.networks_) * self.size_[1] + self.size_[0]
+        loss = "squared" if self.ctx["kind"] == "regression" else "softmax"
+        found = np.mean([outputs(weights, features, loss) for weights in self.networks_], axis=0)
+        return (found[:, 0] if self.ctx["kind"] == "regression" else found) * self.size_[1] + self.size_[0]
 
 
 class Dense(TransformerMixin, BaseEstimator):

@@ -210,6 +210,7 @@ async def test_a_narrow_terminal_switches_between_chat_and_panels() -> None:
     app = AutoMLApp()
     async with app.run_test(size=NARROW) as pilot:
         screen = await running(pilot)
+        await until(pilot, lambda: screen.active == "report")  # what the end of a run brings to the front
         assert screen.query_one("#chat").display and not screen.query_one("#panels").display
         await pilot.press("ctrl+o")
         assert screen.query_one("#panels").display and not screen.query_one("#chat").display

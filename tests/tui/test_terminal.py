@@ -37,9 +37,10 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 48, 160, 0, 0))
         self.before = termios.tcgetattr(slave)
         self.slave = slave
+        env = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")} | {"TERM": "xterm-256color"}
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", code], stdin=slave, stdout=slave, stderr=slave, cwd=folder,
-            env={**os.environ, "TERM": "xterm-256color"}, start_new_session=True,
+            env=env, start_new_session=True,
         )  # fmt: skip
         self.drawn = b""
 
