@@ -34,6 +34,7 @@ DEFAULTS = {
     "members": 4,
     "copies": 1,
 }
+OFTEN = 0.01  # share of the rows from which on a level of a name has a column of its own
 FIRST_STEPS = 10  # they tell what an epoch takes
 MEMORY = 0.99  # of the averaged weights: about the last hundred steps
 
@@ -241,7 +242,8 @@ class Dense(TransformerMixin, BaseEstimator):
     """Frame -> (n_rows, n_features) float32 of size about one, without gaps: for models that take sums or distances.
 
     Numbers are centred, squashed and, with `bins`, also cut into piecewise linear steps between quantiles. Categories
-    become one-hot columns, names of many levels out-of-fold target means and counts, text a reduced tf-idf.
+    become one-hot columns, names of many levels out-of-fold target means and counts beside those of their frequent
+    levels, text a reduced tf-idf.
     """
 
     def __init__(self, ctx, bins=0, max_levels=40, text_size=40):
@@ -272,7 +274,8 @@ class Dense(TransformerMixin, BaseEstimator):
         counts = {name: X[name].astype(str)[X[name].notna()].value_counts() for name in columns["category"]}
         self.names_ = [name for name, found in counts.items() if len(found) > self.max_levels]
         self.counts_ = {name: counts[name] for name in self.names_}
-        self.levels_ = {name: found.index[found >= 3] for name, found in counts.items() if name not in self.names_}
+        least = {name: max(3, OFTEN * len(X)) if name in self.names_ else 3 for name in counts}
+        self.levels_ = {name: found.index[found >= least[name]] for name, found in counts.items()}
         self.text_ = {}
         for name in columns["text"][:10]:
             words = TfidfVectorizer(min_df=3, max_features=20_000, sublinear_tf=True, dtype=np.float32)
@@ -317,7 +320,7 @@ class Dense(TransformerMixin, BaseEstimator):
         for name, levels in self.levels_.items():
             found = levels.get_indexer(X[name].astype(str))
             found[X[name].isna()] = len(levels)
-            parts.append(np.eye(len(levels) + 2, dtype=np.float32)[found])  # then: missing, never seen
+            parts.append(np.eye(len(levels) + 2, dtype=np.float32)[found])  # then: missing, any other
         if self.names_:
             codes = self._codes(X)
             for i, name in enumerate(self.names_):

@@ -157,3 +157,8 @@ def place(path: Path) -> str:
         if path.is_relative_to(base) and path != base:
             return f"{sign}{path.relative_to(base)}"
     return str(path)
+
+
+def cell(colours: dict[str, str], text: object, limit: int = 60, style: str = "") -> Text:
+    """A cell of a table: it draws rich's Text far quicker than anything else."""
+    return Text(inert_line(text, limit), rich_style(colours, style), no_wrap=True, end="")

@@ -21,7 +21,8 @@ from automlgpt_local.tui.screens.choice import ChoiceScreen
 from automlgpt_local.tui.screens.run import RunScreen
 from automlgpt_local.tui.screens.sessions import SessionsScreen
 from automlgpt_local.tui.screens.start import StartScreen
-from automlgpt_local.tui.widgets.panels import MOST_NODES, MOST_ROWS, Board, Descent, EventLogPanel, Plan
+from automlgpt_local.tui.widgets.attempts import MOST_NODES, MOST_ROWS, Board, Descent, Plan
+from automlgpt_local.tui.widgets.panels import EventLogPanel
 from automlgpt_local.tui.widgets.status import StatusBar
 from automlgpt_local.tui.widgets.timeline import MOST_ENTRIES, Note, Timeline
 

@@ -22,17 +22,8 @@ from automlgpt_local.client.words import line_of
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.tui.actions import BY_SLASH, bindings_of, parse_slash
 from automlgpt_local.tui.screens.steering import Steering
-from automlgpt_local.tui.widgets.panels import (
-    AttemptChosen,
-    Board,
-    Code,
-    Columns,
-    Descent,
-    EventLogPanel,
-    Plan,
-    Report,
-    read_solution,
-)
+from automlgpt_local.tui.widgets.attempts import AttemptChosen, Board, Code, Descent, Plan, read_solution
+from automlgpt_local.tui.widgets.panels import Columns, EventLogPanel, Report
 from automlgpt_local.tui.widgets.plot import Plots
 from automlgpt_local.tui.widgets.resources import Resources
 from automlgpt_local.tui.widgets.status import StatusBar

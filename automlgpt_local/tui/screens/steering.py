@@ -17,7 +17,7 @@ from automlgpt_local.settings import format_seconds, parse_seconds
 from automlgpt_local.task import Request
 from automlgpt_local.tui.screens.approval import ApprovalScreen
 from automlgpt_local.tui.screens.choice import ChoiceScreen
-from automlgpt_local.tui.widgets.panels import read_solution
+from automlgpt_local.tui.widgets.attempts import read_solution
 
 ELSEWHERE = "Another process works on this run; it can be watched and stopped here, nothing else."
 ENDED = "The run has ended: /continue 10m goes on with it, alt+n asks for a new one like it."
