@@ -49,7 +49,7 @@ demo: $(READY)  ## install, then train on a bundled table with the embedded mode
 	echo "Predict with it:  $(BIN)/automlgpt predict $$out $(DEMO)/data/shop.csv -o predictions.csv"
 
 test: check  ## format, lint, types, layers, then every quick test, two files at a time
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(READY_DEV)  ## format, lint, types and layers
 	$(BIN)/ruff format --check .

@@ -123,14 +123,16 @@ class Dense(TransformerMixin, BaseEstimator):
     """Frame -> (n_rows, n_features) float32 of size about one, without gaps: for models that take sums or distances.
 
     Numbers are centred, squashed and, with `bins`, also cut into piecewise linear steps between quantiles. Categories
-    become one-hot columns, names of many levels out-of-fold target means and counts, text a reduced tf-idf.
+    become one-hot columns, names of many levels out-of-fold target means and counts, text a reduced tf-idf. With
+    `often`, levels of names that have at least this share of the rows become one-hot columns too.
     """
 
-    def __init__(self, ctx, bins=0, max_levels=40, text_size=40):
+    def __init__(self, ctx, bins=0, max_levels=40, text_size=40, often=None):
         self.ctx = ctx
         self.bins = bins
         self.max_levels = max_levels
         self.text_size = text_size
+        self.often = often
 
     def fit(self, X, y):
         self.fit_transform(X, y)
@@ -155,6 +157,8 @@ class Dense(TransformerMixin, BaseEstimator):
         self.names_ = [name for name, found in counts.items() if len(found) > self.max_levels]
         self.counts_ = {name: counts[name] for name in self.names_}
         self.levels_ = {name: found.index[found >= 3] for name, found in counts.items() if name not in self.names_}
+        for name in self.names_ if self.often else []:
+            self.levels_[name] = counts[name].index[counts[name] >= max(3, self.often * len(X))]
         self.text_ = {}
         for name in columns["text"][:10]:
             words = TfidfVectorizer(min_df=3, max_features=20_000, sublinear_tf=True, dtype=np.float32)
@@ -199,7 +203,7 @@ class Dense(TransformerMixin, BaseEstimator):
         for name, levels in self.levels_.items():
             found = levels.get_indexer(X[name].astype(str))
             found[X[name].isna()] = len(levels)
-            parts.append(np.eye(len(levels) + 2, dtype=np.float32)[found])  # then: missing, never seen
+            parts.append(np.eye(len(levels) + 2, dtype=np.float32)[found])  # then: missing, any other
         if self.names_:
             codes = self._codes(X)
             for i, name in enumerate(self.names_):

@@ -164,7 +164,7 @@ class Model(BaseEstimator):
         started, p, ctx = time.monotonic(), self.params, self.ctx
         deadline = started + (ctx["seconds"] or np.inf)
         fixed = p.get("n_epochs")
-        self.encoder_ = Dense(ctx, p["bins"])
+        self.encoder_ = Dense(ctx, p["bins"], often=OFTEN)
         features = self.encoder_.fit_transform(X, y)
         self.size_ = (float(y.mean()), float(y.std()) + 1e-12) if ctx["kind"] == "regression" else (0.0, 1.0)
         y = ((y - self.size_[0]) / self.size_[1]).astype(np.float32) if ctx["kind"] == "regression" else y
@@ -242,15 +242,16 @@ class Dense(TransformerMixin, BaseEstimator):
     """Frame -> (n_rows, n_features) float32 of size about one, without gaps: for models that take sums or distances.
 
     Numbers are centred, squashed and, with `bins`, also cut into piecewise linear steps between quantiles. Categories
-    become one-hot columns, names of many levels out-of-fold target means and counts beside those of their frequent
-    levels, text a reduced tf-idf.
+    become one-hot columns, names of many levels out-of-fold target means and counts, text a reduced tf-idf. With
+    `often`, levels of names that have at least this share of the rows become one-hot columns too.
     """
 
-    def __init__(self, ctx, bins=0, max_levels=40, text_size=40):
+    def __init__(self, ctx, bins=0, max_levels=40, text_size=40, often=None):
         self.ctx = ctx
         self.bins = bins
         self.max_levels = max_levels
         self.text_size = text_size
+        self.often = often
 
     def fit(self, X, y):
         self.fit_transform(X, y)
@@ -274,8 +275,9 @@ class Dense(TransformerMixin, BaseEstimator):
         counts = {name: X[name].astype(str)[X[name].notna()].value_counts() for name in columns["category"]}
         self.names_ = [name for name, found in counts.items() if len(found) > self.max_levels]
         self.counts_ = {name: counts[name] for name in self.names_}
-        least = {name: max(3, OFTEN * len(X)) if name in self.names_ else 3 for name in counts}
-        self.levels_ = {name: found.index[found >= least[name]] for name, found in counts.items()}
+        self.levels_ = {name: found.index[found >= 3] for name, found in counts.items() if name not in self.names_}
+        for name in self.names_ if self.often else []:
+            self.levels_[name] = counts[name].index[counts[name] >= max(3, self.often * len(X))]
         self.text_ = {}
         for name in columns["text"][:10]:
             words = TfidfVectorizer(min_df=3, max_features=20_000, sublinear_tf=True, dtype=np.float32)
