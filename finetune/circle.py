@@ -168,7 +168,7 @@ def run(
 ) -> dict[str, Any]:
     """Go round once. Returns before, after, noise (two standard errors of `elsewhere`), seconds, and what was made."""
     started = time.monotonic()
-    work = work.resolve()  # sandboxes and models' workers have other working directories
+    work = work.resolve()  # as the engine's own process does: sandboxes have other working directories
     sessions_dir = work / "sessions"
     for old in (sessions_dir, work / "train"):
         shutil.rmtree(old, ignore_errors=True)

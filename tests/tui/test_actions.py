@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
@@ -26,6 +27,7 @@ from automlgpt_local.tui.screens.run import RunScreen, Words
 from automlgpt_local.tui.screens.sessions import SessionsScreen
 from automlgpt_local.tui.screens.settings import SettingsScreen
 from automlgpt_local.tui.screens.start import StartScreen
+from automlgpt_local.tui.threads import hand_over
 from automlgpt_local.tui.widgets.timeline import Timeline
 
 HOMES = {"app": AutoMLApp, "start": StartScreen, "run": RunScreen}
@@ -194,7 +196,7 @@ async def test_a_box_that_is_closed_before_its_rows_are_known_is_just_closed(mon
         await until(pilot, lambda: not screen.query("#heading"))
         closed.set()
         await until(pilot, told.is_set)
-        screen.show_rows([("late", ["ok"] * 4)])  # what a thread hands over that cannot be cancelled any more
+        await asyncio.to_thread(hand_over, screen, screen.show_rows, [("late", ["ok"] * 4)])
 
 
 async def test_keys_and_theme_are_the_users_to_choose(own_dirs: Path) -> None:

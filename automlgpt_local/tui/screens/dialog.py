@@ -54,11 +54,8 @@ class TableDialog(ModalScreen[None]):
             yield table
             yield Footer(show_command_palette=False)
 
-    def show_rows(self, rows: list[tuple[str, list[str]]], heading: str = "") -> None:
-        """rows: a key and the cells of each. Nothing where the box was closed while a thread gathered them."""
-        if not self.query("#heading") or not self.query(DataTable):
-            return
-        self.query_one("#heading", Label).update(heading or self.heading)
+    def show_rows(self, rows: list[tuple[str, list[str]]]) -> None:
+        """rows: a key and the cells of each."""
         self._rows = rows
         self._filter(self.query_one("#search", Input).value if self.searchable else "")
         if not self.searchable or not rows:

@@ -16,6 +16,7 @@ from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
 from automlgpt_local.client.examples import EXAMPLES
+from automlgpt_local.tui.threads import hand_over
 
 WRITE_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.client.examples"]
 
@@ -63,11 +64,7 @@ class ExamplesScreen(ModalScreen[str | None]):
             [*WRITE_COMMAND, name, str(Path.cwd())], capture_output=True, text=True, stdin=subprocess.DEVNULL
         )
         if child.returncode == 0:
-            self.app.call_from_thread(self._written, child.stdout.strip())
+            hand_over(self, self.dismiss, child.stdout.strip())
         else:
             last = child.stderr.strip().splitlines()[-1:] or ["it could not be written"]
             self.app.call_from_thread(self.app.notify, last[0], severity="error", markup=False)
-
-    def _written(self, path: str) -> None:
-        if self.is_current:  # it may have been closed meanwhile
-            self.dismiss(path)

@@ -15,6 +15,7 @@ from textual.widgets import Input
 from automlgpt_local.client.inert import inert
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.tui.screens.dialog import TableDialog
+from automlgpt_local.tui.threads import hand_over
 
 CHECK_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.cli", "models", "check"]
 
@@ -66,7 +67,7 @@ class ModelsScreen(TableDialog):
             ("none", ["none", "here", "built in", "", "both", "", "recipes alone, no model"]),
             ("random", ["random", "here", "built in", "", "both", "", "valid decisions at random: a control"]),
         ]
-        self.app.call_from_thread(self.show_rows, rows)
+        hand_over(self, self.show_rows, rows)
 
     def chosen(self, key: str) -> None:
         from automlgpt_local.tui.screens.start import StartScreen
@@ -98,7 +99,7 @@ class ModelsScreen(TableDialog):
             self.app.call_from_thread(self.notify, f"{entry.name} is here now.", markup=False)
         except (AutoMLGPTError, OSError) as error:
             self.app.call_from_thread(self.notify, str(error), severity="error", markup=False)
-        self.app.call_from_thread(self._load)
+        hand_over(self, self._load)
 
     @work(thread=True, exclusive=True, group="models")
     def _verify(self, name: str) -> None:

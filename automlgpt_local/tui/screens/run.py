@@ -13,7 +13,6 @@ from textual.containers import Horizontal, Vertical
 from textual.suggester import Suggester
 from textual.theme import Theme
 from textual.widgets import Footer, Input, TabbedContent, TabPane
-from textual.worker import get_current_worker
 
 from automlgpt_local import events as ev
 from automlgpt_local.client import Session, children
@@ -22,6 +21,7 @@ from automlgpt_local.client.words import line_of
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.tui.actions import BY_SLASH, bindings_of, parse_slash
 from automlgpt_local.tui.screens.steering import Steering
+from automlgpt_local.tui.threads import hand_over
 from automlgpt_local.tui.widgets.attempts import AttemptChosen, Board, Code, Descent, Plan, read_solution
 from automlgpt_local.tui.widgets.panels import Columns, EventLogPanel, Report
 from automlgpt_local.tui.widgets.plot import Plots
@@ -306,8 +306,7 @@ class RunScreen(Steering):
             title, text = "From the data", children.ask(self.session.run_dir, question)
         except AutoMLGPTError as error:
             title, text = "No answer", str(error)
-        if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self._show_answer, title, text)
+        hand_over(self, self._show_answer, title, text)
 
     def _show_answer(self, title: str, text: str) -> None:
         timeline = self.query_one(Timeline)

@@ -11,6 +11,7 @@ from automlgpt_local import client
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.settings import format_seconds
 from automlgpt_local.tui.screens.dialog import TableDialog
+from automlgpt_local.tui.threads import hand_over
 from automlgpt_local.tui.words import place
 
 
@@ -54,7 +55,7 @@ class SessionsScreen(TableDialog):
                     ],
                 )
             )
-        self.app.call_from_thread(self.show_rows, rows)
+        hand_over(self, self.show_rows, rows)
 
     def chosen(self, key: str) -> None:
         self.dismiss()

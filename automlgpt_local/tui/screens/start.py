@@ -27,6 +27,7 @@ from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import bindings_of
+from automlgpt_local.tui.threads import hand_over
 from automlgpt_local.tui.widgets.files import PathSuggester, Tables
 from automlgpt_local.tui.words import here
 
@@ -185,7 +186,7 @@ class StartScreen(Screen[None]):
                 continue
         rows = rows[:4] + [(f"file:{f}", Path(f).name) for f in list(files)[:6] if Path(f).is_file()]
         if not get_current_worker().is_cancelled:
-            self.app.call_from_thread(self._show_recent, rows)
+            hand_over(self, self._show_recent, rows)
 
     def _show_recent(self, rows: list[tuple[str, str]]) -> None:
         recent = self.query_one("#recent", OptionList)
