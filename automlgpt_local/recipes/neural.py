@@ -37,6 +37,7 @@ DEFAULTS = {
 OFTEN = 0.01  # share of the rows from which on a level of a name has a column of its own
 FIRST_STEPS = 10  # they tell what an epoch takes
 MEMORY = 0.99  # of the averaged weights: about the last hundred steps
+ROWS_AT_ONCE = 1_000  # to predict, so that what they take stays in the caches
 
 
 def space(trial):
@@ -71,80 +72,104 @@ class Network:
 
     def __init__(self, sizes, loss, dropout, decay, members, seed):
         self.rng = np.random.default_rng(seed)
-        self.loss, self.dropout, self.decay = loss, dropout, decay
-        signs = self.rng.choice([-1.0, 1.0], (members, 1, sizes[0])) if members > 1 else np.ones((1, 1, sizes[0]))
-        self.weights = [signs.astype(np.float32)]
-        for i, (n_in, n_out) in enumerate(pairwise(sizes)):
-            shape = (members, n_in, n_out) if i == len(sizes) - 2 else (n_in, n_out)
-            size = np.sqrt(2 / n_in) * (0.1 if i == len(sizes) - 2 else 1)
-            self.weights.append((self.rng.standard_normal(shape) * size).astype(np.float32))
-            self.weights.append(np.zeros((members, 1, n_out) if len(shape) == 3 else n_out, dtype=np.float32))
-        self.averaged = [w.copy() for w in self.weights]
-        self.moments = [np.zeros_like(w) for w in self.weights], [np.zeros_like(w) for w in self.weights]
+        self.loss, self.dropout = loss, dropout
+        layers = list(pairwise(sizes))
+        self.shapes = [(members, 1, sizes[0])]
+        for n_in, n_out in layers[:-1]:
+            self.shapes += [(n_in, n_out), (n_out,)]
+        self.shapes += [(members, *layers[-1]), (members, 1, sizes[-1])]
+        self.flat = np.zeros(sum(map(np.prod, self.shapes)), np.float32)  # one vector, so that a step is few operations
+        self.weights = self.shaped(self.flat)
+        self.weights[0][:] = self.rng.choice([-1, 1], self.shapes[0]) if members > 1 else 1
+        self.decays = np.zeros_like(self.flat)
+        for i, (n_in, _) in enumerate(layers):
+            size = np.sqrt(2 / n_in) * (0.1 if i == len(layers) - 1 else 1)
+            self.weights[2 * i + 1][:] = self.rng.standard_normal(self.shapes[2 * i + 1]) * size
+            self.shaped(self.decays)[2 * i + 1][:] = decay
+        self.averaged = self.flat.copy()
+        self.gradient, self.first, self.second = (np.zeros_like(self.flat) for _ in range(3))
         self.steps = 0
 
-    def gradients(self, features, y, weight):
-        """Of the mean loss over rows, summed over members, by each of `weights`."""
+    def shaped(self, flat):
+        """Views of a vector of all weights: scales of the inputs, then weights and biases of each layer."""
+        bounds = np.cumsum([np.prod(shape) for shape in self.shapes])
+        return [part.reshape(shape) for part, shape in zip(np.split(flat, bounds[:-1]), self.shapes)]
+
+    def backward(self, features, y, weight):
+        """Sets `gradient`: of the mean loss over rows, summed over members, by all weights."""
         out, layers = forward(self.weights, features, self._mask if self.dropout else None)
-        members, n_rows, _ = out.shape
+        _, n_rows, _ = out.shape
         if self.loss == "softmax":
             error = softmax(out)
             error[:, np.arange(n_rows), y] -= 1
         else:
             error = out - y[:, None] if self.loss == "squared" else np.tanh(4 * (out - y[:, None]))
-        error = error * (weight[:, None] / n_rows)
-        last = layers[-1][0]
-        gradients = [error.sum(axis=1, keepdims=True), last.transpose(0, 2, 1) @ error]
-        error = (error @ self.weights[-2].transpose(0, 2, 1)).reshape(members * n_rows, -1)
-        for i in range(len(layers) - 2, -1, -1):
-            flat, before, gate, mask = layers[i]
-            error = error * (gate * (1 + before * (1 - gate)))
-            error = error if mask is None else error * mask
-            gradients += [error.sum(axis=0), flat.T @ error]
-            error = error @ self.weights[2 * i + 1].T
-        gradients.append((error.reshape(members, n_rows, -1) * features).sum(axis=1, keepdims=True))
-        return gradients[::-1]
+        error *= weight[:, None] / n_rows
+        last, gradients = layers.pop(), self.shaped(self.gradient)
+        gradients[-1][:] = error.sum(axis=1, keepdims=True)
+        np.matmul(last.transpose(0, 2, 1), error, out=gradients[-2])
+        error = error @ self.weights[-2].transpose(0, 2, 1)
+        for i in range(len(layers) - 1, -1, -1):
+            given, before, gate, mask = layers[i]
+            slope = 1 - gate
+            slope *= before
+            slope += 1
+            slope *= gate
+            error *= slope
+            if mask is not None:
+                error *= mask
+            error.sum(axis=(0, 1), out=gradients[2 * i + 2])
+            if i:
+                np.matmul(_rows(given).T, _rows(error), out=gradients[2 * i + 1])
+                error = error @ self.weights[2 * i + 1].T
+        by_member = features.T @ error  # what the first weights' gradients would be if all scales were one
+        np.einsum("mjk,mij->jk", by_member, self.weights[0], out=gradients[1])
+        np.einsum("mjk,jk->mj", by_member, self.weights[1], out=gradients[0][:, 0])
 
     def step(self, features, y, weight, rate):
         self.steps += 1
         fix = np.sqrt(1 - 0.99**self.steps) / (1 - 0.9**self.steps)
-        found = self.gradients(features, y, weight)
-        for k, (w, gradient, first, second) in enumerate(zip(self.weights, found, *self.moments)):
-            first += 0.1 * (gradient - first)
-            second += 0.01 * (gradient * gradient - second)
-            w -= np.float32(rate * fix) * first / (np.sqrt(second) + np.float32(1e-8))
-            if k % 2:  # weights, neither scales nor biases
-                w *= np.float32(1 - rate * self.decay)
+        self.backward(features, y, weight)
+        self.first += np.float32(0.1) * (self.gradient - self.first)
+        self.second += np.float32(0.01) * (self.gradient**2 - self.second)
+        self.flat -= np.float32(rate * fix) * self.first / (np.sqrt(self.second) + np.float32(1e-8))
+        self.flat *= 1 - np.float32(rate) * self.decays
         new = np.float32(1 - min(MEMORY, (1 + self.steps) / (10 + self.steps)))
-        for w, averaged in zip(self.weights, self.averaged):
-            averaged += new * (w - averaged)
+        self.averaged += new * (self.flat - self.averaged)
 
     def _mask(self, shape):
-        """Zero for values to drop, and what keeps the mean for the others."""
-        kept = self.rng.random(shape, dtype=np.float32) >= self.dropout
-        return kept / np.float32(1 - self.dropout)
+        """Zero for values to drop, and what keeps the mean for the others; drawn in 256ths, which a byte does."""
+        dropped = min(255, round(256 * self.dropout))
+        drawn = np.frombuffer(self.rng.bytes(int(np.prod(shape))), np.uint8).reshape(shape)
+        return (drawn >= dropped) * np.float32(256 / (256 - dropped))
+
+
+def _rows(values):
+    """(members, n_rows, n) -> (members * n_rows, n)."""
+    return values.reshape(-1, values.shape[2])
 
 
 def forward(weights, features, mask_of=None):
-    """Outputs (members, n_rows, n_out), and what `gradients` needs of each layer: input, value, gate, mask."""
-    kept, layers = features * weights[0], []
-    members, n_rows, _ = kept.shape
+    """Outputs (members, n_rows, n_out), and what `backward` needs of each layer: input, value, gate, mask."""
+    kept, layers = features, []
     for i in range(1, len(weights) - 2, 2):
-        flat = kept.reshape(members * n_rows, -1)
-        before = flat @ weights[i] + weights[i + 1]
-        gate = 1 / (1 + np.exp(-np.clip(before, -30, 30)))
+        before = kept @ (weights[i] if i > 1 else weights[0].transpose(0, 2, 1) * weights[1])
+        before += weights[i + 1]
+        gate = np.tanh(before * np.float32(0.5))  # half of it and a half is the logistic function
+        gate += 1
+        gate *= np.float32(0.5)
         after = before * gate
         mask = mask_of(after.shape) if mask_of else None
-        after = after if mask is None else after * mask
-        layers.append((flat, before, gate, mask))
-        kept = after.reshape(members, n_rows, -1)
-    return kept @ weights[-2] + weights[-1], [*layers, (kept,)]
+        if mask is not None:
+            after *= mask
+        layers.append((kept, before, gate, mask))
+        kept = after
+    return kept @ weights[-2] + weights[-1], [*layers, kept]
 
 
 def outputs(weights, features, loss):
     """Mean over members of probabilities, (n_rows, n_classes), or of values, (n_rows, 1)."""
-    size = max(1, 1_000_000 // features.shape[1])  # rows at once, so that memory stays small
-    parts = [forward(weights, features[i : i + size])[0] for i in range(0, len(features), size)]
+    parts = [forward(weights, features[i : i + ROWS_AT_ONCE])[0] for i in range(0, len(features), ROWS_AT_ONCE)]
     return np.concatenate([(softmax(p) if loss == "softmax" else p).mean(axis=0) for p in parts])
 
 
@@ -199,6 +224,7 @@ class Model(BaseEstimator):
         network = Network(sizes, loss, p["dropout"], p["decay"], members or p["members"], ctx["seed"] + copy)
         batch = int(np.clip(len(y) // 50, 32, p["batch"]))
         best_loss, best_weights, best = np.inf, network.averaged, 1
+        averaged = network.shaped(network.averaged)
         epoch, started = 0, time.monotonic()
         while epoch < (fixed or planned):
             order = network.rng.permutation(len(y))
@@ -215,16 +241,16 @@ class Model(BaseEstimator):
             epoch += 1
             if fixed:
                 continue
-            found = outputs(network.averaged, held_features, loss)
+            found = outputs(averaged, held_features, loss)
             held_loss = self._loss(found, held_y, loss)
             if held_loss < best_loss:
-                best_loss, best_weights, best = held_loss, [w.copy() for w in network.averaged], epoch
+                best_loss, best_weights, best = held_loss, network.averaged.copy(), epoch
             now = time.monotonic()
             if epoch == 2:  # the schedule is cut to what the time allows, once
                 planned = int(np.clip((deadline - started) / (now - started) * 2 * 0.9, 2, planned))
             if now > deadline or epoch - best > 4 + planned // 5:
                 break
-        return (network.averaged if fixed else best_weights), best, planned, best_loss
+        return (averaged if fixed else network.shaped(best_weights)), best, planned, best_loss
 
     def _loss(self, found, y, loss):
         if loss == "softmax":

@@ -254,7 +254,9 @@ def test_the_networks_gradients_are_those_of_its_loss(loss: str, members: int) -
     rng = np.random.default_rng(0)
     n_out = 3 if loss == "softmax" else 1
     network = MODULES["neural"].Network([5, 7, 6, n_out], loss, 0.0, 0.0, members, 0)
-    network.weights = [w.astype(float) + 0.3 * rng.normal(size=w.shape) for w in network.weights]
+    network.flat, network.gradient = network.flat.astype(float), network.gradient.astype(float)
+    network.flat += 0.3 * rng.normal(size=network.flat.shape)
+    network.weights = network.shaped(network.flat)
     features, weight = rng.normal(size=(11, 5)), rng.uniform(0.5, 2, 11)
     y = rng.integers(0, 3, 11) if loss == "softmax" else rng.normal(size=11)
 
@@ -267,7 +269,8 @@ def test_the_networks_gradients_are_those_of_its_loss(loss: str, members: int) -
             each = error**2 / 2 if loss == "squared" else np.log(np.cosh(4 * error)) / 4
         return float((each * weight).sum() / 11)
 
-    for w, gradient in zip(network.weights, network.gradients(features, y, weight), strict=True):
+    network.backward(features, y, weight)
+    for w, gradient in zip(network.weights, network.shaped(network.gradient), strict=True):
         assert gradient.shape == w.shape
         for at in [tuple(rng.integers(0, w.shape)) for _ in range(8)]:
             before = w[at]
