@@ -38,7 +38,13 @@ class Metric:
 
         if not np.isfinite(prediction).all():
             raise ValueError("the predictions hold NaN or infinite values")
-        return float(self.compute(y, prediction, weight))
+        try:
+            score = float(self.compute(y, prediction, weight))
+        except ZeroDivisionError as error:
+            raise ValueError("these rows have no weight") from error
+        if not np.isfinite(score):  # so scikit-learn says that a class is missing
+            raise ValueError(f"{self.name} is not defined on these rows")
+        return score
 
 
 def _labels(prediction: Any) -> Any:

@@ -45,13 +45,24 @@ class Journal:
         return float("inf") if evaluation.score is None else self.metric.loss(evaluation.score)
 
     def pool(self) -> list[Evaluation]:
-        """Complete attempts on all folds, best first. Where none predicts fast enough, the fastest alone."""
+        """Complete attempts on all folds, best first. Where none predicts fast enough, the fastest alone.
+
+        Where folds were left on the way, attempts are compared on those that all have.
+        """
         complete = [
             e for e in self.evaluations if e.ok and not e.attempt.probe and e.attempt.number not in self.left_out
         ]
         fast = [e for e in complete if e.predict_ms <= self.predict_limit_ms]
         complete = fast or sorted(complete, key=lambda e: e.predict_ms)[:1]
-        return sorted(complete, key=lambda e: (self.loss(e), e.attempt.number))[:POOL]
+        folds = [e.loss_by_fold.keys() for e in complete]
+        shared = set[int]().union(*folds).intersection(*folds)
+
+        def loss(e: Evaluation) -> float:
+            if len(e.loss_by_fold) == len(shared):
+                return self.loss(e)
+            return math.fsum(e.loss_by_fold[fold] for fold in shared) / max(1, len(shared))
+
+        return sorted(complete, key=lambda e: (loss(e), e.attempt.number))[:POOL]
 
     def best(self) -> Evaluation | None:
         pool = self.pool()

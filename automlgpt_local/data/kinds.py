@@ -61,12 +61,13 @@ def _are_day_numbers(values: np.ndarray) -> bool:
     return bool((month >= 1).all() and (month <= 12).all() and (day >= 1).all() and (day <= 31).all())
 
 
-def text_kind(name: str, counts: pd.Series, rows: int) -> tuple[ColumnKind, str]:
+def text_kind(name: str, counts: pd.Series, rows: int, missing: float = 0.0) -> tuple[ColumnKind, str]:
     """Kind and, for a date, its strptime format ("" when mixed). counts: value -> rows that have it; rows: all that
-    have one."""
+    have one; missing: share of the rows that have none."""
     unique = len(counts)
-    if unique == 0 or unique == 1:
-        return "constant", ""
+    if unique < 2:  # "Y" or nothing is a flag
+        flag = unique == 1 and missing > 0 and str(counts.index[0]).strip().lower() not in MISSING_WORDS
+        return "category" if flag else "constant", ""
     checked = counts.iloc[:MAX_DISTINCT_CHECKED]
     known = checked[[v.strip().lower() not in MISSING_WORDS for v in checked.index]]
     values = [str(v) for v in known.index]

@@ -186,7 +186,7 @@ def _text_profile(
     seen = column if len(distinct_rows) == len(column) else column.iloc[distinct_rows]
     counts = seen.value_counts()
     present = int(counts.sum())
-    kind, fmt = kinds.text_kind(name, counts, present)
+    kind, fmt = kinds.text_kind(name, counts, present, missing)
     few = column.iloc[few_rows]
     stats: dict[str, Any] = {}
     if kind == "numeric_text":

@@ -17,6 +17,7 @@ from automlgpt_local.data.splits import holdout_share, require_groups
 from automlgpt_local.data.target import TargetText, class_labels, guess_kind, plain_positive, target_text, time_order
 from automlgpt_local.errors import DataError, UsageError
 from automlgpt_local.metrics import DEFAULT_METRIC, METRICS
+from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.task import Kind, Request, Source, TaskSpec
 
 MIN_ROWS = 20
@@ -83,6 +84,9 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     ignore = _ignored(request, asked, columns, target, notes)
     ignore += tuple(_not_in_test(request, columns, {target, weight, group, *ignore}, notes))
     rows = len(values)
+    only = _said("only", request.only, asked.only, (), notes)
+    never = _said("never", request.never, asked.never, (), notes)
+    _check_families(kind, only, never)
     return TaskSpec(
         target=target,
         kind=kind,
@@ -94,8 +98,8 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         weight=weight,
         positive=_positive(request, asked, kind, metric, values, notes),
         exact_target=exact,
-        only=_said("only", request.only, asked.only, (), notes),
-        never=_said("never", request.never, asked.never, (), notes),
+        only=only,
+        never=never,
         ensemble=_said("ensemble", None if request.ensemble else False, asked.ensemble, True, notes),
         without=request.without,
         predict_limit_ms=request.predict_limit_ms,
@@ -323,6 +327,15 @@ def _column(role: str, flag: str | None, ask: str | None, columns: list[str], ta
             f"The column {target!r} is the target and cannot also be the {role} column.", f"Change --{role}."
         )
     return cast("str | None", said)
+
+
+def _check_families(kind: Kind, only: tuple[str, ...], never: tuple[str, ...]) -> None:
+    here = {r.family for r in load_recipes().values() if kind in r.kinds} - {"baseline"}
+    if not {family for family in here if (not only or family in only) and family not in never}:
+        raise UsageError(
+            "None of the kinds of models that are allowed is installed here.",
+            f"Allow one of {', '.join(sorted(here))}; CatBoost and XGBoost come with the extra 'boost'.",
+        )
 
 
 def _check_weight(table: Table, weight: str) -> None:

@@ -102,6 +102,8 @@ def make_splits(
         holdout, development = _keep_classes(y, holdout, development, group)
     inner_strata, inner_group = strata[development], None if group is None else group[development]
     n_folds = even_out(min(most_folds, fold_count(len(development))), side_by_side)
+    if task.kind != "regression":  # else some parts would be of one class
+        n_folds = min(n_folds, max(2, len(development) - np.bincount(inner_strata).max()))
     strategy = "grouped" if group is not None else "stratified" if task.kind != "regression" else "quantile-stratified"
     repeats = 1
     if n_folds == 1:

@@ -288,7 +288,7 @@ class Dense(TransformerMixin, BaseEstimator):
         numbers = self._numbers(X)
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a column may be all gaps
-            cuts = np.nanquantile(numbers, [0.25, 0.5, 0.75], axis=0)
+            cuts = np.nanquantile(numbers, [0.25, 0.5, 0.75], axis=0) if numbers.size else np.zeros((3, 0))
             self.centre_ = np.nan_to_num(cuts[1])
             spread = np.where(cuts[2] > cuts[0], (cuts[2] - cuts[0]) / 1.35, np.nanstd(numbers, axis=0))
             self.spread_ = np.where(spread > 0, spread, 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,14 @@ ENDING_SHARE = 0.3
 ENDING_SHARE_SINGLE_SPLIT = 0.45
 # Report, export, predictions and the start of the refit's forks, on an idle machine.
 CLOSING_WORK_S = 3.0
-# Seconds of a refit over those of a fold, beside the rows that it has more; measured. A fold of boosting or of a
-# network goes on past its best until it knows that this is of no use, a refit does not; a forest's trees grow deeper.
-REFIT_MARGIN = 0.95
-REFIT_MARGIN_FOREST = 1.25
+# Seconds of a refit over those of a fold, beside the rows that it has more, by family; measured. A fold of boosting or
+# of a network goes on past its best until it knows that this is of no use, a refit does not; a forest's trees grow
+# deeper.
+REFIT_MARGINS = {
+    "neural": 0.65, "lightgbm": 0.85, "xgboost": 0.85, "catboost": 0.85, "linear": 0.95, "neighbours": 0.95,
+    "forest": 1.2,
+}  # fmt: skip
+REFIT_MARGIN_OTHERWISE = 1.2
 REFIT_MARGIN_SINGLE_SPLIT = 1.1
 # A recipe's own number of trees for a refit is for this many times the rows of a fold; beyond, trees grow as rows do.
 ROWS_OF_A_REFIT = 1.5
@@ -46,7 +50,7 @@ class Blender:
     """`ensemble` False: the best single model only. `predict_limit_ms`: of all members together, for 1,000 rows."""
 
     evaluator: Evaluator
-    limit_s: float
+    limit_s: Callable[[], float]  # the run's time limit, which may change
     ensemble: bool
     closing_s: float = CLOSING_WORK_S
     predict_limit_ms: float = math.inf
@@ -68,14 +72,14 @@ class Blender:
         if not self.ensemble or len(pool) == 1:
             self.weights, self.score = {pool[0].attempt.number: 1.0}, pool[0].score
         else:
-            for number in set(self._predictions) - set(self._evaluations):
-                del self._predictions[number]
-            for number in set(self._evaluations) - set(self._predictions):
-                self._predictions[number] = self.evaluator.out_of_fold(number)
             rows = self.evaluator.validated_rows()
+            known = {n: p for n, p in self._predictions.items() if len(p) == len(rows)}  # else of folds since left
+            self._predictions = {
+                n: known[n] if n in known else self.evaluator.out_of_fold(n) for n in self._evaluations
+            }
             weight = workspace.weight_development
             blend: Blend = select(
-                {n: self._predictions[n] for n in self._evaluations}, workspace.y_development[rows], metric,
+                self._predictions, workspace.y_development[rows], metric,
                 None if weight is None else weight[rows], max_members=MAX_MEMBERS,
             )  # fmt: skip
             self.weights, self.score = self._affordable(blend.weights, refits_s), blend.score
@@ -123,11 +127,15 @@ class Blender:
     def refit_s(self, number: int) -> float:
         """Expected wall seconds of fitting one member on all rows, with the threads of its folds."""
         evaluation = self._evaluations[number]
-        recipe = all_recipes().get(evaluation.attempt.recipe)
-        margin = REFIT_MARGIN if len(self.evaluator.workspace.folds) > 1 else REFIT_MARGIN_SINGLE_SPLIT
-        if recipe is None or recipe.family == "forest":
-            margin = REFIT_MARGIN_FOREST
+        margin = REFIT_MARGINS.get(self._family(number), REFIT_MARGIN_OTHERWISE)
+        if len(self.evaluator.workspace.folds) == 1:
+            margin = max(margin, REFIT_MARGIN_SINGLE_SPLIT)
         return evaluation.fit_s * self._rows_more() * margin * self.more_trees(number) + 0.3
+
+    def _family(self, number: int) -> str:
+        """Of a member's recipe; empty for a module of the Coder's own."""
+        recipe = all_recipes().get(self._evaluations[number].attempt.recipe)
+        return "" if recipe is None else recipe.family
 
     def more_trees(self, number: int) -> float:
         """What a member's number of trees is to be multiplied by in its refit; 1 for all but boosted recipes."""
@@ -146,7 +154,7 @@ class Blender:
         return (
             self.closing_s
             + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
-            + min(more_copies_s / self.evaluator.parallel, COPIES_SHARE * self.limit_s)
+            + min(more_copies_s / self.evaluator.parallel, COPIES_SHARE * self.limit_s())
         )
 
     def _copies(self, number: int) -> int:
@@ -159,11 +167,14 @@ class Blender:
         return self.refit_s(number) / self._copies(number)
 
     def refit_copies(self, left_s: float) -> dict[int, int]:
-        """Member -> seeds to average in its refit, where that is more than was scored and ends within `left_s`."""
+        """Member -> seeds to average in its refit, where that is more than was scored and ends within `left_s`.
+
+        Networks come first: from seed to seed they differ more than trees.
+        """
         fixed_work = self.evaluator.workspace.task.trials is not None
         spare_s = left_s * self.evaluator.parallel - sum(self.refit_s(n) for n in self.weights)
         more: dict[int, int] = {}
-        for n in sorted(self.weights, key=lambda n: -self.weights[n]):
+        for n in sorted(self.weights, key=lambda n: (self._family(n) != "neural", -self.weights[n])):
             affordable = min(spare_s, left_s - self.refit_s(n)) / self._copy_s(n)
             added = COPIES - self._copies(n) if fixed_work else min(COPIES - self._copies(n), int(affordable))
             if added > 0:
@@ -174,7 +185,7 @@ class Blender:
     def _affordable(self, weights: dict[int, float], refits_s: float) -> dict[int, float]:
         kept = {n: w for n, w in sorted(weights.items(), key=lambda item: -item[1]) if w >= LEAST_WEIGHT}
         single = len(self.evaluator.workspace.folds) == 1
-        limit = min(refits_s, self.limit_s * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE))
+        limit = min(refits_s, self.limit_s() * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE))
         while len(kept) > 1 and (
             sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit
             or sum(self._evaluations[n].predict_ms for n in kept) > self.predict_limit_ms

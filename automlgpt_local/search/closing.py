@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.decision import adjust
-from automlgpt_local.events import EnsembleChosen, HoldoutScored, Refitted
+from automlgpt_local.events import EnsembleChosen, HoldoutScored, Refitted, Warned
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.search.blend import Blender
 from automlgpt_local.search.control import Control
@@ -97,13 +97,16 @@ class Closing:
         weight = workspace.weight_development
         return decision(
             workspace.y_development[rows], self.blender.blended(), self.evaluator.metric,
-            None if weight is None else weight[rows],
+            None if weight is None else weight[rows], rows,
         )  # fmt: skip
 
     def score_holdout(self, chosen: EnsembleChosen, rule: dict[str, Any]) -> HoldoutScored | None:
-        """The fold models' mean on the locked rows. None when nothing was locked away."""
+        """The fold models' mean on the locked rows. None when nothing was locked away, or it cannot be scored."""
         workspace, metric = self.evaluator.workspace, self.evaluator.metric
         if not len(workspace.holdout):
+            return None
+        if not workspace.can_score(workspace.holdout):
+            self.recorder.ambient(Warned(f"{metric.name} is not defined on the locked rows: they give no score."))
             return None
         looks = 1 + self.looks_before + sum(isinstance(r.event, HoldoutScored) for r in self.recorder.log.records)
 
@@ -141,7 +144,7 @@ class Closing:
         if not self.recorder.ahead(EnsembleChosen):  # else a sitting before this one settled what could be fitted
             longest = sorted(others, key=lambda n: -evaluations[n].fit_s)
             pending = [evaluations[n] for n in (heaviest, *longest) if n not in fitted]
-            late_s = max(GRACE_S, self.recorder.clock.left_s() - WRITING_S + LATE_SHARE * self.blender.limit_s)
+            late_s = max(GRACE_S, self.recorder.clock.left_s() - WRITING_S + LATE_SHARE * self.blender.limit_s())
             fitted |= self._refit_all(pending, names, test is not None, first_s=0.0 if fitted else late_s)
             if not fitted:
                 quick = self._quick()

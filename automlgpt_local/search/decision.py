@@ -21,18 +21,25 @@ TUNED = (*THRESHOLD_METRICS, "qwk", "log_loss")
 CELLS = 400_000  # of predictions that are looked at
 
 
-def decision(y: np.ndarray, blended: np.ndarray, metric: Metric, weight: np.ndarray | None = None) -> dict[str, Any]:
-    """The decision for out-of-fold probabilities `blended` (n_rows, n_classes), or {} where none gains."""
+def decision(
+    y: np.ndarray, blended: np.ndarray, metric: Metric, weight: np.ndarray | None = None, rows: np.ndarray | None = None
+) -> dict[str, Any]:
+    """The decision for out-of-fold probabilities `blended` (n_rows, n_classes), or {} where none gains.
+
+    rows: (n_rows,) which row of the table each one is, where rows occur several times.
+    """
     import numpy as np
 
-    if blended.ndim != 2 or len(np.unique(y)) < 2:
+    if blended.ndim != 2 or metric.name not in TUNED:
         return {}
-    kept = np.random.default_rng(0).permutation(len(y))[: max(4_000, CELLS // blended.shape[1])]
+    rng = np.random.default_rng(0)
+    kept = rng.permutation(len(y))[: max(4_000, CELLS // blended.shape[1])]
+    rows = kept if rows is None else rows[kept]
     y, blended = np.asarray(y)[kept], blended[kept]
     weight = None if weight is None else weight[kept]
-    if metric.name not in TUNED:
+    half = rng.permutation(rows.max() + 1)[rows] % 2 == 0
+    if min(len(np.unique(y[half])), len(np.unique(y[~half]))) < 2:
         return {}
-    half = np.arange(len(y)) % 2 == 0
     losses = {"plain": 0.0, "decided": 0.0}
     for chosen_on, judged_on in ((half, ~half), (~half, half)):
         found = _choose(y[chosen_on], blended[chosen_on], metric, None if weight is None else weight[chosen_on])

@@ -94,7 +94,7 @@ class Evaluator:
         threads = workspace.task.threads
         self._fit_shares: dict[str, float] = {}  # recipe -> share of a fork's seconds that its last fit took
         self.folds = list(workspace.folds)  # those that every attempt is scored on
-        self.parallel = workspace.side_by_side if len(workspace.folds) > 1 else 1
+        self.parallel = min(workspace.side_by_side, len(workspace.folds))
         self.threads_per_fold = max(1, threads // self.parallel)
 
     def solution_path(self, number: int) -> Path:

@@ -10,12 +10,13 @@ work/refit/                     features and labels of all rows, written when th
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.data.splits import Splits, make_splits
 from automlgpt_local.data.target import Dataset
+from automlgpt_local.errors import DataError
 from automlgpt_local.metrics import METRICS, Metric
 from automlgpt_local.task import TaskSpec
 
@@ -63,10 +64,36 @@ class Workspace:
             task, self.y, group=dataset.group, time=dataset.time, most_folds=affordable_folds(task, *shape),
             most_repeats=affordable_repeats(task, *shape[1:]), side_by_side=self.side_by_side,
         )  # fmt: skip
+        self.splits = self._scorable(self.splits)
         self.development, self.holdout = self.splits.development, self.splits.holdout
         self.data_dir = run_dir / "work" / "data"
         self.folds: list[Fold] = []
         self.probes: list[Fold] = []
+
+    def can_score(self, rows: np.ndarray) -> bool:
+        """Is the metric defined on these positions of `y`? On rows of one class, or without weight, some are not."""
+        import numpy as np
+
+        y = self.y[rows]
+        guess: np.ndarray = np.full(len(y), y.mean())
+        if self.n_classes:
+            guess = np.zeros((len(y), self.n_classes))
+            guess[:, np.bincount(y).argmax()] = 1.0
+        try:
+            self.metric.score(y, guess, None if self.weight is None else self.weight[rows])
+        except ValueError:
+            return False
+        return True
+
+    def _scorable(self, splits: Splits) -> Splits:
+        """Without the folds whose validation rows the metric cannot score. Raises DataError when none is left."""
+        folds = [fold for fold in splits.folds if self.can_score(splits.development[fold[1]])]
+        if not folds:
+            raise DataError(
+                f"No part of the table can be validated on: {self.metric.name} is not defined on any of them.",
+                "Rows of several classes are needed in each: leave --time or --group out, or name another --metric.",
+            )
+        return replace(splits, folds=folds)
 
     @property
     def n_classes(self) -> int:

@@ -47,7 +47,7 @@ class Evaluator:
 
 def blender(spreads: dict[int, float], fit_s: dict[int, float] | None = None, limit_s: float = 1000.0) -> Blender:
     evaluator = Evaluator(spreads, fit_s or {})
-    return Blender(evaluator, limit_s, ensemble=True)  # type: ignore[arg-type]
+    return Blender(evaluator, lambda: limit_s, ensemble=True)  # type: ignore[arg-type]
 
 
 def timed(number: int, loss: float, predict_ms: float) -> Evaluation:
@@ -174,3 +174,20 @@ def test_seconds_of_folds_become_milliseconds_for_a_thousand_rows() -> None:
     events = [FoldFinished(1, k, "ok", 0.5, 1.0, predict_s=0.02) for k in range(2)]
     assert predict_ms(events, folds) == pytest.approx(40.0)
     assert predict_ms([], folds) == 0.0
+
+
+def test_predictions_of_folds_that_were_left_are_read_anew() -> None:
+    blend = blender({1: 0.5, 2: 0.6})
+    blend.update(blend.evaluator.pool)  # type: ignore[attr-defined]
+    evaluator: Any = blend.evaluator
+    evaluator.validated_rows = lambda: np.arange(N // 2)
+    evaluator._predictions = {n: p[: N // 2] for n, p in evaluator._predictions.items()}
+    blend.update(evaluator.pool)
+    assert blend.score is not None and blend.score < 0.5
+
+
+def test_attempts_of_other_folds_are_compared_on_those_that_both_have() -> None:
+    journal = Journal(METRICS["rmse"])
+    journal.add(replace(timed(1, 0.75, 1.0), fold_losses=(0.5, 1.0), folds=(0, 1)))
+    journal.add(replace(timed(2, 0.6, 1.0), fold_losses=(0.6,), folds=(0,)))
+    assert [e.attempt.number for e in journal.pool()] == [1, 2], "worse on all that it has"

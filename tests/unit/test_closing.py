@@ -62,7 +62,7 @@ def closing(run_dir: Path, **ends: str) -> Fits:
     recorder = Recorder(EventLog(run_dir / "events.jsonl"), Clock(60.0), lambda line: None)
     evaluator: Any = Evaluator(run_dir)
     control: Any = SimpleNamespace(leave_if_abandoned=lambda: None)
-    blender = Blender(evaluator, 60.0, ensemble=True, weights=dict(WEIGHTS))
+    blender = Blender(evaluator, lambda: 60.0, ensemble=True, weights=dict(WEIGHTS))
     made = Fits(evaluator, recorder, control, blender, [evaluation(n) for n in FIT_S])
     made.ends = {int(n[1:]): said.split() for n, said in ends.items()}
     made.asked = []
@@ -126,3 +126,11 @@ def test_the_events_of_fits_tell_what_became_of_each(tmp_path: Path) -> None:
     run.refit(None)
     told = [(r.event.attempt, r.event.status) for r in run.recorder.log.records if isinstance(r.event, Refitted)]
     assert told == [(1, "ok"), (3, "ok"), (2, "timeout")]
+
+
+def test_locked_rows_of_one_class_give_no_score(tmp_path: Path) -> None:
+    made = closing(tmp_path)
+    made.evaluator.workspace.holdout, made.evaluator.workspace.can_score = np.arange(5), lambda rows: False
+    chosen = EnsembleChosen({"1": 1.0}, 0.5, 0.5, False)
+    assert made.score_holdout(chosen, {}) is None
+    assert "not defined on the locked rows" in (tmp_path / "events.jsonl").read_text()

@@ -250,3 +250,9 @@ def test_wide_tables_are_quick() -> None:
     found = profile(frame, rng.integers(0, 2, 200), classes=("0", "1"))
     assert len(found.columns) == 1500
     assert time.perf_counter() - start < 10
+
+
+def test_a_word_or_nothing_is_a_flag() -> None:
+    flag, unknown = pd.Series({"Y": 30}), pd.Series({"n/a": 30})
+    assert text_kind("reduced", flag, 30, missing=0.4)[0] == "category"
+    assert text_kind("reduced", flag, 30)[0] == text_kind("reduced", unknown, 30, missing=0.4)[0] == "constant"

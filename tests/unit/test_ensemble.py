@@ -139,3 +139,24 @@ def test_adjusted_probabilities_sum_to_one() -> None:
     _, found = _classes()
     for rule in ({}, {"multipliers": [1.0, 2.0, 0.5]}, {"temperature": 2.0}, {"cuts": [0.5, 1.5]}):
         assert adjust(found[0], rule).sum(axis=1) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "average_precision", "qwk"])
+def test_a_score_that_is_not_defined_is_an_error(name: str) -> None:
+    certain = np.column_stack([np.ones(9), np.zeros(9)])
+    if name != "average_precision":  # scikit-learn gives 0 where nothing is positive
+        with pytest.raises(ValueError, match="not defined"):
+            METRICS[name].score(np.zeros(9, dtype=int), certain)
+    with pytest.raises(ValueError):
+        METRICS["log_loss"].score(np.zeros(9, dtype=int), certain, np.zeros(9))
+
+
+def test_a_decision_is_judged_on_other_rows_where_rows_occur_several_times() -> None:
+    kept = {"told": 0, "not told": 0}
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        y, shares = rng.integers(0, 12, 150), rng.dirichlet(np.ones(12), 150)  # nothing to learn
+        rows = np.concatenate([rng.permutation(150) for _ in range(3)])
+        kept["told"] += bool(decision(y[rows], shares[rows], METRICS["accuracy"], rows=rows))
+        kept["not told"] += bool(decision(y[rows], shares[rows], METRICS["accuracy"]))
+    assert kept["told"] <= 5 and kept["not told"] == 8

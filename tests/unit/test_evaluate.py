@@ -49,3 +49,11 @@ def test_what_folds_say_of_their_parameters_need_not_agree() -> None:
     each = [{"n": 3, "rate": 0.1, "kind": "a", "huge": 10**400}, {"n": "three", "rate": 0.3, "kind": 7}, {"n": 4}]
     assert mean_params([plain_params(e) for e in each]) == {"n": 4, "rate": pytest.approx(0.2), "kind": "a"}
     assert plain_params(["no", "object"]) == {}
+
+
+def test_no_more_folds_run_side_by_side_than_there_are() -> None:
+    folds, task = [SimpleNamespace(index=k) for k in range(3)], SimpleNamespace(threads=16)
+    workspace: Any = SimpleNamespace(side_by_side=16, folds=folds, metric=METRICS["rmse"], task=task)
+    nobody: Any = None
+    made = Evaluator(workspace, nobody, nobody, nobody, 6_000)
+    assert (made.parallel, made.threads_per_fold) == (3, 5), "the other cores help the folds"

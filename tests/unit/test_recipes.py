@@ -184,10 +184,11 @@ def test_a_fixed_fit_averages_as_many_seeds_as_it_is_told_to(name: str) -> None:
     assert not np.allclose(predicted(one, frame), predicted(three, frame))
 
 
+@pytest.mark.parametrize("columns", [{"number": ["nothing"]}, {"category": ["level", "name"]}, {"text": ["words"]}])
 @pytest.mark.parametrize("name", CODES)
-def test_no_columns_at_all(name: str) -> None:
+def test_columns_of_one_kind_only(name: str, columns: dict[str, list[str]]) -> None:
     frame, y = table(60, "binary")
-    ctx = context("binary", columns={"number": ["nothing"], "category": [], "text": []})
+    ctx = context("binary", columns={"number": [], "category": [], "text": [], **columns})
     assert np.isfinite(predicted(MODULES[name].build(QUICK.get(name, {}), ctx).fit(frame, y), frame)).all()
 
 

@@ -348,3 +348,12 @@ def test_defaults_fit_the_machine(tmp_path: Path) -> None:
     assert task.memory_mib >= 128
     assert task.holdout == 0.0
     assert TaskSpec.from_json(task.to_json()) == task
+
+
+def test_kinds_of_models_that_are_not_installed_are_an_error_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("automlgpt_local.recipes.installed", lambda recipe: not recipe.requires)
+    with pytest.raises(UsageError, match="installed here"):
+        task_of(tmp_path, target="sold", only=("catboost",))
+    assert task_of(tmp_path, target="sold", only=("catboost", "linear")).only == ("catboost", "linear")

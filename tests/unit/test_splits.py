@@ -164,3 +164,12 @@ def test_the_locked_rows_hold_a_rare_class_too(seed: int) -> None:
     splits = make_splits(task(n_rows=3000, seed=seed), y)
     assert y[splits.holdout].sum() == 1
     assert len(splits.holdout) == 300
+
+
+@pytest.mark.parametrize("positives", [3, 5, 12])
+def test_every_part_has_both_classes_of_a_rare_event(positives: int) -> None:
+    y = np.zeros(2_500, dtype=int)
+    y[:: len(y) // positives][:positives] = 1
+    y = np.roll(y, 7)
+    splits = make_splits(task(n_rows=len(y)), y)
+    assert all(len(np.unique(y[splits.development][valid])) == 2 for _, valid in splits.folds) and len(splits.folds) > 1

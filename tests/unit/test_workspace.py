@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from automlgpt_local.data.load import load
 from automlgpt_local.data.target import make_dataset
+from automlgpt_local.errors import DataError
 from automlgpt_local.search.workspace import Workspace, affordable_folds
 from automlgpt_local.task import TaskSpec
 
@@ -62,3 +64,23 @@ def test_on_a_small_table_the_folds_are_the_probes(tmp_path: Path) -> None:
 def test_with_many_rows_two_folds_leave_time_for_more_models(n_rows: int, time_limit_s: float, folds: int) -> None:
     task = TaskSpec("y", "binary", "roc_auc", time_limit_s, threads=2)
     assert affordable_folds(task, n_rows, 25, 2) == folds
+
+
+def of_two_classes(folder: Path, late: int, **fields: Any) -> Workspace:
+    """300 days; the last `late` ones and, of those before, every third are positive."""
+    positive = np.where(np.arange(300) < 300 - late, np.arange(300) % 3 == 0, True)
+    days = pd.date_range("2020-01-01", periods=300).strftime("%Y-%m-%d")
+    w = np.where(np.arange(300) < 250, 1.0, 0.0)
+    frame = pd.DataFrame({"when": days, "x": np.arange(300) % 17, "w": w, "y": np.where(positive, "yes", "no")})
+    frame.to_csv(folder / "data.csv", index=False)
+    task = TaskSpec("y", "binary", "roc_auc", 60.0, time="when", holdout=0.1, **fields)
+    return Workspace(folder, task, make_dataset(load(folder / "data.csv"), task))
+
+
+def test_validation_parts_that_the_metric_cannot_score_are_left_out(tmp_path: Path) -> None:
+    everything, few = of_two_classes(tmp_path, 0), of_two_classes(tmp_path, 120)
+    assert 0 < len(few.splits.folds) < len(everything.splits.folds)
+    assert not few.can_score(few.holdout) and everything.can_score(everything.holdout)
+    assert not of_two_classes(tmp_path, 0, weight="w").can_score(np.arange(260, 300)), "rows without weight"
+    with pytest.raises(DataError, match="roc_auc is not defined"):
+        of_two_classes(tmp_path, 200)
