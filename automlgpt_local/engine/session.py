@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from automlgpt_local import __version__
 from automlgpt_local.agents.workbench import write_durably
-from automlgpt_local.errors import AutoMLGPTError, BudgetError, DeniedError, NoModelError
+from automlgpt_local.errors import BudgetError, DeniedError, NoModelError
 from automlgpt_local.events import (
     Agent,
     Author,
@@ -62,7 +62,7 @@ class Session:
         self._begun_at = time.monotonic()
         self._prepared_s = 0.0
         self._opening: list[threading.Thread] = []
-        self._problem: AutoMLGPTError | None = None
+        self._problem: Exception | None = None
 
     # --- life
     def started(self, run_id: str) -> SessionStarted:
@@ -111,7 +111,7 @@ class Session:
     def _guarded(self, opener: Callable[[], None]) -> None:
         try:
             opener()
-        except AutoMLGPTError as error:
+        except Exception as error:
             self._problem = error
 
     def _children(self) -> tuple[Sandbox, Backend | None]:
@@ -196,10 +196,9 @@ class Session:
         threading.Thread(target=_import_plotting, daemon=True).start()
         evaluator = Evaluator(workspace, sandbox, self.recorder, self.control, task.memory_mib)
         recipes = {name: r for name, r in load_recipes().items() if task.kind in r.kinds}
-        limit_s = self.recorder.clock.limit_s
-        predict_limit_ms = task.predict_limit_ms or math.inf
-        closing_s = _closing_s(self._prepared_s, limit_s)
-        self.blender = Blender(evaluator, limit_s, task.ensemble, closing_s, predict_limit_ms)
+        clock, predict_limit_ms = self.recorder.clock, task.predict_limit_ms or math.inf
+        closing_s = _closing_s(self._prepared_s, clock.limit_s)
+        self.blender = Blender(evaluator, lambda: clock.limit_s, task.ensemble, closing_s, predict_limit_ms)
         evaluator.ending_s, evaluator.adds_nothing = self.blender.ending_s, self.blender.adds_nothing
         bench = Workbench(
             task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
@@ -284,7 +283,8 @@ class Session:
         holdout = closing.score_holdout(chosen, rule)
         recorder.note(StageStarted("refit"))
         threading.Thread(target=warm_up, daemon=True).start()  # while the forks fit
-        test = self._test_rows(workspace)
+        # Once exported, predictions.csv is there, and work/ with the members' own predictions may be gone.
+        test = None if recorder.ahead(Exported) else self._test_rows(workspace)
         members = closing.refit(None if test is None else test.frame[list(workspace.features.columns)])
         if not members:
             raise NoModelError(
