@@ -26,7 +26,7 @@ CLOSING_WORK_S = 3.0
 # of a network goes on past its best until it knows that this is of no use, a refit does not; a forest's trees grow
 # deeper.
 REFIT_MARGINS = {
-    "neural": 0.65, "lightgbm": 0.85, "xgboost": 0.85, "catboost": 0.85, "linear": 0.95, "neighbours": 0.95,
+    "neural": 0.75, "lightgbm": 0.85, "xgboost": 0.85, "catboost": 0.85, "linear": 0.95, "neighbours": 0.95,
     "forest": 1.2,
 }  # fmt: skip
 REFIT_MARGIN_OTHERWISE = 1.2
