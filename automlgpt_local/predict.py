@@ -10,6 +10,8 @@ import json
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ WALL_S = 24 * 3600.0
 
 
 def predict(run_dir: Path, data: Path, out: Path) -> Path:
-    """Write the predictions and return their path. Raises NoModelError, DataError or SandboxError."""
+    """Write the predictions and return their path. Raises NoModelError, UsageError or SandboxError."""
     from automlgpt_local.artifacts.export import MODEL_FILE
     from automlgpt_local.artifacts.predictions import write_predictions
     from automlgpt_local.data.load import load
@@ -30,11 +32,26 @@ def predict(run_dir: Path, data: Path, out: Path) -> Path:
         raise NoModelError(
             f"{run_dir} holds no fitted model.", "`automlgpt sessions list` shows the runs that are finished."
         )
+    with _writing(out):  # told before the work, not after it
+        tempfile.TemporaryFile(dir=out.parent).close()
     model = _read_json(run_dir / MODEL_FILE)
     table = load(data, schema=Schema.from_json(_read_json(run_dir / "schema.json")))
     prediction = _in_sandbox(run_dir, model, table.frame[model["features"]])
     ids = table.exact(model["id"]) if model["id"] in table.frame.columns else None
-    return write_predictions(out, prediction, classes=model["classes"], decision=model["decision"], ids=ids)
+    with _writing(out):
+        return write_predictions(out, prediction, classes=model["classes"], decision=model["decision"], ids=ids)
+
+
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        if out.exists() and not out.is_file():  # a folder, or a device as /dev/stdout
+            raise UsageError(f"{out} is not a file.", "Name the file to write.")
+        yield
+    except OSError as error:
+        raise UsageError(
+            f"{out} cannot be written: {error.strerror or error}.", "Name a file in a folder that you may write to."
+        ) from error
 
 
 def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any) -> Any:

@@ -6,9 +6,11 @@ import argparse
 import json
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from automlgpt_local.errors import AutoMLGPTError
+from automlgpt_local.exits import INTERNAL, USAGE
 from automlgpt_local.paths import bundled_models_dir
 from finetune.parity import ParityError
 from finetune.quantise import KINDS
@@ -104,7 +106,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """2: settings or files that cannot be used. 1: what was made does not say in llama.cpp what it says here."""
+    """2: settings or files that cannot be used. 1: what was made does not say in llama.cpp what it says here.
+
+    70: a defect of ours.
+    """
     args = parser().parse_args(argv)
     steps = {
         "data": _data, "train": _train, "evaluate": _evaluate, "export": _export, "circle": _circle, "nano": _nano,
@@ -113,7 +118,10 @@ def main(argv: list[str] | None = None) -> int:
         result = steps[args.command](args)
     except (ValueError, OSError, ImportError, AutoMLGPTError, ParityError) as problem:
         print(f"finetune {args.command}: {problem}", file=sys.stderr)
-        return 1 if isinstance(problem, ParityError) else 2
+        return 1 if isinstance(problem, ParityError) else USAGE
+    except Exception:
+        traceback.print_exc()
+        return INTERNAL
     print(json.dumps(result, indent=None if args.json else 1))
     return 0
 
@@ -128,13 +136,18 @@ def _circle(args: argparse.Namespace) -> object:
 
 def _data(args: argparse.Namespace) -> object:
     from finetune import traces
+    from finetune.records import say
     from finetune.rows import write_rows
 
     sessions = traces.sessions_below(args.sessions)
     without = tuple(names for path in args.without for names in traces.columns_of(path))
     wanted = traces.Wanted(args.only_kept, args.cells, args.licence, without)
     found, broken = traces.collect(sessions, wanted, chat=args.format != "rows")
+    if not found:
+        raise ValueError(f"no decision to learn from in {len(sessions)} sessions ({len(broken)} cannot be read)")
     rows = traces.split(found, args.held_out)
+    if args.held_out and not any(r.held_out for r in rows):
+        say("no data set is held out: training will not end early, and `evaluate` needs --all")
     if args.preview:
         sys.stderr.write("\n".join(traces.preview(row) for row in rows[: args.preview]) + "\n")
     elif args.format == "rows":
@@ -161,6 +174,8 @@ def _evaluate(args: argparse.Namespace) -> object:
         models["after"] = evaluate.Served(args.other or args.base, args.adapter)
     if args.what:
         rows = [r for path in args.what for r in read_rows(path) if r.held_out or args.all]
+        if not rows:
+            raise ValueError("no row is held out: with --all every row counts, also those that were trained on")
         result |= {name: evaluate.agreement(model, rows) for name, model in models.items()}
     if args.regret:
         result |= evaluate.regret_of(models, args.work / "measure", args.regret, args.page)

@@ -35,7 +35,7 @@ def train_adapter(
     parts = [[encode(r, tokenizer) for r in rows if r.held_out == held] for held in (False, True)]
     learn, held = ([e for e in part if e.branches] for part in parts)
     if not learn:
-        raise ValueError("there is no row with a choice to learn from")
+        raise ValueError("there is no row with a choice to learn from" + (": all are held out" if held else ""))
     folder.mkdir(parents=True, exist_ok=True)
     sitting = {"slice_s", "stop_at", "save_every_s", "threads"}  # these change nothing in what comes out
     kept = {k: v for k, v in asdict(settings).items() if k not in sitting}

@@ -20,9 +20,14 @@ from typing import Any
 from finetune.lora import TARGETS
 from finetune.precision import autocast, computes_bf16
 from finetune.records import cut_log, plot, say, write_effective
-from finetune.traces import is_held_out
+from finetune.traces import held_out_groups
 
 STATE = "state.pt"
+# What a recipe may say for a field of each type: in words, and as YAML reads it.
+TYPES: dict[Any, tuple[str, Any]] = {
+    "str": ("a text", str), "int": ("a whole number", int), "float": ("a number, as 2.0e-4", (int, float)),
+    "bool": ("true or false", bool), "tuple[str, ...]": ("a list", list),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,13 +61,26 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Raises ValueError for a setting that does not exist."""
+        """Raises ValueError for a setting that does not exist, has a value of another type, or is missing."""
         import yaml
 
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML: {error}") from error
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} is no recipe: it needs lines such as `base: FOLDER`")
         unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown:
-            raise ValueError(f"{path}: unknown settings {', '.join(sorted(unknown))}")
+            raise ValueError(f"{path}: unknown settings {', '.join(sorted(map(str, unknown)))}")
+        for name, value in values.items():
+            kind = cls.__dataclass_fields__[name].type
+            words, types = TYPES[kind]
+            if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+                raise ValueError(f"{path}: {name} must be {words}, not {value!r}")
+        missing = [name for name in ("base", "rows", "out") if name not in values]
+        if missing:
+            raise ValueError(f"{path} does not say {', '.join(missing)}")
         if "targets" in values:
             values["targets"] = tuple(values["targets"])
         return cls(**values)
@@ -95,20 +113,28 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]], group: str, max_l
 
 def read_examples(path: Path, tokenizer: Any, recipe: Recipe) -> tuple[list[Example], list[Example]]:
     """(training, held out), apart by data set."""
-    train: list[Example] = []
-    held: list[Example] = []
+    found: list[tuple[Example, bool | None]] = []  # None: the row does not say whether it is held out
     too_long = 0
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        group = str(row.get("group", ""))
-        example = render(tokenizer, row["messages"], group, recipe.max_length)
+    for line in path.read_bytes().splitlines():  # bytes, as text would also split at U+2028
+        try:
+            row = json.loads(line)
+            messages = row["messages"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path}: no rows of `finetune data --format messages` ({error!r})") from error
+        example = render(tokenizer, messages, str(row.get("group", "")), recipe.max_length)
         if example is not None:
-            apart = row["held_out"] if "held_out" in row else is_held_out(group, recipe.held_out)
-            (held if apart else train).append(example)
+            found.append((example, row.get("held_out")))
         else:
             too_long += 1
     if too_long:
         say(f"{too_long} conversations are longer than {recipe.max_length} tokens and left out")
+    apart = held_out_groups({example.group for example, said in found if said is None}, recipe.held_out)
+    train: list[Example] = []
+    held: list[Example] = []
+    for example, said in found:
+        (held if said or (said is None and example.group in apart) else train).append(example)
+    if recipe.held_out and train and not held:
+        say("no data set is held out: training will not end early")
     return train, held
 
 
@@ -178,7 +204,8 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(recipe.base)
     learn, held = read_examples(Path(recipe.rows), tokenizer, recipe)
     if not learn:
-        raise ValueError(f"{recipe.rows}: no example fits into {recipe.max_length} tokens")
+        why = "all examples are held out" if held else f"no example fits into {recipe.max_length} tokens"
+        raise ValueError(f"{recipe.rows}: {why}")
     model, device = load_model(recipe)
     settings = {k: v for k, v in asdict(recipe).items() if k not in ("out", "threads")}
     files = [

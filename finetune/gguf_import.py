@@ -26,6 +26,8 @@ def read_gguf(path: Path) -> tuple[Any, NanoTokenizer]:
     reader = gguf.GGUFReader(str(path))
 
     def field(name: str) -> Any:
+        if name not in reader.fields:
+            raise ValueError(f"{path} lacks {name}: give a llama GGUF with a byte-level BPE, as the nano is")
         return reader.fields[name].contents()
 
     if field("general.architecture") != "llama":

@@ -101,26 +101,27 @@ def export_folder(
         model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().eval()
     tokenizer = HubTokenizer.load(folder, model_type)
     candidate = out.with_suffix(".candidate.gguf")
-    write_gguf(
-        candidate, model, tokenizer, name=name or folder.name, kind=kind if kind in ("F32", "F16") else "F16",
-        licence=licence,
-    )  # fmt: skip
-    ids = [tokenizer.ids(t) for t in texts]
-    wrong = sum(a != b for a, b in zip(ids, gguf_tokens(candidate, texts), strict=True))
-    marked = [f"{token}a b\n{token}" for token in tokenizer.marks]
-    special = gguf_tokens(candidate, marked, special=True)
-    wrong += sum(tokenizer.ids(t) != b for t, b in zip(marked, special, strict=True))
-    sequences = [i[:LONG] for i in ids if len(i) > 2]
-    sequences.append((list(chain.from_iterable(ids)) * LONG)[:LONG])  # errors of position show far from the beginning
-    expected = torch_logits(model, sequences)
-    found = compare(expected, gguf_logits(candidate, sequences)) | {"token_mismatches": float(wrong)}
-    require(found, candidate)
-    if kind in KINDS:
-        small = out.with_suffix(".quantised.gguf")
-        quantise(candidate, small, kind)
-        candidate.unlink()
-        candidate = small
-        found["quantised_agreement"] = compare(expected, gguf_logits(candidate, sequences))["argmax_agreement"]
-    found["bytes"] = float(candidate.stat().st_size)
-    candidate.replace(out)
+    try:
+        write_gguf(
+            candidate, model, tokenizer, name=name or folder.name, kind=kind if kind in ("F32", "F16") else "F16",
+            licence=licence,
+        )  # fmt: skip
+        ids = [tokenizer.ids(t) for t in texts]
+        wrong = sum(a != b for a, b in zip(ids, gguf_tokens(candidate, texts), strict=True))
+        marked = [f"{token}a b\n{token}" for token in tokenizer.marks]
+        special = gguf_tokens(candidate, marked, special=True)
+        wrong += sum(tokenizer.ids(t) != b for t, b in zip(marked, special, strict=True))
+        sequences = [i[:LONG] for i in ids if len(i) > 2]
+        # Errors of position show far from the beginning.
+        sequences.append((list(chain.from_iterable(ids)) * LONG)[:LONG])
+        expected = torch_logits(model, sequences)
+        found = compare(expected, gguf_logits(candidate, sequences)) | {"token_mismatches": float(wrong)}
+        require(found, candidate)
+        if kind in KINDS:
+            quantise(candidate, candidate, kind)
+            found["quantised_agreement"] = compare(expected, gguf_logits(candidate, sequences))["argmax_agreement"]
+        found["bytes"] = float(candidate.stat().st_size)
+        candidate.replace(out)
+    finally:
+        candidate.unlink(missing_ok=True)
     return found

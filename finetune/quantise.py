@@ -10,16 +10,17 @@ KINDS = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M")
 
 
 def quantise(source: Path, out: Path, kind: str, threads: int = 0) -> int:
-    """Write `source` (F32 or F16 GGUF) as `kind`; returns the file's bytes. Raises RuntimeError when llama.cpp fails.
+    """Write `source` (F32 or F16 GGUF) as `kind`; returns the file's bytes. Raises OSError when llama.cpp fails.
 
-    K-quants want rows of a multiple of 256 numbers; llama.cpp takes the next larger kind for other ones.
+    `out` may be `source`. K-quants want rows of a multiple of 256 numbers; llama.cpp takes the next larger kind for
+    other ones.
     """
     part = out.with_suffix(".part")
     command = [sys.executable, "-m", "finetune.quantise", str(source), str(part), kind, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0 or not part.is_file():
         part.unlink(missing_ok=True)
-        raise RuntimeError(f"llama.cpp could not write {kind}: {done.stderr[-1000:]}")
+        raise OSError(f"llama.cpp could not write {kind}: {done.stderr[-1000:]}")
     part.replace(out)
     return out.stat().st_size
 

@@ -86,9 +86,14 @@ def write_rows(path: Path, rows: Iterable[Row]) -> int:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
+    """Raises ValueError for another file."""
     with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield Row.from_json(line)
+        for number, line in enumerate(lines, 1):
+            try:
+                row = Row.from_json(line)
+            except (ValueError, KeyError, TypeError) as error:
+                raise ValueError(f"{path}, line {number}: no row for the nano ({error!r})") from error
+            yield row
 
 
 @dataclass(frozen=True)

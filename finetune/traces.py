@@ -137,7 +137,7 @@ def columns_of(path: Path) -> list[frozenset[str]]:
     if path.is_dir():
         profiles = (
             next((r.event for r in read_events(log) if isinstance(r.event, Profiled)), None)
-            for log in sorted(path.rglob("events.jsonl"))
+            for log in sessions_below([path])
         )
         return [frozenset(str(c["name"]) for c in p.profile["columns"]) for p in profiles if p is not None]
     import pandas as pd
@@ -161,12 +161,18 @@ def collect(paths: Iterable[Path], wanted: Wanted = Wanted(), *, chat: bool = Fa
 
 
 def split(rows: Sequence[AnyRow], share: float = 0.2) -> list[AnyRow]:
-    """Marks a share of the data sets as held out, by a hash of their fingerprint: all rows of one, or none."""
-    return [replace(r, held_out=is_held_out(r.group, share)) for r in rows]
+    """Marks a share of the data sets as held out: all rows of one, or none."""
+    apart = held_out_groups({r.group for r in rows}, share)
+    return [replace(r, held_out=r.group in apart) for r in rows]
 
 
-def is_held_out(group: str, share: float) -> bool:
-    return int(hashlib.sha256(group.encode()).hexdigest(), 16) % 1000 < share * 1000
+def held_out_groups(groups: Iterable[str], share: float) -> set[str]:
+    """A share of the data sets, by a hash of their fingerprint. One at least is left to train on, unless share is 1."""
+    drawn = {group: int(hashlib.sha256(group.encode()).hexdigest(), 16) % 1000 for group in groups}
+    apart = {group for group, number in drawn.items() if number < share * 1000}
+    if share < 1 and len(apart) == len(drawn) > 0:
+        apart.remove(max(apart, key=lambda group: (drawn[group], group)))
+    return apart
 
 
 # --- how they are written
@@ -189,9 +195,14 @@ def preview(row: Row | Chat) -> str:
     return "".join(row.transcript) + "".join(p if isinstance(p, str) else f"[[{p['choice']}]]" for p in row.parts)
 
 
-def sessions_below(paths: Iterable[Path]) -> list[Path]:
-    """Every events.jsonl that is named or lies below a folder that is named."""
+def sessions_below(paths: Sequence[Path]) -> list[Path]:
+    """Every events.jsonl that is named or lies below a folder that is named. Raises ValueError where there is none."""
+    for path in paths:
+        if not path.exists():
+            raise ValueError(f"there is no {path}: check the spelling and the folder you are in")
     found: Collection[Path] = dict.fromkeys(
         file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("events.jsonl")))
     )
+    if not found:
+        raise ValueError(f"no recorded session (events.jsonl) lies below {', '.join(map(str, paths))}")
     return list(found)

@@ -62,6 +62,7 @@ def request(data: Path, model: str, trials: int) -> Request:
     return Request(
         data=(str(data),),
         target="target",
+        test=str(data),
         model=model,
         trials=trials,
         threads=1,

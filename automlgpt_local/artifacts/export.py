@@ -37,11 +37,11 @@ OPTIONAL = {
 }  # fmt: skip
 # Names at the top of a module that the copied helpers use; a solution that takes one of them gets ours renamed.
 OURS = frozenset({
-    "TARGET", "KIND", "CLASSES", "COLUMNS", "TARGET_TYPE", "WEIGHT", "ID", "DECISION", "READ", "MISSING", "DECIMAL",
-    "SPELLINGS",
-    "read_table", "read_file", "read_training", "read_ids", "as_number", "as_text", "conform", "extend_columns",
-    "prepare", "fit_estimator", "predict_aligned", "seed_everything", "fit", "predict", "adjust", "predictions_frame",
-    "train", "predict_files", "main",
+    "TARGET", "KIND", "CLASSES", "COLUMNS", "TARGET_TYPE", "WEIGHT", "ID", "DECISION", "READ", "SHEET", "MISSING",
+    "DECIMAL", "SPELLINGS",
+    "read_table", "read_file", "read_csv", "read_training", "read_ids", "as_number", "as_text", "conform",
+    "extend_columns", "prepare", "fit_estimator", "predict_aligned", "seed_everything", "fit", "predict", "adjust",
+    "predictions_frame", "train", "predict_files", "main",
 })  # fmt: skip
 
 
@@ -122,7 +122,7 @@ def _settings(
     decision: dict[str, Any] | None,
 ) -> dict[str, Any]:  # fmt: skip
     """The values of the constants at the head of the shared code."""
-    read = (replace(schema, format="csv") if schema.format == "parquet" else schema).read_options()
+    read = replace(schema, format="csv").read_options()
     missing = list(DEFAULT_MISSING) if "na_values" in read else None
     for name in ("dtype", "header", "names", "na_values", "keep_default_na"):
         read.pop(name, None)
@@ -137,7 +137,7 @@ def _settings(
         "decision": decision,
         "decimal": schema.decimal,
         "read": read,
-        "reader": "read_excel" if schema.format == "excel" else "read_csv",
+        "sheet": schema.sheet or 0,
         "missing": missing,
         "spellings": schema.spellings,
         "unnamed_first": bool(schema.names),

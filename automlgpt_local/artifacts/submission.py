@@ -34,7 +34,8 @@ def write_test_predictions(
         return write_csv(frame, path), ""
     try:
         shape = load(sample)
-        carried = [name for name in shape.frame.columns if name in test.frame.columns]
+        target = test.schema.target  # a test file may have it, too, filled or empty
+        carried = [name for name in shape.frame.columns if name in test.frame.columns and name != target]
         texts = pd.DataFrame({name: shape.exact(name) if name in carried else "" for name in shape.frame.columns})
         table = pd.DataFrame({name: test.exact(name) for name in carried}, index=test.frame.index)
         return write_csv(as_submission(frame, texts, table, classes, probabilities), path), ""
@@ -47,12 +48,17 @@ def as_submission(
 ) -> pd.DataFrame:
     """`predictions` (as `predictions_frame` makes them) with the columns and the row order of `sample`.
 
-    table: the rows that were predicted, as text; columns of the sample that it has are carried over. The one column
-    left takes the prediction, or the positive class's probability where `probabilities` count; several columns are
-    classes. sample, table: all text. Raises DataError where the shape cannot be met.
+    table: the rows that were predicted, as text, without the target; columns of the sample that it has are carried
+    over. The one column left takes the prediction, or the positive class's probability where `probabilities` count;
+    several columns are classes. sample, table: all text. Raises DataError where the shape cannot be met.
     """
     out = pd.DataFrame(index=predictions.index)
     answers = [name for name in sample.columns if name not in table.columns]
+    if not answers:
+        raise DataError(
+            "All columns of the sample submission are in the test table: none is left for the prediction.",
+            "Give it one column for the prediction, or one for each class, that the test table lacks.",
+        )
     shares = {name: f"proba_{label}" for name, label in _classes_of(answers, classes).items()}
     for name in sample.columns:
         if name in table.columns:

@@ -92,6 +92,12 @@ def _run(args: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.DONE
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            exits.complain(
+                f"{error.filename}: {error.strerror}.",
+                "Does it exist, may you read and write it, and is there room on the disk?",
+            )
+            return exits.USAGE
         report = exits.crash_report(error)
         where = f"A report to copy: {report}" if report else "Please copy the text above."
         exits.complain(f"This is a defect of automlgpt: {type(error).__name__}: {error}", where)

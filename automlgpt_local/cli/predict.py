@@ -17,11 +17,13 @@ def command(run: str, data: str, out: str) -> None:
     Column `prediction` in the target's own labels, then `proba_<class>` for each class.
     """
     from automlgpt_local import client
+    from automlgpt_local.client import runs
     from automlgpt_local.client.children import predict
     from automlgpt_local.errors import UsageError
 
     run_dir = client.find_run(run)
     target = Path(out)
+    runs.check_name(target)
     if target.is_dir():
         raise UsageError(f"{out} is a folder.", "Name the file to write.")
     if not target.absolute().parent.is_dir():

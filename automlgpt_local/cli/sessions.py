@@ -51,7 +51,8 @@ def show(run: str, as_json: bool, events: bool, follow: bool) -> None:
     if events:
         from automlgpt_local.events import read_events
 
-        for record in read_events(run_dir / "events.jsonl"):
+        log = run_dir / "events.jsonl"
+        for record in read_events(log) if log.is_file() else []:
             click.echo(record.to_line())
         return
     info, seen = client.info(run_dir), client.view(run_dir)

@@ -23,7 +23,7 @@ LINGER_S = 2.0  # for an engine to end after its last event
 
 
 class _Interrupts:
-    """The first Ctrl+C (or TERM, or HUP) asks the engine to stop, the second kills it."""
+    """The first Ctrl+C (or TERM, or HUP) asks our engine to stop, the second kills it; that of others goes on."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -56,6 +56,9 @@ def watch(session: Session, as_json: bool, talk: Talk | None = None) -> int:
         while True:
             if interrupts.count > told:
                 told = interrupts.count
+                if session.process is None:
+                    drawing.say(f"The run goes on. To end it: automlgpt sessions stop {session.run_dir}")
+                    return exits.INTERRUPTED
                 drawing.say("Stopping; the best model so far is kept. Ctrl+C again ends at once.")
             if talk is not None:
                 for said in talk.hear(seen):
@@ -69,12 +72,14 @@ def watch(session: Session, as_json: bool, talk: Talk | None = None) -> int:
                 break
             seen.apply(record)
             drawing.draw(record, seen)
-            if isinstance(record.event, ApprovalAsked):
+            if isinstance(record.event, ApprovalAsked) and session.process and record.seq > session.recorded_seq:
                 _ask(session, record.event, drawing)
     _linger(session)
     if not as_json:
         _conclude(session, seen)
-    elif isinstance(session.outcome, Failed) and session.outcome.exit_code != exits.INTERRUPTED:
+    elif isinstance(session.outcome, Failed) and not (
+        interrupts.count and session.outcome.exit_code == exits.INTERRUPTED
+    ):
         exits.complain(session.outcome.message, session.outcome.hint)
     return exits.INTERRUPTED if interrupts.count and session.exit_code == 0 else session.exit_code
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -14,6 +15,8 @@ from automlgpt_local.client.children import predict as predict_file
 from automlgpt_local.client.view import RunView
 from automlgpt_local.events import Event, Failed, read_events
 from automlgpt_local.task import Request
+
+FRAME_FILE = "data.parquet"  # a data frame, in the folder of its run
 
 
 @dataclass(frozen=True)
@@ -38,20 +41,32 @@ class Result:
         return (self.path / "report.md").read_text(encoding="utf-8")
 
     def predict(self, data: Any) -> Any:
-        """Predictions for a table. data: a file's path or a data frame. A data frame comes back, one row per row."""
+        """Predictions for a table. data: a file's path or a data frame. A data frame comes back, one row per row.
+
+        Labels and ids are those of the data frame they come from; those of a file are its text ("01" is not 1).
+        """
         import tempfile
 
         import pandas as pd
 
+        from automlgpt_local.artifacts.export import MODEL_FILE
+        from automlgpt_local.data.schema import as_text
+
         with tempfile.TemporaryDirectory() as folder:
-            if isinstance(data, pd.DataFrame):
-                source = Path(folder) / "rows.parquet"
-                data.to_parquet(source, index=False)
-            else:
-                source = Path(data)
-            out = Path(folder) / "predictions.csv"
-            predict_file(self.path, source, out)
-            return pd.read_csv(out)
+            rows, out = Path(folder) / FRAME_FILE, Path(folder) / "predictions.csv"
+            framed = isinstance(data, pd.DataFrame)
+            if framed:
+                _write_frame(data, rows)
+            predict_file(self.path, rows if framed else Path(data), out)
+            model = json.loads((self.path / MODEL_FILE).read_text(encoding="utf-8"))
+            texts = {model["id"]: "str", **({"prediction": "str"} if model["classes"] else {})}
+            found = pd.read_csv(out, dtype=texts, keep_default_na=False, na_values=[""])
+            if framed and model["id"] in found.columns:
+                found[model["id"]] = _column(rows, model["id"])
+        if model["classes"] and (self.path / FRAME_FILE).is_file():
+            labels = _column(self.path / FRAME_FILE, model["target"]).dropna().drop_duplicates()
+            found["prediction"] = found["prediction"].map(dict(zip(as_text(labels), labels)))
+        return found
 
 
 def run(
@@ -75,6 +90,11 @@ def run(
     unknown = set(flags) - {f.name for f in fields(Request)}
     if unknown:
         raise errors.UsageError(f"There is no option {sorted(unknown)[0]!r}.", "Options: see `automlgpt run --help`.")
+    if flags.get("approve") == "ask":
+        raise errors.UsageError(
+            "run() has nobody whom it could ask before code runs.",
+            'Leave out approve="ask", or run it in a terminal: automlgpt run --approve ask.',
+        )
     values = {"model": chosen.model, "threads": chosen.threads, "target": target, **flags}
     for name in ("ignore",):
         if isinstance(values.get(name), str):
@@ -89,9 +109,40 @@ def run(
         started = session.start(Request(data=tuple(map(str, data)), **values), out, started_at=started_at)
     else:
         run_dir = runs.new_run_dir(out)
-        data.to_parquet(run_dir / "data.parquet", index=False)
-        started = session.begin(Request(data=(str(run_dir / "data.parquet"),), **values), run_dir, started_at)
+        try:
+            _write_frame(data, run_dir / FRAME_FILE)
+            request = session.absolute(Request(data=(str(run_dir / FRAME_FILE),), **values))
+        except BaseException:
+            runs.remove_run(run_dir)
+            raise
+        started = session.begin(request, run_dir, started_at)
     return _wait(started, on_event)
+
+
+def _write_frame(frame: Any, path: Path) -> None:
+    """As parquet, columns of mixed objects as text. Raises DataError."""
+    from pandas.api.types import infer_dtype
+
+    from automlgpt_local.data.schema import as_text
+
+    kinds = [infer_dtype(values, skipna=True) for _, values in frame.items()]
+    frame = frame.copy(deep=False)
+    for place in (i for i, kind in enumerate(kinds) if kind in ("mixed", "mixed-integer")):
+        frame.isetitem(place, as_text(frame.iloc[:, place]))
+    try:
+        frame.to_parquet(path, index=False)
+    except (ArithmeticError, NotImplementedError, TypeError, ValueError) as error:
+        raise errors.DataError(
+            f"The data frame cannot be kept as parquet: {str(error)[:300]}.",
+            "Give each column its own name and values of one kind: numbers, text, dates or booleans.",
+        ) from error
+
+
+def _column(parquet: Path, name: str) -> Any:
+    """One column of what `_write_frame` wrote, with the types of the data frame."""
+    import pandas as pd
+
+    return pd.read_parquet(parquet, columns=[name]).iloc[:, 0]
 
 
 def _wait(started: session.Session, on_event: Callable[[Event], None] | None) -> Result:

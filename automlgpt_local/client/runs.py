@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,14 @@ def write_durably(path: Path, text: str) -> None:
         os.close(folder)
 
 
+def check_name(path: str | Path) -> None:
+    """Raises UsageError for a path that is no UTF-8: it can neither be kept in a run's files nor printed."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"The path {str(path)!r} is no UTF-8 text.", "Rename the file or folder.") from None
+
+
 def check_out(path: Path) -> Path:
     """The same path, absent or an empty folder. Raises UsageError."""
     if path.exists() and not path.is_dir():
@@ -66,11 +75,13 @@ def new_run_dir(out: str | Path | None = None) -> Path:
         path = Path(settings.load().runs_dir).expanduser().absolute() / f"{stem}-{secrets.token_hex(2)}"
     else:
         path = check_out(Path(out).expanduser().absolute())
+    check_name(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         raise UsageError(
-            f"The folder {path} cannot be made: {error.strerror}.", "Choose another with --out."
+            f"The folder {path} cannot be made or written: {error.strerror}.", "Choose another with --out."
         ) from error
     _remember(path)
     return path
@@ -110,7 +121,7 @@ def _known_paths() -> list[Path]:
             continue
     home = Path(settings.load().runs_dir).expanduser().absolute()
     for path in sorted(home.iterdir()) if home.is_dir() else []:
-        if (path / "request.json").is_file():
+        if os.access(path / "request.json", os.F_OK):  # no error where one may not look, as in lost+found
             found[path] = None
     return list(found)
 
@@ -148,9 +159,9 @@ class LogTail:
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         records = []
-        for line in whole.decode("utf-8", "replace").splitlines():
+        for line in whole.splitlines():  # bytes, as text would also split at U+2028
             try:
-                if (record := decode(line)) is not None:
+                if (record := decode(line.decode("utf-8", "replace"))) is not None:
                     records.append(record)
             except (ValueError, TypeError, KeyError):
                 continue
@@ -182,7 +193,7 @@ def state(run_dir: Path, seen: RunView | None = None) -> State:
 def info(run_dir: Path) -> RunInfo:
     try:
         seen = view(run_dir)
-    except AutoMLGPTError:
+    except (AutoMLGPTError, OSError):
         return RunInfo(run_dir.name, str(run_dir), "unreadable")
     return RunInfo(
         run_dir.name, str(run_dir), state(run_dir, seen), seen.task.get("target"), seen.metric or None, seen.score,

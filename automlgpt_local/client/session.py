@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,8 +18,8 @@ from typing import Any
 
 from automlgpt_local.client import runs
 from automlgpt_local.errors import ResumeError, UsageError
-from automlgpt_local.events import Event, Failed, Finished, Record, Token, decode, read_events
-from automlgpt_local.exits import INTERNAL, NOT_READY, USAGE
+from automlgpt_local.events import Approved, Event, Failed, Finished, Record, Resumed, Token, decode, read_events
+from automlgpt_local.exits import INTERNAL, INTERRUPTED, NOT_READY, USAGE
 from automlgpt_local.task import Request
 
 # -P: the current folder may hold a pandas.py of the user's.
@@ -55,7 +55,7 @@ class Session:
         self.run_dir = run_dir
         self.process = None if detached else process  # the one that hears commands
         self._detached = process if detached else None
-        self.last_seq = recorded[-1].seq if recorded else 0
+        self.recorded_seq = self.last_seq = recorded[-1].seq if recorded else 0  # recorded: before this sitting
         self.outcome: Finished | Failed | None = None
         self.stopping = False
         self._queue: queue.SimpleQueue[Record | None] = queue.SimpleQueue()
@@ -130,12 +130,15 @@ class Session:
     def _died(self, code: int) -> Failed:
         """The engine ended without a last event: killed, or broken."""
         if self.stopping:
-            return Failed("Interrupted", "The run was interrupted.", f"Go on with: {self.resume_hint()}", 130)
+            return self._interrupted()
         by = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
         text = f"The engine ended {by}. Its last words:\n{self.log_tail() or '(none)'}"
         if code == -signal.SIGKILL:
             text = "The engine was killed from outside (signal 9), most likely for want of memory."
         return Failed("EngineDied", text, f"Go on with: {self.resume_hint()}", INTERNAL)
+
+    def _interrupted(self) -> Failed:
+        return Failed("Interrupted", "The run was interrupted.", f"Go on with: {self.resume_hint()}", INTERRUPTED)
 
     def resume_hint(self) -> str:
         return f"automlgpt sessions resume {self.run_dir}"
@@ -157,15 +160,17 @@ class Session:
             for record in fresh:
                 self.last_seq = record.seq
                 self._queue.put(record)
-            ended = bool(fresh) and isinstance(fresh[-1].event, Finished | Failed)
+            turns = [r.event for r in fresh if isinstance(r.event, Finished | Failed | Resumed)]
+            ended = bool(turns) and not isinstance(turns[-1], Resumed)
             idle = 0 if alive or fresh else idle + 1
             if not ended:
                 time.sleep(0.2 if alive else 0.02)
-        if not ended and self._detached is not None:
-            self._queue.put(Record(0, "", 0.0, self._died(self._detached.wait())))
-        elif ended and self._detached is not None:
+        if not ended:
+            last = self._interrupted() if self._detached is None else self._died(self._detached.wait())
+            self._queue.put(Record(0, "", 0.0, last))
+        elif self._detached is not None:
             self._detached.wait()
-            self._clear_stillborn(fresh[-1].event)
+            self._clear_stillborn(turns[-1])
         self._queue.put(_END)
 
     # --- commands
@@ -259,7 +264,10 @@ def _events(run_dir: Path) -> list[Record]:
 
 
 def absolute(request: Request) -> Request:
-    """The same request with paths that mean the same in any folder. Raises UsageError for a file that is not there."""
+    """The same request with paths that mean the same in any folder.
+
+    Raises UsageError for a file that is not there, or whose name is no UTF-8.
+    """
     if not request.data:
         raise UsageError("No data file was given.", "Name a CSV or parquet file.")
     for path in (*request.data, request.test, request.submission):
@@ -271,13 +279,16 @@ def absolute(request: Request) -> Request:
             raise UsageError(f"There is no file {path}.", "Check the spelling and the folder you are in.")
     from automlgpt_local.llm.open import absolute_model
 
-    return replace(
+    found = replace(
         request,
         data=tuple(str(Path(p).absolute()) for p in request.data),
         test=str(Path(request.test).absolute()) if request.test else None,
         submission=str(Path(request.submission).absolute()) if request.submission else None,
         model=absolute_model(request.model),
     )
+    for path in filter(None, (*found.data, found.test, found.submission, found.model)):
+        runs.check_name(path)
+    return found
 
 
 def _launch(run_dir: Path, started_at: float, *flags: str, detach: bool = False) -> subprocess.Popen[str]:
@@ -304,7 +315,19 @@ def start(
     """
     started_at = time.monotonic() if started_at is None else started_at
     request = absolute(request)
+    if detach:
+        _check_unasked(request)
     return begin(request, runs.new_run_dir(out), started_at, detach)
+
+
+def _check_unasked(request: Request, recorded: Sequence[Record] = ()) -> None:
+    """Raises UsageError where a detached run would wait for answers that nobody can give."""
+    always = any(isinstance(r.event, Approved) and r.event.answer == "always" for r in recorded)
+    if request.approve == "ask" and not always:
+        raise UsageError(
+            "Nobody can be asked before code runs (--approve ask) in a run that goes on in the background.",
+            "Leave out --detach, or start the run with --approve auto.",
+        )
 
 
 def begin(request: Request, run_dir: Path, started_at: float, detach: bool = False) -> Session:
@@ -327,6 +350,8 @@ def resume(
         raise ResumeError(f"{run_dir} is in use by a running engine.", "Wait for its end, or stop it.")
     recorded = _events(run_dir)
     request = load_request(run_dir)
+    if detach:
+        _check_unasked(request, recorded)
     if time_limit_s is not None:
         request = replace(request, time_limit_s=(recorded[-1].t if recorded else 0.0) + time_limit_s)
         text = json.dumps(asdict(request), indent=1, ensure_ascii=False) + "\n"

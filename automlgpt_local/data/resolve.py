@@ -24,6 +24,7 @@ MIN_ROWS = 20
 MOST_CLASSES = 200  # unless it is said that these are classes
 MOST_CLASSES_SAID = 5000
 DEFAULT_TIME_LIMIT_S = 600.0
+FIXED_WORK_TIME_LIMIT_S = 24 * 3600.0  # of a number of trials, where no time limit is said
 TARGET_NAMES = ("target", "label", "y", "class", "outcome", "response", "__target__", "labels", "targets", "dependent")
 
 
@@ -87,11 +88,12 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     only = _said("only", request.only, asked.only, (), notes)
     never = _said("never", request.never, asked.never, (), notes)
     _check_families(kind, only, never)
+    trials = _said("trials", request.trials, asked.trials, None, notes)
     return TaskSpec(
         target=target,
         kind=kind,
         metric=metric,
-        time_limit_s=_time_limit(request, asked, notes),
+        time_limit_s=_time_limit(request, asked, trials, notes),
         ignore=ignore,
         group=group,
         time=time,
@@ -108,7 +110,7 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         threads=_said("threads", request.threads, asked.threads, machine.available_threads(), notes),
         memory_mib=_said("memory_mib", request.memory_mib, None, machine.available_memory_mib() // 2, notes),
         model=request.model,
-        trials=_said("trials", request.trials, asked.trials, None, notes),
+        trials=trials,
         source=notes.source,
         warnings=tuple(notes.warnings),
     )
@@ -377,9 +379,10 @@ def _ignored(request: Request, asked: Asked, columns: list[str], target: str, no
     return ignored
 
 
-def _time_limit(request: Request, asked: Asked, notes: _Notes) -> float:
+def _time_limit(request: Request, asked: Asked, trials: int | None, notes: _Notes) -> float:
     flag = request.time_limit_s if request.time_limit_s not in (None, DEFAULT_TIME_LIMIT_S) else None
-    limit = float(_said("time_limit_s", flag, asked.time_limit_s, DEFAULT_TIME_LIMIT_S, notes))
+    default = DEFAULT_TIME_LIMIT_S if trials is None else FIXED_WORK_TIME_LIMIT_S
+    limit = float(_said("time_limit_s", flag, asked.time_limit_s, default, notes))
     if limit < 5:
         raise UsageError(
             f"A time limit of {limit:g} s is too short for any model.", "Give it 10 s or more, such as --time-limit 2m."

@@ -172,15 +172,21 @@ class LocalBackend:
         if threading.current_thread() is not threading.main_thread():
             arguments.append("--with-thread")
         log = os.environ.get(LOG_VARIABLE)
-        with open(log or os.devnull, "ab") as stderr:
-            self._process = subprocess.Popen(
-                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-                    "GGML_NO_BACKTRACE": "1",  # else a failed assertion starts a debugger, if there is one
-                },
-            )  # fmt: skip
+        try:
+            with open(log or os.devnull, "ab") as stderr:
+                self._process = subprocess.Popen(
+                    arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, bufsize=0,
+                    env={
+                        **os.environ,
+                        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+                        "GGML_NO_BACKTRACE": "1",  # else a failed assertion starts a debugger, if there is one
+                    },
+                )  # fmt: skip
+        except OSError as error:
+            raise ModelError(
+                f"The process of the model {self._name} cannot be started: {error}.",
+                f"Its log is written where {LOG_VARIABLE} says; else memory may be too short.",
+            ) from error
         self._opening = self._send(self._settings)
 
     def _ensure_open(self) -> None:
@@ -294,7 +300,13 @@ def _read_template(path: Path) -> str | None:
     from automlgpt_local.llm.catalog import template_beside
 
     file = template_beside(path)
-    return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
+    except OSError as error:
+        raise ModelError(
+            f"The chat template {file} cannot be read: {error.strerror}.",
+            "Make it readable, or move it away: the template within the model's file then counts.",
+        ) from error
 
 
 def raise_error(error: dict[str, str], timed_out_after_s: float | None) -> NoReturn:

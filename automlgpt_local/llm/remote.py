@@ -54,10 +54,12 @@ class RemoteBackend:
     """
 
     def __init__(self, url: str, *, model: str = "") -> None:
-        parts = urllib.parse.urlsplit(url)
+        parts = None
+        with suppress(ValueError):  # a bracket that is not closed
+            parts = urllib.parse.urlsplit(url)
         allowed = [host.strip() for host in os.environ.get(ALLOW_VARIABLE, "").split(",") if host.strip()]
         offline.allow(allowed)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
             raise ModelError(f"{url!r} is no address of a server.", "Write it as http://127.0.0.1:8080/v1.")
         if not offline.is_local(parts.hostname):
             raise ModelError(

@@ -10,11 +10,13 @@ THRESHOLD_METRICS = ("accuracy", "balanced_accuracy", "f1", "f1_macro", "mcc")
 def scores_by_threshold(name: str, y: Any, p: Any, weight: Any = None, cuts: int = 200) -> tuple[Any, Any]:
     """(thresholds, scores): row is positive when p >= threshold. y: 0 or 1; p: (n_rows,) probabilities.
 
-    Scores are scikit-learn's for `name`, one of THRESHOLD_METRICS.
+    Scores are scikit-learn's for `name`, one of THRESHOLD_METRICS. Thresholds are even in the arcsine of the root, so
+    that they lie close together where a class is rare.
     """
     import numpy as np
 
-    bins = np.minimum((np.clip(p, 0, 1) * cuts).astype(np.int64), cuts - 1)
+    place = np.arcsin(np.sqrt(np.clip(p, 0, 1))) * (2 / np.pi)
+    bins = np.minimum((place * cuts).astype(np.int64), cuts - 1)
     weight = np.ones(len(y)) if weight is None else weight
     positive = np.bincount(bins, weight * (y == 1), minlength=cuts)
     everything = np.bincount(bins, weight, minlength=cuts)
@@ -36,7 +38,7 @@ def scores_by_threshold(name: str, y: Any, p: Any, weight: Any = None, cuts: int
         found = (ratio(2 * tp, 2 * tp + fp + fn) + ratio(2 * tn, 2 * tn + fp + fn)) / 2
     else:
         found = ratio(tp * tn - fp * fn, np.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)))
-    return np.arange(cuts) / cuts, found
+    return np.sin(np.arange(cuts) * (np.pi / (2 * cuts))) ** 2, found
 
 
 def smoothed(scores: Any, width: int = 5) -> Any:

@@ -360,8 +360,9 @@ def test_other_machines_are_refused_unless_named(monkeypatch: pytest.MonkeyPatch
         RemoteBackend("http://10.1.2.3:8080")
     with pytest.raises(ModelError, match="No model server"):
         RemoteBackend("http://127.0.0.1:9")
-    with pytest.raises(ModelError, match="no address"):
-        RemoteBackend("http://")
+    for url in ("http://", "http://[::1:8080/v1"):
+        with pytest.raises(ModelError, match="no address"):
+            RemoteBackend(url)
     for url in ("http://127.0.0.1@evil.example/", "http://evil.example#@127.0.0.1/", "http://127.0.0.1.evil.example/"):
         with pytest.raises(ModelError, match="not this machine"):
             RemoteBackend(url)

@@ -10,6 +10,9 @@ from types import ModuleType
 import pytest
 from sklearn.datasets import load_wine
 
+from automlgpt_local.client import resume
+from automlgpt_local.events import Finished
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -32,3 +35,9 @@ def test_killed_runs_end_as_the_unkilled_one(stress: ModuleType, tmp_path: Path)
     total = sum(1 for r in whole if r.seq)
     for events in (total // 3, total - 3):
         assert stress.check_moment(tmp_path, asked, events, expected) == ""
+    # Killed when all was exported and work/ was gone, before the last event.
+    log = tmp_path / "whole" / "events.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:-1]))
+    assert not (tmp_path / "whole" / "work").exists()
+    assert isinstance(list(resume(tmp_path / "whole"))[-1].event, Finished)
+    assert stress.steps(tmp_path / "whole") == expected

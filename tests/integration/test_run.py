@@ -201,6 +201,13 @@ def test_what_cannot_be_is_said_with_a_remedy(folder: Path, tmp_path: Path, valu
     assert failed.hint
 
 
+def test_a_model_that_does_not_open_ends_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOMLGPT_SLOW_TOKENS_PER_S", "not a number")
+    session, records = run(ask(folder, model="nano", trials=1), tmp_path / "run")
+    assert session.exit_code == 70
+    assert isinstance(records[-1].event, Failed) and "not a number" in records[-1].event.message
+
+
 def test_the_engine_dies_with_its_parent_and_leaves_no_child(folder: Path, tmp_path: Path) -> None:
     code = (
         "import json, sys, os; from automlgpt_local.client import start; from automlgpt_local.task import Request\n"

@@ -16,10 +16,12 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from automlgpt_local import settings
+from automlgpt_local import client, settings
 from automlgpt_local.cli import exits, main, run
 from automlgpt_local.client import session as session_module
 from automlgpt_local.errors import UsageError
+from automlgpt_local.events import ApprovalAsked
+from automlgpt_local.task import Request
 
 ENGINE = [sys.executable, "-P", "-m", "automlgpt_local.client.scripted"]
 
@@ -95,6 +97,8 @@ def test_the_engine_decides_the_exit_code(
         (("run", "data.csv", "--metric", "auuc"), "no metric 'auuc'"),
         (("run", "data.csv", "--kind", "clustering"), "clustering"),
         (("run", "data.csv", "--out", "data.csv"), "is a file"),
+        (("run", "data.csv", "--target", "Churn", "--dry-run", "--out", "data.csv/sub"), "data.csv/sub: Not a dir"),
+        (("run", "data.csv", "--approve", "ask", "--detach"), "Nobody can be asked"),
         (("run",), "Missing argument"),
         (("run", "data.csv", "--frobnicate"), "--frobnicate"),
         (("frobnicate",), "The commands are: run"),
@@ -222,6 +226,14 @@ def test_sessions(capfd: pytest.CaptureFixture[str], own_dirs: Path) -> None:
     assert call(capfd, "sessions", "rm", "here", "--yes")[0] == 0 and not (own_dirs / "here").exists()
 
 
+def test_a_run_killed_before_its_first_event_has_none_to_show(
+    capfd: pytest.CaptureFixture[str], own_dirs: Path
+) -> None:
+    call(capfd, "run", "data.csv", "--target", "Churn", "--out", "here")
+    (own_dirs / "here" / "events.jsonl").unlink()
+    assert call(capfd, "sessions", "show", "here", "--events") == (0, "", "")
+
+
 def test_a_table_line_up_whatever_it_holds(capfd: pytest.CaptureFixture[str]) -> None:
     from automlgpt_local.cli.options import print_table
 
@@ -251,6 +263,33 @@ def test_ctrl_c_keeps_the_best_and_ends_with_130(own_dirs: Path) -> None:
     assert "Stopping" in err and json.loads(log.read_text().splitlines()[-1])["type"] == "finished"
 
 
+def test_ctrl_c_leaves_a_run_that_is_only_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", [*ENGINE, "--mode", "hang"])
+    session = client.start(Request(data=("data.csv",), target="Churn"), out="here")
+    follower = child("sessions", "show", "here", "--follow")
+    try:
+        assert session.process is not None and follower.stderr is not None
+        follower.stderr.readline()
+        follower.send_signal(signal.SIGINT)
+        _out, err = follower.communicate(timeout=10)
+        assert follower.returncode == 130 and "The run goes on" in err and "sessions stop" in err
+        assert session.process.poll() is None
+    finally:
+        follower.kill()
+        session.kill()
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)])
+def test_the_end_of_an_interrupted_run_that_is_followed_is_told(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", [*ENGINE, "--mode", "crash"])
+    call(capfd, "run", "data.csv", "--target", "Churn", "--out", "here")
+    code, _out, err = call(capfd, "sessions", "show", "here", "--follow", *flags)
+    assert code == 130
+    assert "was interrupted" in last_paragraph(err) and "sessions resume" in last_paragraph(err)
+
+
 def test_a_second_ctrl_c_ends_an_engine_that_does_not_hear(own_dirs: Path) -> None:
     process = child("run", "data.csv", "--target", "Churn", "--out", "here", engine=[*ENGINE, "--mode", "hang"])
     log = own_dirs / "here" / "events.jsonl"
@@ -271,6 +310,28 @@ def test_without_a_person_what_was_not_allowed_is_rejected(capfd: pytest.Capture
     lines = [json.loads(x) for x in (own_dirs / "here" / "events.jsonl").read_text().splitlines()]
     answers = [x["answer"] for x in lines if x["type"] == "approved"]
     assert answers and set(answers) == {"reject"}
+
+
+def test_only_what_is_asked_in_this_sitting_is_answered(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, own_dirs: Path
+) -> None:
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", [*ENGINE, "--mode", "ask"])
+    killed = client.start(Request(data=("data.csv",), approve="ask"), out="here")
+    for record in killed:
+        if isinstance(record.event, ApprovalAsked):
+            killed.kill()
+    asked: list[int] = []
+    approve = client.Session.approve
+
+    def heard(session: client.Session, attempt: int, answer: str) -> bool:
+        asked.append(attempt)
+        return approve(session, attempt, answer)
+
+    monkeypatch.setattr(client.Session, "approve", heard)
+    assert call(capfd, "sessions", "resume", "here")[0] == 0
+    assert asked == [2, 3, 4, 5, 6]
+    assert call(capfd, "sessions", "show", "here", "--follow")[0] == 0
+    assert asked == [2, 3, 4, 5, 6]
 
 
 def test_dry_run_prints_the_task_and_makes_no_run(capfd: pytest.CaptureFixture[str], own_dirs: Path) -> None:
@@ -326,6 +387,8 @@ def test_predict_is_done_by_a_child(
     code, _out, err = call(capfd, "predict", "here", "data.csv", "-o", "out.csv")
     assert code == 2 and last_paragraph(err) == "Error: There is no column a.\nAdd it."
     assert call(capfd, "predict", "here", "gone.csv", "-o", "out.csv")[0] == 2
+    code, _out, err = call(capfd, "predict", "here", "data.csv", "-o", os.fsdecode(b"caf\xe9.csv"))
+    assert code == 2 and "no UTF-8" in last_paragraph(err)
 
 
 def test_without_a_terminal_there_is_no_app() -> None:

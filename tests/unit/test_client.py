@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +19,7 @@ from automlgpt_local import client
 from automlgpt_local import events as ev
 from automlgpt_local.client import runs
 from automlgpt_local.client import session as session_module
+from automlgpt_local.client.api import Result
 from automlgpt_local.errors import DataError, ResumeError, UsageError
 from automlgpt_local.task import Request
 
@@ -101,6 +106,9 @@ def test_an_engine_that_dies_is_a_failure_with_its_last_words(monkeypatch: pytes
     assert isinstance(session.outcome, ev.Failed)
     assert "part of the play" in session.outcome.message and "resume" in session.outcome.hint
     assert client.state(session.run_dir) == "interrupted"
+    followed = client.attach(session.run_dir)
+    assert followed.wait() == 130
+    assert isinstance(followed.outcome, ev.Failed) and "resume" in followed.outcome.hint
 
 
 def test_kill_ends_an_engine_that_does_not_hear(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +152,41 @@ def test_a_detached_run_is_followed_from_its_log(monkeypatch: pytest.MonkeyPatch
     assert not session.send("stop")
     again = list(client.attach(session.run_dir))
     assert [r.seq for r in again] == [r.seq for r in records]
+    log = ev.EventLog(session.run_dir / "events.jsonl")
+    log.append(ev.Answered("The search has ended."), 60.0)  # to what was said while the engine ended
+    log.close()
+    assert client.attach(session.run_dir).wait() == 0
+
+
+def test_a_detached_run_that_asked_for_approval_is_refused_but_where_all_is_allowed(
+    own_dirs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="Nobody can be asked"):
+        client.start(request(approve="ask"), out="asks", detach=True)
+    with pytest.raises(UsageError, match="nobody"):
+        automlgpt_local.run("data.csv", target="Churn", out="asks", approve="ask")
+    assert not (own_dirs / "asks").exists()
+    for answer in ("once", "always"):
+        use_engine(monkeypatch, "--mode", "ask")
+        session = client.start(request(approve="ask"), out=answer)
+        for record in session:
+            if isinstance(record.event, ev.ApprovalAsked):
+                session.approve(record.event.attempt, answer)
+        use_engine(monkeypatch)
+        if answer == "once":
+            with pytest.raises(UsageError, match="Nobody can be asked"):
+                client.resume(session.run_dir, time_limit_s=30.0, detach=True)
+        else:
+            assert client.resume(session.run_dir, time_limit_s=30.0, detach=True).wait() == 0
+
+
+def test_a_record_with_a_line_separator_of_unicode_is_one_record(own_dirs: Path) -> None:
+    log = ev.EventLog(own_dirs / "events.jsonl")
+    said = [ev.Warned("one\u2028two\u2029three\x85four"), ev.Warned("five")]
+    for event in said:
+        log.append(event, 1.0)
+    log.close()
+    assert [r.event for r in runs.LogTail(own_dirs / "events.jsonl").read()] == said
 
 
 def test_runs_made_anywhere_are_listed_and_forgotten_when_gone(own_dirs: Path) -> None:
@@ -193,6 +236,47 @@ def test_what_cannot_be_started_leaves_no_folder(
     assert not (own_dirs / "runs").exists()
 
 
+def test_a_path_that_is_no_utf8_is_refused_and_leaves_no_folder(own_dirs: Path) -> None:
+    strange = os.fsdecode(b"caf\xe9")
+    (own_dirs / strange).write_text("a,Churn\n1,Yes\n")
+    for refused, out in ((Request(data=(strange,)), "here"), (request(test=strange), "here"),
+                         (request(model=f"{strange}.gguf"), "here"), (request(), f"{strange}_out")):  # fmt: skip
+        with pytest.raises(UsageError, match=r"caf\\udce9.* is no UTF-8") as caught:
+            client.start(refused, out=out)
+        assert "Rename" in caught.value.hint
+    assert {p.name for p in own_dirs.iterdir()} == {"data.csv", strange} and client.list_runs() == []
+
+
+def test_a_folder_that_takes_no_file_is_refused_and_not_listed(own_dirs: Path) -> None:
+    (own_dirs / "gone").mkdir()
+    handle = os.open(own_dirs / "gone", os.O_RDONLY)
+    (own_dirs / "gone").rmdir()  # an existing empty folder that even root cannot write to
+    try:
+        with pytest.raises(UsageError, match="cannot be made or written"):
+            client.start(request(), out=f"/proc/self/fd/{handle}")
+        assert client.list_runs() == []
+    finally:
+        os.close(handle)
+
+
+def test_what_one_may_not_look_into_hides_no_run(own_dirs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = client.start(request()), client.start(request())
+    first.wait(), second.wait()
+    lost = own_dirs / "runs" / "lost+found"
+    lost.mkdir()
+    really = os.stat
+
+    def stat(path: Any, **options: Any) -> os.stat_result:
+        if Path(str(path)).parent in (lost, second.run_dir):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat)  # to root all folders are open
+    assert {r.path: r.state for r in client.list_runs()} == {
+        str(first.run_dir): "done", str(second.run_dir): "unreadable",
+    }  # fmt: skip
+
+
 def test_find_run_says_what_is_wrong(own_dirs: Path) -> None:
     with pytest.raises(UsageError, match="no run"):
         client.find_run("nothing")
@@ -234,6 +318,51 @@ def test_run_from_python_takes_a_frame(own_dirs: Path) -> None:
 
     result = automlgpt_local.run(pd.DataFrame({"a": [1, 2], "Churn": ["x", "y"]}), target="Churn", out="framed")
     assert client.load_request(result.path).data == (str(own_dirs / "framed" / "data.parquet"),)
+
+
+def test_a_frame_of_mixed_objects_becomes_text_and_its_gaps_stay(own_dirs: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"a": ["x", 1, None], "Churn": [True, "no", None], "b": [1, 2, 3]})
+    kept = pd.read_parquet(automlgpt_local.run(frame, target="Churn").path / "data.parquet")
+    assert kept["a"].tolist()[:2] == ["x", "1"] and kept["Churn"].tolist()[:2] == ["True", "no"]
+    assert kept.iloc[2].isna().tolist() == [True, True, False] and frame["a"].tolist() == ["x", 1, None]
+
+
+def test_a_frame_that_cannot_be_kept_leaves_no_folder(own_dirs: Path) -> None:
+    import pandas as pd
+
+    for frame in (pd.DataFrame([[1, 2]], columns=["a", "a"]), pd.DataFrame({"a": [2**70], "Churn": [1]})):
+        with pytest.raises(DataError, match="data frame") as caught:
+            automlgpt_local.run(frame, target="Churn", out="framed")
+        assert caught.value.hint
+    with pytest.raises(UsageError, match=r"no file gone\.csv"):
+        automlgpt_local.run(pd.DataFrame({"a": [1], "Churn": [1]}), test="gone.csv", out="framed")
+    assert not (own_dirs / "framed").exists() and client.list_runs() == []
+
+
+@pytest.mark.parametrize("labels", [["01", "1", "NA"], [True, False, True], [0, 1, 1]])
+def test_predictions_have_the_labels_and_ids_of_their_table(
+    own_dirs: Path, monkeypatch: pytest.MonkeyPatch, labels: list[object]
+) -> None:
+    import pandas as pd
+
+    from automlgpt_local.client import children
+
+    table = "\n".join(["id,prediction,proba_NA", *(f"0{i},{label},0.5" for i, label in enumerate(labels))])
+    write = f"import sys; open(sys.argv[3], 'w').write({table!r})"
+    monkeypatch.setattr(children, "PREDICT_COMMAND", [sys.executable, "-c", write])
+    model = own_dirs / "run" / "model" / "model.json"
+    model.parent.mkdir(parents=True)
+    model.write_text(json.dumps({"classes": ["a class"], "id": "id", "target": "Churn"}))
+    result = Result(own_dirs / "run", None, None, "", "Churn", 0.0)
+
+    found = result.predict("data.csv")
+    assert found["prediction"].tolist() == list(map(str, labels)) and found["id"].tolist() == ["00", "01", "02"]
+    pd.DataFrame({"Churn": labels}).to_parquet(own_dirs / "run" / "data.parquet")
+    found = result.predict(pd.DataFrame({"id": [0, 1, 2], "mixed": ["x", 1, None]}))
+    assert found["prediction"].tolist() == labels and found["id"].tolist() == [0, 1, 2]
+    assert found["proba_NA"].tolist() == [0.5] * 3
 
 
 def test_importing_the_client_is_light() -> None:

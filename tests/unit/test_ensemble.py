@@ -95,8 +95,8 @@ def test_fast_scores_equal_those_of_sklearn(name: str) -> None:
     assert score_of_labels(name, y, found[0].argmax(axis=1), 3, weight) == pytest.approx(expected)
     y2, p = (y > 0) * 1, found[0][:, 1]
     thresholds, scores = scores_by_threshold(name, y2, p, weight, cuts=100)
-    decided = np.column_stack([p < 0.3, p >= 0.3]).astype(float)
-    assert thresholds[30] == pytest.approx(0.3)
+    decided = np.column_stack([p < thresholds[30], p >= thresholds[30]]).astype(float)
+    assert thresholds[50] == pytest.approx(0.5) and thresholds[0] == 0 and 0 < thresholds[1] < 0.001
     assert scores[30] == pytest.approx(METRICS[name].score(y2, decided, weight))
 
 
@@ -160,3 +160,13 @@ def test_a_decision_is_judged_on_other_rows_where_rows_occur_several_times() -> 
         kept["told"] += bool(decision(y[rows], shares[rows], METRICS["accuracy"], rows=rows))
         kept["not told"] += bool(decision(y[rows], shares[rows], METRICS["accuracy"]))
     assert kept["told"] <= 5 and kept["not told"] == 8
+
+
+def test_a_very_rare_class_gets_a_threshold_below_its_share() -> None:
+    rng = np.random.default_rng(6)
+    p = rng.beta(0.3, 150, size=20_000)
+    y = (rng.random(20_000) < p).astype(int)
+    blended = np.column_stack([1 - p, p])
+    found = decision(y, blended, METRICS["balanced_accuracy"])
+    assert 0 < found["multipliers"][0] < 0.005
+    assert METRICS["balanced_accuracy"].score(y, adjust(blended, found)) > 0.65

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,7 @@ import pytest
 from automlgpt_local import predict
 from automlgpt_local.artifacts.export import Member, as_section, export, module_name, requirements
 from automlgpt_local.data.load import Table, load
+from automlgpt_local.data.schema import Schema
 from automlgpt_local.data.target import make_dataset
 from automlgpt_local.sandbox import harness
 from automlgpt_local.search.workspace import write_features
@@ -244,6 +247,60 @@ def test_a_decision_chooses_the_label(tmp_path: Path, rows: pd.DataFrame) -> Non
     assert (said != (out["proba_yes"].astype(float) >= 0.5)).any()
 
 
+def exported(tmp_path: Path, schema: Schema) -> dict[str, Any]:
+    """The names of the code that is exported for a table of this schema."""
+    (tmp_path / "model.joblib").write_bytes(b"")
+    member = Member(1, "m", "def build(params, ctx): ...", {}, {}, tmp_path / "model.joblib")
+    (tmp_path / "run").mkdir()
+    task = TaskSpec("y", "regression", "rmse", 60)
+    export(tmp_path / "run", task, schema, [member], features=list(schema.feature_columns))
+    return runpy.run_path(str(tmp_path / "run" / "pipeline.py"))
+
+
+def check_read(file: Path, schema: Schema, code: dict[str, Any]) -> None:
+    got = code["read_table"]([file], schema.feature_columns)
+    pd.testing.assert_frame_equal(got, load(file, schema=schema).frame[list(got)])
+
+
+@pytest.mark.parametrize("training", ["csv", "parquet", "excel"])
+def test_exported_code_tells_parquet_and_csv_apart_as_a_run_does(
+    tmp_path: Path, training: Literal["csv", "parquet", "excel"]
+) -> None:
+    rows = pd.DataFrame({2019: range(30), 2020: range(30)})
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    schema = replace(load(tmp_path / "rows.csv").schema, format=training)
+    code = exported(tmp_path, schema)
+    for name in ("rows.PARQUET", "rows.parq"):
+        rows.to_parquet(tmp_path / name)
+    for name in ("rows.csv", "rows.PARQUET", "rows.parq"):
+        check_read(tmp_path / name, schema, code)
+
+
+def test_exported_code_reads_the_sheet_of_a_workbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = exported(tmp_path, Schema("excel", {"2019": "number", "shop": "text", "y": "number"}, "y", sheet="B"))
+    (tmp_path / "rows.xlsx").write_bytes(b"PK\x03\x04")
+    asked = {}
+
+    def read_excel(path: str, **options: Any) -> pd.DataFrame:
+        asked.update(options)
+        return pd.DataFrame({2019: [1, 2], "shop": ["01", "NA"]})
+
+    monkeypatch.setattr(pd, "read_excel", read_excel)
+    assert code["read_table"]([tmp_path / "rows.xlsx"], {"2019": "number", "shop": "text"})["2019"].tolist() == [1, 2]
+    assert asked == {"sheet_name": "B", "dtype": {"shop": "str"}}
+
+
+@pytest.mark.parametrize("header", ["shop,2019,y", "2019,y"])
+def test_exported_code_reads_utf8_after_windows(tmp_path: Path, header: str) -> None:
+    text = "\n".join([header, *(f"café {i},{i},1" for i in range(30))])
+    for encoding in ("cp1252", "utf-8", "utf-8-sig"):
+        (tmp_path / f"{encoding}.csv").write_text(text, encoding=encoding)
+    schema = load(tmp_path / "cp1252.csv", target="y").schema
+    code = exported(tmp_path, schema)
+    for encoding in ("cp1252", "utf-8", "utf-8-sig"):
+        check_read(tmp_path / f"{encoding}.csv", schema, code)
+
+
 def test_docstring_becomes_comments_and_future_imports_go() -> None:
     section = as_section(BOOSTED.strip())
     assert section.startswith("# A pipeline with a transformer")
@@ -289,3 +346,14 @@ def test_a_defect_is_not_taken_for_a_missing_model(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.json").write_text("{")
     assert predict.main([str(tmp_path), str(tmp_path / "x.csv"), str(tmp_path / "out.csv")]) == 70
+
+
+@pytest.mark.parametrize("out", ["model/model.json/out.csv", "gone/out.csv", "/dev/null"])
+def test_an_output_that_cannot_be_written_is_told_before_the_work(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], out: str
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{")
+    assert predict.main([str(tmp_path), str(tmp_path / "x.csv"), str(tmp_path / out)]) == 2
+    message, hint = capfd.readouterr().err.strip().splitlines()
+    assert out in message and hint.startswith("Name ")

@@ -14,9 +14,11 @@ import yaml
 
 from automlgpt_local.paths import bundled_models_dir
 from finetune import teachers
+from finetune.__main__ import main
 from finetune.adapt import SMALL, train_adapter
 from finetune.cases import from_table
 from finetune.model import Training
+from finetune.rows import write_rows
 from finetune.tables import generate
 
 NANO = bundled_models_dir() / "nano.gguf"
@@ -56,6 +58,25 @@ def test_it_stops_where_held_out_rows_gain_nothing(rows, tmp_path):
     assert found["steps"] < 60
     lines = [json.loads(line) for line in (tmp_path / "c" / "log.jsonl").read_text().splitlines()]
     assert found["held_out"] == min(line["held_out"] for line in lines)
+
+
+def test_what_cannot_be_trained_on_is_said(rows, tmp_path, capsys, monkeypatch):
+    import gguf
+
+    path = tmp_path / "rows.jsonl"
+    command = ["train", str(path), "--base", str(NANO), "--work", str(tmp_path), "--out", str(tmp_path / "a.gguf")]
+    path.write_text(json.dumps({"group": "g", "messages": []}) + "\n")
+    assert main(command) == 2 and f"{path}, line 1" in capsys.readouterr().err
+    write_rows(path, [replace(r, held_out=True) for r in rows])
+    assert main(command) == 2 and "all are held out" in capsys.readouterr().err
+
+    class Mergeless(gguf.GGUFReader):
+        def __init__(self, *args):
+            super().__init__(*args)
+            del self.fields["tokenizer.ggml.merges"]
+
+    monkeypatch.setattr(gguf, "GGUFReader", Mergeless)
+    assert main(command) == 2 and "lacks tokenizer.ggml.merges" in capsys.readouterr().err
 
 
 def test_presets_are_recipes():

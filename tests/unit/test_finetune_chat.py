@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
 
 from finetune import chat  # noqa: E402
+from finetune.__main__ import main  # noqa: E402
 from finetune.lora import write_peft_adapter  # noqa: E402
 from tests.unit.test_finetune_export import QWEN2, hub_folder  # noqa: E402
 
@@ -71,9 +72,34 @@ def test_what_is_too_long_is_left_out_and_counted(recipe, capsys):
     assert len(learn) + len(held) == 40 and "1 conversations are longer than 64 tokens" in capsys.readouterr().err
 
 
+def test_a_line_separator_of_unicode_is_part_of_a_row(recipe):
+    row = {"messages": [{"role": "user", "content": "a\u2028b\u2029c\x85d"}, {"role": "assistant", "content": "e"}]}
+    Path(recipe.rows).write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    train, _held = chat.read_examples(Path(recipe.rows), tokenizer_of(recipe), recipe)
+    assert len(train) == 1
+
+
 def test_data_sets_are_held_out_whole(recipe):
     train, held = chat.read_examples(Path(recipe.rows), tokenizer_of(recipe), recipe)
     assert train and held and not {e.group for e in train} & {e.group for e in held}
+
+
+def test_the_only_data_set_is_trained_on(recipe, capsys):
+    row = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+    for i in range(20):
+        Path(recipe.rows).write_text(json.dumps({"group": f"g{i}", **row}) + "\n")
+        train, held = chat.read_examples(Path(recipe.rows), tokenizer_of(recipe), recipe)
+        assert train and not held and "no data set is held out" in capsys.readouterr().err
+    Path(recipe.rows).write_text(json.dumps({"held_out": True, **row}) + "\n")
+    with pytest.raises(ValueError, match="all examples are held out"):
+        chat.train(recipe)
+
+
+@pytest.mark.parametrize("row", ['{"decision": "treat", "transcript": []}', '{"conversations": []}', "[]", "no JSON"])
+def test_other_rows_are_refused(recipe, row):
+    Path(recipe.rows).write_text(row + "\n")
+    with pytest.raises(ValueError, match=r"rows\.jsonl: no rows of `finetune data --format messages`"):
+        chat.read_examples(Path(recipe.rows), tokenizer_of(recipe), recipe)
 
 
 def test_packed_examples_do_not_see_each_other(recipe):
@@ -111,11 +137,19 @@ def test_training_learns_resumes_and_exports(recipe, tmp_path):
     assert found["max_logit_diff"] < 1e-2
 
 
-def test_unknown_settings_are_refused(tmp_path):
+@pytest.mark.parametrize(("text", "problem"), [
+    ("base: x\nrows: y\nout: z\nlearning: 1", "learning"),
+    ("base: x\nrows: y\nout: z\nrate: 2e-4", r"rate must be a number, as 2\.0e-4, not '2e-4'"),
+    ("base: x\nrows: y\nout: z\nrank: true", "rank must be a whole number"),
+    ("base: x\nrows: y\nout: z\ntargets: q_proj", "targets must be a list"),
+    ("rows: y", "does not say base, out"), ("base: [x", "is no YAML"), ("just words", "is no recipe"),
+])  # fmt: skip
+def test_a_recipe_that_makes_no_sense_is_refused(tmp_path, capsys, text, problem):
     path = tmp_path / "r.yaml"
-    path.write_text("base: x\nrows: y\nout: z\nlearning: 1\n")
-    with pytest.raises(ValueError, match="learning"):
+    path.write_text(text)
+    with pytest.raises(ValueError, match=problem):
         chat.Recipe.load(path)
+    assert main(["train", "--config", str(path)]) == 2
 
 
 def test_four_bits_need_a_library_that_is_named(recipe, monkeypatch):

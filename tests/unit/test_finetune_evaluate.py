@@ -85,6 +85,9 @@ def test_models_are_compared_by_hash(tmp_path, monkeypatch, capsys):
     rows = [Row("next_recipe", "g", "f", True, "t", (f"o{i}\n",), ("next=", p, "\n")) for i, p in asked]
     write_rows(tmp_path / "rows.jsonl", [*rows, replace(rows[-1], decision="tool", held_out=False)])
     command = ["evaluate", str(tmp_path / "rows.jsonl"), "--base", str(files[0]), "--other", str(files[1]), "--json"]
+    write_rows(tmp_path / "none.jsonl", [replace(row, held_out=False) for row in rows])
+    assert main(["evaluate", str(tmp_path / "none.jsonl"), *command[2:]]) == 2
+    assert "--all" in capsys.readouterr().err
     assert main(command) == 0
     found = json.loads(capsys.readouterr().out)
     for name, file in zip(("before", "after"), files, strict=True):

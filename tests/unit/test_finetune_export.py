@@ -155,3 +155,14 @@ def test_what_does_not_pass_gets_no_name(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(hf_export, "gguf_tokens", lambda _path, texts, **_: [[0] for _ in texts])
     assert main(command) == 1
     assert "token_mismatches" in capsys.readouterr().err and not list(tmp_path.glob("*.gguf"))
+
+
+def test_a_failed_quantisation_leaves_no_file(tmp_path, monkeypatch, capsys):
+    from finetune import hf_export, quantise
+    from finetune.__main__ import main
+
+    folder = hub_folder(tmp_path / "model", "qwen2", QWEN2)
+    monkeypatch.setattr(hf_export, "quantise", lambda source, out, _: quantise.quantise(source, out, "unknown"))
+    assert main(["export", str(folder), "--out", str(tmp_path / "out.gguf"), "--kind", "Q8_0"]) == 2
+    assert "could not write unknown" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]

@@ -18,6 +18,7 @@ from automlgpt_local.events import (
 )
 from automlgpt_local.task import TaskSpec
 from finetune import traces
+from finetune.__main__ import main
 from finetune.cases import from_table
 from finetune.redact import redact
 from finetune.rows import Row
@@ -142,6 +143,41 @@ def test_split_is_by_data_set(sessions):
     for share in (0.0, 0.5, 1.0):
         marked = traces.split(rows, share)
         assert all(len({r.held_out for r in marked if r.group == g}) == 1 for g in groups)
+
+
+def rows_of(*groups):
+    part = {"name": "next", "options": ["a", "b"], "choice": "b"}
+    return [Row("next_recipe", group, "f", False, "recorded", (f"{group}\n",), ("next=", part)) for group in groups]
+
+
+def test_a_data_set_is_always_left_to_train_on():
+    unlucky = [f"g{i}" for i in range(100) if traces.split(rows_of("luckiest", f"g{i}"))[1].held_out]
+    assert 10 < len(unlucky) < 30
+    for group in unlucky:
+        assert not traces.split(rows_of(group))[0].held_out
+    assert [r.held_out for r in traces.split(rows_of(*unlucky))].count(False) == 1
+    assert all(r.held_out for r in traces.split(rows_of(*unlucky), 1.0))
+
+
+def test_nothing_to_learn_from_overwrites_nothing(sessions, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "rows.jsonl"
+    out.write_text("mine")
+    for folder, problem in [("rnus", "there is no"), ("empty", "no recorded session"), ("broken", "no decision")]:
+        path = sessions / folder if folder == "broken" else tmp_path / folder
+        assert main(["data", str(path), "--out", str(out)]) == 2
+        assert problem in capsys.readouterr().err and out.read_text() == "mine"
+    assert main(["data", str(sessions / "s0"), str(tmp_path / "empty"), "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["held_out"] == 0 and "no data set is held out" in told.err
+    assert main(["data", str(sessions / "s0"), "--without", str(tmp_path / "empty"), "--out", str(out)]) == 2
+
+
+def test_a_defect_is_no_parity_error(monkeypatch, capsys):
+    monkeypatch.delattr(traces, "collect")
+    monkeypatch.setattr(traces, "sessions_below", lambda _: [])
+    assert main(["data", "runs"]) == 70
+    assert "Traceback" in capsys.readouterr().err
 
 
 def test_evaluation_data_are_left_out_as_whole_data_sets(sessions, tmp_path):

@@ -16,7 +16,7 @@ from llm_fixtures import write_model
 
 from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.llm.backend import Choice, Message, Text
-from automlgpt_local.llm.local import SLOW_VARIABLE, THINKING_VARIABLE, LocalBackend
+from automlgpt_local.llm.local import LOG_VARIABLE, SLOW_VARIABLE, THINKING_VARIABLE, LocalBackend
 from automlgpt_local.llm.schema import problems
 
 TREATMENT = Choice("c1", ("log", "none", "drop"))
@@ -245,6 +245,18 @@ def test_files_beside_the_user_do_not_shadow_the_library(
     monkeypatch.chdir(tmp_path)
     with LocalBackend(model) as backend:
         assert backend.info.dialect == "compact"
+
+
+def test_a_worker_that_cannot_start_is_a_model_error(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside.jinja").symlink_to("/proc/self/mem")  # a file that even root cannot read from its beginning
+    with pytest.raises(ModelError, match=r"beside\.jinja cannot be read"):
+        LocalBackend(tmp_path / "beside.gguf")
+    monkeypatch.setenv(LOG_VARIABLE, str(tmp_path / "gone" / "worker.log"))
+    with pytest.raises(ModelError, match=r"worker\.log") as caught:
+        LocalBackend(model)
+    assert LOG_VARIABLE in caught.value.hint
 
 
 def test_broken_files_are_model_errors(tmp_path: Path, model: Path) -> None:

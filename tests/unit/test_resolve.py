@@ -357,3 +357,9 @@ def test_kinds_of_models_that_are_not_installed_are_an_error_at_once(
     with pytest.raises(UsageError, match="installed here"):
         task_of(tmp_path, target="sold", only=("catboost",))
     assert task_of(tmp_path, target="sold", only=("catboost", "linear")).only == ("catboost", "linear")
+
+
+def test_a_number_of_trials_is_not_cut_short_by_a_time_limit_that_nobody_said(tmp_path: Path) -> None:
+    assert task_of(tmp_path, target="sold").time_limit_s == 600
+    assert task_of(tmp_path, target="sold", trials=5).time_limit_s == 24 * 3600
+    assert task_of(tmp_path, target="sold", trials=5, time_limit_s=60.0).time_limit_s == 60

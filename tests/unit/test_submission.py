@@ -49,6 +49,26 @@ def test_a_column_that_means_nothing_is_an_error() -> None:
         as_submission(predictions_frame(PROBABILITIES, ("a", "b")), sample, TABLE, ("a", "b"), True)
 
 
+def test_a_sample_without_a_column_for_the_answer_is_an_error() -> None:
+    with pytest.raises(DataError, match="none is left"):
+        as_submission(predictions_frame(PROBABILITIES, ("a", "b")), TABLE, TABLE, ("a", "b"), True)
+
+
+@pytest.mark.parametrize("known", [{"y": 7.0}, {"y": None}])
+def test_a_test_file_with_the_target_gives_predictions_all_the_same(tmp_path: Path, known: dict[str, object]) -> None:
+    rows = pd.DataFrame({"Id": [f"{i:03d}" for i in range(30)], "x": range(30)})
+    rows.assign(y=1.0).to_csv(tmp_path / "train.csv", index=False)
+    rows.assign(**known).to_csv(tmp_path / "test.csv", index=False)
+    rows[["Id"]].assign(y=0).to_csv(tmp_path / "sample.csv", index=False)
+    schema = load(tmp_path / "train.csv", target="y").schema.with_target("y", "number")
+    path, problem = write_test_predictions(
+        tmp_path / "predictions.csv", np.arange(30.0), load(tmp_path / "test.csv", schema=schema), classes=(),
+        decision=None, id_column="Id", sample=str(tmp_path / "sample.csv"), probabilities=False,
+    )  # fmt: skip
+    assert problem == ""
+    assert pd.read_csv(path)["y"].tolist() == list(range(30))
+
+
 def test_from_files_ids_keep_their_text_and_a_strange_sample_is_told(tmp_path: Path) -> None:
     rows = pd.DataFrame({"Id": [f"{i:03d}" for i in range(30)], "x": range(30)})
     rows.to_csv(tmp_path / "test.csv", index=False)
