@@ -305,6 +305,8 @@ async def test_code_can_be_edited_before_it_runs(act: Callable[..., None]) -> No
         session.approve = lambda *a: sent.append(a) or approve(*a)  # type: ignore
         app.show_session(session, "data.csv")
         await until(pilot, lambda: isinstance(app.screen, ApprovalScreen) and app.screen.query("#read"))
+        await pilot.press("e", "x", "escape")
+        assert not app.screen.editing and app.screen.query("#read"), "taken back"
         await pilot.press("e")
         await pilot.press("(", "ctrl+s")
         await until(pilot, lambda: any("no Python, line 1" in n.message for n in app._notifications))

@@ -219,3 +219,4 @@ async def test_paths_are_completed(own_dirs: Path) -> None:
     assert await suggest("da") == "data.csv"
     assert await suggest(str(own_dirs) + "/fol") == f"{own_dirs}/folder/"
     assert await suggest("not") is None and await suggest("/nowhere/x") is None
+    assert await suggest("~nobody-of-that-name") is None

@@ -24,7 +24,7 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
         Binding("e", "edit", "Edit", id="approval.edit"),
         Binding("r", "answer('reject')", "Reject", id="approval.reject"),
         Binding("R,shift+r", "answer('never')", "Reject all", id="approval.never"),
-        Binding("escape", "deny", "Reject", show=False, id="approval.deny"),
+        Binding("escape", "deny", "Reject", show=False, id="approval.deny", priority=True),
         Binding("ctrl+s", "run_edited", "Run the edited code", show=False, id="approval.run_edited"),
     ]
     CSS = """

@@ -16,6 +16,7 @@ from automlgpt_local.client.inert import inert
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.tui.screens.dialog import TableDialog
 from automlgpt_local.tui.threads import hand_over
+from automlgpt_local.tui.widgets.files import typed_path
 
 CHECK_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.cli", "models", "check"]
 
@@ -88,7 +89,7 @@ class ModelsScreen(TableDialog):
         event.stop()
         event.input.remove_class("shown")
         if event.value.strip():
-            self._import(Path(event.value.strip()).expanduser())
+            self._import(typed_path(event.value.strip()))
 
     @work(thread=True, exclusive=True, group="models")
     def _import(self, path: Path) -> None:

@@ -28,7 +28,7 @@ from automlgpt_local.metrics import METRICS
 from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import bindings_of
 from automlgpt_local.tui.threads import hand_over
-from automlgpt_local.tui.widgets.files import PathSuggester, Tables
+from automlgpt_local.tui.widgets.files import PathSuggester, Tables, typed_path
 from automlgpt_local.tui.words import here
 
 MOST_COLUMNS, CELL = 200, 30
@@ -222,7 +222,7 @@ class StartScreen(Screen[None]):
 
     def open_path(self, path: str) -> None:
         """Look at a table; the form is filled with what is found."""
-        self.path = str(Path(path).expanduser()) if path else ""
+        self.path = str(typed_path(path)) if path else ""
         self.query_one("#path", Input).value = self.path
         self._keep(Request(data=()))
         self.columns, self.suggested, self._touched = [], {}, set()
@@ -393,7 +393,9 @@ class StartScreen(Screen[None]):
         self.query_one("#ask", Input).value = request.ask or ""
         if request.metric:
             self._touched.add("metric")
-            self.query_one("#metric", Select).value = self._metric_shown = request.metric
+            with suppress(InvalidSelectValueError):  # a word that is no metric, or one of another kind of task
+                self.query_one("#metric", Select).value = request.metric
+                self._metric_shown = request.metric
         if request.target:
             self._touched.add("target")
             self._look(Request(data=(self.path,), target=request.target))

@@ -27,6 +27,14 @@ class Tables(DirectoryTree):
         return kept
 
 
+def typed_path(text: str) -> Path:
+    """With "~" as a home folder; as it is where that is nobody's."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 class PathSuggester(Suggester):
     """Completes the path that is being typed."""
 
@@ -34,7 +42,7 @@ class PathSuggester(Suggester):
         super().__init__(use_cache=False, case_sensitive=True)
 
     async def get_suggestion(self, value: str) -> str | None:
-        typed = Path(value).expanduser()
+        typed = typed_path(value)
         folder = typed if value.endswith("/") else typed.parent
         start = "" if value.endswith("/") else typed.name
         try:
