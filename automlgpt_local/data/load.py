@@ -214,12 +214,14 @@ def _read(
 def _read_parquet(path: Path, only: list[str] | None) -> pd.DataFrame:
     try:
         frame = pd.read_parquet(path, columns=only)
+        if frame.index.names != [None]:  # pandas keeps a named index as columns of the file
+            frame = frame.reset_index()
     except Exception as error:  # pyarrow raises many types
         raise DataError(
             f"{path} is no readable parquet file ({str(error)[:200]}).", "Write it again, or use CSV."
         ) from error
     frame.columns = [str(c) for c in frame.columns]
-    return frame.reset_index(drop=True)
+    return frame.reset_index(drop=True) if only is None else frame[only].reset_index(drop=True)
 
 
 def _read_excel(path: Path, options: dict[str, Any]) -> pd.DataFrame:

@@ -105,16 +105,18 @@ _DURATION = re.compile(
     r"(?:\s*(?:and\s+)?(?P<n2>\d+)\s*(?P<unit2>seconds?|secs?|s|minutes?|mins?|m)\b)?",
     re.IGNORECASE,
 )
+_REFUSED = r"(?:\bnot|n'?t|\bnever|\binstead\s+of|\brather\s+than)\s+(?:use\s+|by\s+|the\s+)*"  # before a metric
 _LOOSE_DURATION = re.compile(
     rf"\b(?P<n>{_NUMBER})[\s-]*(?P<unit>seconds?|secs?|minutes?|mins?|hours?|hrs?)\b(?P<n2>)(?P<unit2>)", re.IGNORECASE
 )
 
 
 def metrics(text: str) -> list[str]:
-    """The metrics that a text names; those behind "minimise", "metric" and the like first."""
+    """The metrics that a text names; those behind "minimise", "metric" and the like first. Not those it refuses."""
     found: dict[str, int] = {}
     free = text
     for name, pattern in _METRICS:
+        free = re.sub(rf"{_REFUSED}(?:{pattern})(?!\w)", lambda m: "·" * len(m[0]), free, flags=re.IGNORECASE)
         wanted = re.search(rf"\b{_WANTS}(?:{pattern})(?!\w)", free, re.IGNORECASE)
         plain = re.search(rf"(?<!\w)(?:{pattern})(?!\w)", free, re.IGNORECASE)
         if plain:

@@ -37,6 +37,7 @@ _IGNORE = re.compile(
     r"|skip(?:ping)?|remov(?:e|ing))\b",
     re.IGNORECASE,
 )
+_NEGATED = re.compile(r"(?:\bnot|n'?t|\bnever)\s+$", re.IGNORECASE)
 _SOFT_IGNORE = re.compile(r"without|not\s|skip|remov|use|using|look|consider", re.IGNORECASE)
 _USE_ONLY = re.compile(
     r"\b(?:(?:use|using)\s+only|only\s+(?:use|using)|based\s+only\s+on|only\s+from)\b", re.IGNORECASE
@@ -264,7 +265,7 @@ class _Reader:
                 names += [c for c in self.columns if c not in keep]
         for match in _IGNORE.finditer(self.text):
             after = self.text[match.end() :]
-            if phrases.starts_with_family(after):
+            if phrases.starts_with_family(after) or _NEGATED.search(self.text[: match.start()]):
                 continue
             found, end, unknown = self._list(match.end(), loose=True)
             names += found

@@ -407,3 +407,11 @@ def test_any_text_is_read_twice_the_same(
         return
     pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
     assert len(table.frame) == len(rows)
+
+
+def test_a_named_index_of_a_parquet_file_is_a_column(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    frame = pd.DataFrame({"shop": [3, 4], "x": [1.5, 2.5]}, index=pd.Index(["2020-01-01", "2020-01-02"], name="date"))
+    frame.to_parquet(path)
+    assert sorted(load(path).frame.columns) == ["date", "shop", "x"]
+    assert list(load(path).frame["date"].astype(str).str[:10]) == ["2020-01-01", "2020-01-02"]
