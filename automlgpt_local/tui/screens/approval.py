@@ -64,7 +64,8 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
                 yield Button("R Reject all", id="never", variant="error", compact=True)
 
     def on_mount(self) -> None:
-        self._ask()
+        if self.query(ContentSwitcher):  # not where the app ends while this screen is being made
+            self._ask()
 
     def _ask(self) -> None:
         self.query_one(ContentSwitcher).current = "reading"
