@@ -128,6 +128,9 @@ def test_killed_in_the_middle_it_gives_the_terminal_back_and_the_run_goes_on(own
         second.type("\x1b[Z\x1b[Z")  # shift+tab twice: from the path over the files to the list of runs
         second.type("\x1b[B\r")
         second.until(b"done: roc_auc")
+        deadline = time.monotonic() + 20
+        while client.state(run) == "running" and time.monotonic() < deadline:  # the engine ends just after
+            time.sleep(0.1)
         assert client.state(run) == "done"
     finally:
         second.close()
