@@ -11,9 +11,17 @@ from pathlib import Path
 APP = "automlgpt-local"
 
 
+def typed_path(text: str | Path) -> Path:
+    """With "~" as a home folder; as it is where that is nobody's."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def _moved(variable: str) -> Path | None:
     value = os.environ.get(variable)
-    return Path(value).expanduser().absolute() if value else None
+    return typed_path(value).absolute() if value else None
 
 
 def state_dir() -> Path:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from automlgpt_local.cli.options import json_option, print_json
+from automlgpt_local.paths import typed_path
 
 
 @click.command("ask", short_help="A question about a table, in words.")
@@ -23,7 +22,7 @@ def command(place: str, question: str, as_json: bool) -> None:
     from automlgpt_local.client.inert import inert
     from automlgpt_local.data.ask import ask
 
-    path = Path(place).expanduser()
+    path = typed_path(place)
     is_path = path.exists() or path.suffix or "/" in place
     found = ask(path if is_path and not path.is_dir() else client.find_run(place), question)
     if as_json:

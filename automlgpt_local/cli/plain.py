@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 
@@ -11,6 +10,7 @@ from automlgpt_local import client, settings
 from automlgpt_local.client.children import preview
 from automlgpt_local.client.inert import inert_line
 from automlgpt_local.errors import AutoMLGPTError, UsageError
+from automlgpt_local.paths import typed_path
 from automlgpt_local.task import Request
 
 
@@ -63,6 +63,6 @@ def _follow(session: client.Session) -> int:
 def _data() -> str:
     while True:
         path = str(click.prompt("Table (CSV or parquet)", err=True))
-        if Path(path).expanduser().is_file():
-            return str(Path(path).expanduser())
+        if typed_path(path).is_file():
+            return str(typed_path(path))
         click.echo(f"There is no file {path}.", err=True)

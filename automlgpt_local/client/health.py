@@ -9,11 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Literal
 
 from automlgpt_local import __version__, paths, settings
 from automlgpt_local.errors import AutoMLGPTError
+from automlgpt_local.paths import typed_path
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _cores() -> Iterator[Check]:
 
 
 def _disk() -> Iterator[Check]:
-    folder = Path(settings.load().runs_dir).expanduser().absolute()
+    folder = typed_path(settings.load().runs_dir).absolute()
     while not folder.exists():
         folder = folder.parent
     free_gib = shutil.disk_usage(folder).free / 2**30

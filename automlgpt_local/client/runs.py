@@ -18,6 +18,7 @@ from automlgpt_local import paths, settings
 from automlgpt_local.client.view import RunView
 from automlgpt_local.errors import AutoMLGPTError, ResumeError, UsageError
 from automlgpt_local.events import Record, decode, read_events
+from automlgpt_local.paths import typed_path
 
 State = Literal["running", "done", "failed", "interrupted", "empty", "unreadable"]
 
@@ -72,9 +73,9 @@ def new_run_dir(out: str | Path | None = None) -> Path:
     """A fresh, empty run folder: `out` itself, or a new one where the settings say. Raises UsageError."""
     if out is None:
         stem = time.strftime("%Y%m%d-%H%M%S")
-        path = Path(settings.load().runs_dir).expanduser().absolute() / f"{stem}-{secrets.token_hex(2)}"
+        path = typed_path(settings.load().runs_dir).absolute() / f"{stem}-{secrets.token_hex(2)}"
     else:
-        path = check_out(Path(out).expanduser().absolute())
+        path = check_out(typed_path(out).absolute())
     check_name(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -119,7 +120,7 @@ def _known_paths() -> list[Path]:
                 entry.unlink()
         except OSError:
             continue
-    home = Path(settings.load().runs_dir).expanduser().absolute()
+    home = typed_path(settings.load().runs_dir).absolute()
     for path in sorted(home.iterdir()) if home.is_dir() else []:
         if os.access(path / "request.json", os.F_OK):  # no error where one may not look, as in lost+found
             found[path] = None
@@ -208,7 +209,7 @@ def list_runs() -> list[RunInfo]:
 
 def find_run(name: str | Path) -> Path:
     """The folder of a run, by its path, its id, or the beginning of an id that no other run shares."""
-    path = Path(name).expanduser().absolute()
+    path = typed_path(name).absolute()
     if path.is_dir() and ((path / "request.json").is_file() or (path / "events.jsonl").is_file()):
         return path
     known = _known_paths()

@@ -12,9 +12,9 @@ from typing import Any
 
 from automlgpt_local.data import phrases
 from automlgpt_local.data.request import Asked, parse_ask
+from automlgpt_local.data.resolve import require_models
 from automlgpt_local.errors import UsageError
 from automlgpt_local.metrics import METRICS
-from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.settings import format_seconds
 from automlgpt_local.task import TaskSpec
 
@@ -99,9 +99,7 @@ def _families(asked: Asked, task: TaskSpec, changes: dict[str, Any], told: list[
     wanted = replace(task, only=only, never=never)
     if task.only and not only:
         raise UsageError(f"The run may only use {listed(task.only)}; without that nothing is left.", "/undo first.")
-    left = {r.family for r in load_recipes().values() if task.kind in r.kinds and wanted.allows(r.family)}
-    if not left - {"baseline"}:
-        raise UsageError("No kind of model that is installed here would be left.", "")
+    require_models(wanted)
     if (only, never) == (task.only, task.never):
         told.append("That is so already.")
         return

@@ -65,12 +65,11 @@ def text_kind(name: str, counts: pd.Series, rows: int, missing: float = 0.0) -> 
     """Kind and, for a date, its strptime format ("" when mixed). counts: value -> rows that have it; rows: all that
     have one; missing: share of the rows that have none."""
     unique = len(counts)
-    if unique < 2:  # "Y" or nothing is a flag
-        flag = unique == 1 and missing > 0 and str(counts.index[0]).strip().lower() not in MISSING_WORDS
-        return "category" if flag else "constant", ""
     checked = counts.iloc[:MAX_DISTINCT_CHECKED]
     known = checked[[v.strip().lower() not in MISSING_WORDS for v in checked.index]]
     values = [str(v) for v in known.index]
+    if unique < 2:  # "Y" or nothing is a flag
+        return "category" if values and missing > 0 else "constant", ""
     if not values:
         return "category", ""
     found = date_format(values[:300])

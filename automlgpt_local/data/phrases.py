@@ -105,10 +105,13 @@ _DURATION = re.compile(
     r"(?:\s*(?:and\s+)?(?P<n2>\d+)\s*(?P<unit2>seconds?|secs?|s|minutes?|mins?|m)\b)?",
     re.IGNORECASE,
 )
-_REFUSED = r"(?:\bnot|n'?t|\bnever|\binstead\s+of|\brather\s+than)\s+(?:use\s+|by\s+|the\s+)*"  # before a metric
 _LOOSE_DURATION = re.compile(
     rf"\b(?P<n>{_NUMBER})[\s-]*(?P<unit>seconds?|secs?|minutes?|mins?|hours?|hrs?)\b(?P<n2>)(?P<unit2>)", re.IGNORECASE
 )
+
+
+NEGATION = r"\b(?:not|never|dont|\w+n['’]t)\s+"  # "want" has none
+_REFUSED = rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than)\s+)(?:use\s+|by\s+|the\s+)*"  # before a metric
 
 
 def metrics(text: str) -> list[str]:

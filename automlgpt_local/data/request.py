@@ -37,7 +37,7 @@ _IGNORE = re.compile(
     r"|skip(?:ping)?|remov(?:e|ing))\b",
     re.IGNORECASE,
 )
-_NEGATED = re.compile(r"(?:\bnot|n'?t|\bnever)\s+$", re.IGNORECASE)
+_NEGATED = re.compile(rf"{phrases.NEGATION}$", re.IGNORECASE)
 _SOFT_IGNORE = re.compile(r"without|not\s|skip|remov|use|using|look|consider", re.IGNORECASE)
 _USE_ONLY = re.compile(
     r"\b(?:(?:use|using)\s+only|only\s+(?:use|using)|based\s+only\s+on|only\s+from)\b", re.IGNORECASE

@@ -85,11 +85,8 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     ignore = _ignored(request, asked, columns, target, notes)
     ignore += tuple(_not_in_test(request, columns, {target, weight, group, *ignore}, notes))
     rows = len(values)
-    only = _said("only", request.only, asked.only, (), notes)
-    never = _said("never", request.never, asked.never, (), notes)
-    _check_families(kind, only, never)
     trials = _said("trials", request.trials, asked.trials, None, notes)
-    return TaskSpec(
+    task = TaskSpec(
         target=target,
         kind=kind,
         metric=metric,
@@ -100,8 +97,8 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         weight=weight,
         positive=_positive(request, asked, kind, metric, values, notes),
         exact_target=exact,
-        only=only,
-        never=never,
+        only=_said("only", request.only, asked.only, (), notes),
+        never=_said("never", request.never, asked.never, (), notes),
         ensemble=_said("ensemble", None if request.ensemble else False, asked.ensemble, True, notes),
         without=request.without,
         predict_limit_ms=request.predict_limit_ms,
@@ -114,6 +111,18 @@ def resolve(request: Request, table: Table) -> TaskSpec:
         source=notes.source,
         warnings=tuple(notes.warnings),
     )
+    require_models(task)
+    return task
+
+
+def require_models(task: TaskSpec) -> None:
+    """Raises UsageError where no kind of model that is installed here is allowed."""
+    here = {r.family for r in load_recipes().values() if task.kind in r.kinds} - {"baseline"}
+    if not any(task.allows(family) for family in here):
+        raise UsageError(
+            "None of the kinds of models that are allowed is installed here.",
+            f"Allow one of {', '.join(sorted(here))}; CatBoost and XGBoost come with the extra 'boost'.",
+        )
 
 
 def _said(name: str, flag: Any, ask: Any, default: Any, notes: _Notes) -> Any:
@@ -329,15 +338,6 @@ def _column(role: str, flag: str | None, ask: str | None, columns: list[str], ta
             f"The column {target!r} is the target and cannot also be the {role} column.", f"Change --{role}."
         )
     return cast("str | None", said)
-
-
-def _check_families(kind: Kind, only: tuple[str, ...], never: tuple[str, ...]) -> None:
-    here = {r.family for r in load_recipes().values() if kind in r.kinds} - {"baseline"}
-    if not {family for family in here if (not only or family in only) and family not in never}:
-        raise UsageError(
-            "None of the kinds of models that are allowed is installed here.",
-            f"Allow one of {', '.join(sorted(here))}; CatBoost and XGBoost come with the extra 'boost'.",
-        )
 
 
 def _check_weight(table: Table, weight: str) -> None:

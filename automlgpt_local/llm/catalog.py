@@ -15,6 +15,7 @@ from automlgpt_local import paths
 from automlgpt_local.errors import ModelError
 from automlgpt_local.llm.backend import Dialect
 from automlgpt_local.llm.gguf_header import missing_bytes, read_header
+from automlgpt_local.paths import typed_path
 
 NANO = "nano"
 _CHUNK_BYTES = 4 * 2**20
@@ -106,7 +107,7 @@ def resolve(name_or_path: str) -> ModelEntry:
                 f"{file} of the model {name_or_path} is gone.", "Import it again: `automlgpt models import`."
             )
         return _entry(name_or_path, file, source="imported", sha256=record["sha256"], licence=record.get("licence", ""))
-    file = Path(name_or_path).expanduser()
+    file = typed_path(name_or_path)
     if file.is_dir():
         file = _first_of(file)
     if file.is_file():

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.errors import ModelError
 from automlgpt_local.llm.backend import Backend
+from automlgpt_local.paths import typed_path
 
 if TYPE_CHECKING:
     from automlgpt_local.llm.catalog import ModelEntry
@@ -85,14 +86,14 @@ def absolute_model(model: str) -> str:
 
     def absolute(name: str) -> str:
         is_path = name.endswith(".gguf") or "/" in name
-        return str(Path(name).expanduser().absolute()) if is_path else name
+        return str(typed_path(name).absolute()) if is_path else name
 
     def with_adapters(one: str) -> str:
         if one.startswith(_SCHEMES):
             return one
-        base, *adapters = [one] if Path(one).expanduser().exists() else one.split("+")
+        base, *adapters = [one] if typed_path(one).exists() else one.split("+")
         named = [adapter.partition("=") if "=" in adapter else ("", "", adapter) for adapter in adapters]
-        files = [f"{agent}{mark}{Path(file).expanduser().absolute()}" for agent, mark, file in named]
+        files = [f"{agent}{mark}{typed_path(file).absolute()}" for agent, mark, file in named]
         return "+".join([absolute(base), *files])
 
     return _CODER.join(with_adapters(one) for one in split_agents(model) if one is not None)
@@ -101,7 +102,7 @@ def absolute_model(model: str) -> str:
 def split_agents(model: str) -> tuple[str, str | None]:
     """(the Reasoning agent's model, the Coding agent's): the second is None where both share the first."""
     first, marked, second = model.partition(_CODER)
-    return (first, second) if marked and not Path(model).expanduser().exists() else (model, None)
+    return (first, second) if marked and not typed_path(model).exists() else (model, None)
 
 
 def split_adapters(model: str) -> tuple[str, dict[str, Path]]:
@@ -110,7 +111,7 @@ def split_adapters(model: str) -> tuple[str, dict[str, Path]]:
     adapters: dict[str, Path] = {}
     for part in parts:
         agent, marked, name = part.partition("=")
-        file = Path(name if marked else part).expanduser()
+        file = typed_path(name if marked else part)
         if marked and agent not in AGENTS:
             raise ModelError(f"{agent!r} is no agent.", "Write MODEL+ADAPTER.gguf or MODEL+coder=ADAPTER.gguf.")
         if not file.is_file():

@@ -88,6 +88,7 @@ class Network:
             self.shaped(self.decays)[2 * i + 1][:] = decay
         self.averaged = self.flat.copy()
         self.gradient, self.first, self.second = (np.zeros_like(self.flat) for _ in range(3))
+        self.gradients = self.shaped(self.gradient)
         self.steps = 0
 
     def shaped(self, flat):
@@ -105,7 +106,7 @@ class Network:
         else:
             error = out - y[:, None] if self.loss == "squared" else np.tanh(4 * (out - y[:, None]))
         error *= weight[:, None] / n_rows
-        last, gradients = layers.pop(), self.shaped(self.gradient)
+        last, gradients = layers.pop(), self.gradients
         gradients[-1][:] = error.sum(axis=1, keepdims=True)
         np.matmul(last.transpose(0, 2, 1), error, out=gradients[-2])
         error = error @ self.weights[-2].transpose(0, 2, 1)

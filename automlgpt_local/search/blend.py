@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from automlgpt_local.recipes import Recipe
 from automlgpt_local.recipes import load as all_recipes
 from automlgpt_local.search.ensemble import Blend, best_gain, mix, select
 from automlgpt_local.search.evaluate import Evaluation, Evaluator
@@ -132,14 +133,17 @@ class Blender:
             margin = max(margin, REFIT_MARGIN_SINGLE_SPLIT)
         return evaluation.fit_s * self._rows_more() * margin * self.more_trees(number) + 0.3
 
+    def _recipe(self, number: int) -> Recipe | None:
+        """None for a module of the Coder's own."""
+        return all_recipes().get(self._evaluations[number].attempt.recipe)
+
     def _family(self, number: int) -> str:
-        """Of a member's recipe; empty for a module of the Coder's own."""
-        recipe = all_recipes().get(self._evaluations[number].attempt.recipe)
+        recipe = self._recipe(number)
         return "" if recipe is None else recipe.family
 
     def more_trees(self, number: int) -> float:
         """What a member's number of trees is to be multiplied by in its refit; 1 for all but boosted recipes."""
-        recipe = all_recipes().get(self._evaluations[number].attempt.recipe)
+        recipe = self._recipe(number)
         boosted = recipe is not None and recipe.boosted
         return max(1.0, self._rows_more() / ROWS_OF_A_REFIT) if boosted else 1.0
 

@@ -152,6 +152,7 @@ async def test_an_interrupted_run_is_offered_and_goes_on(act: Callable[..., None
         recent.highlighted = 0
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, RunScreen) and app.screen.view.finished)
+        await until(pilot, lambda: client.state(session.run_dir) != "running")  # the engine ends just after
         assert client.state(session.run_dir) == "done"
 
 

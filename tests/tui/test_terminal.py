@@ -77,6 +77,13 @@ class Terminal:
         os.close(self.slave)
 
 
+def wait_while_running(run: Path) -> None:
+    """An engine ends just after its last event, and by itself when its app was killed."""
+    deadline = time.monotonic() + 20
+    while client.state(run) == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def terminal(own_dirs: Path) -> Iterator[Terminal]:
     opened = Terminal(own_dirs, [*ENGINE, "--pace", "0.1"])
@@ -97,9 +104,7 @@ def test_from_nothing_to_a_run_and_out_again(terminal: Terminal, own_dirs: Path)
     assert terminal.process.wait(20) == 0
     assert termios.tcgetattr(terminal.slave) == terminal.before
     run = Path(client.list_runs()[0].path)
-    deadline = time.monotonic() + 20
-    while client.state(run) == "running" and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_while_running(run)
     assert client.state(run) in ("done", "interrupted")
 
 
@@ -118,9 +123,7 @@ def test_killed_in_the_middle_it_gives_the_terminal_back_and_the_run_goes_on(own
     finally:
         first.close()
     run = Path(client.list_runs()[0].path)
-    deadline = time.monotonic() + 20
-    while client.state(run) == "running" and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_while_running(run)
     assert client.state(run) == "interrupted"
     second = Terminal(own_dirs, ENGINE)
     try:
@@ -128,9 +131,7 @@ def test_killed_in_the_middle_it_gives_the_terminal_back_and_the_run_goes_on(own
         second.type("\x1b[Z\x1b[Z")  # shift+tab twice: from the path over the files to the list of runs
         second.type("\x1b[B\r")
         second.until(b"done: roc_auc")
-        deadline = time.monotonic() + 20
-        while client.state(run) == "running" and time.monotonic() < deadline:  # the engine ends just after
-            time.sleep(0.1)
+        wait_while_running(run)
         assert client.state(run) == "done"
     finally:
         second.close()
@@ -151,7 +152,5 @@ def test_without_its_terminal_the_app_ends_and_the_run_can_go_on(own_dirs: Path)
     finally:
         app.process.kill()
     run = Path(client.list_runs()[0].path)
-    deadline = time.monotonic() + 20
-    while client.state(run) == "running" and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_while_running(run)
     assert client.state(run) == "interrupted"

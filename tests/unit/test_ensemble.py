@@ -35,6 +35,11 @@ def test_blend_of_independent_errors_beats_its_best_member() -> None:
     assert blend.weights[0] == max(blend.weights.values())
 
 
+def _rare(rng: np.random.Generator, a: float, b: float, n: int) -> tuple[np.ndarray, np.ndarray]:
+    p = rng.beta(a, b, size=n)
+    return (rng.random(n) < p).astype(int), np.column_stack([1 - p, p])
+
+
 @pytest.mark.parametrize("name", ["roc_auc", "log_loss", "accuracy", "f1", "mcc", "average_precision", "qwk"])
 @pytest.mark.parametrize("k", [2, 3])
 def test_every_metric_finds_a_blend_no_worse_than_the_worst_member(name: str, k: int) -> None:
@@ -101,10 +106,7 @@ def test_fast_scores_equal_those_of_sklearn(name: str) -> None:
 
 
 def test_a_rare_class_gets_a_lower_threshold_for_f1() -> None:
-    rng = np.random.default_rng(3)
-    p = rng.beta(0.6, 6, size=6000)
-    y = (rng.random(6000) < p).astype(int)
-    blended = np.column_stack([1 - p, p])
+    y, blended = _rare(np.random.default_rng(3), 0.6, 6, 6000)
     found = decision(y, blended, METRICS["f1"])
     assert found["multipliers"][0] < 0.4
     assert METRICS["f1"].score(y, adjust(blended, found)) > METRICS["f1"].score(y, blended) + 0.1
@@ -163,10 +165,7 @@ def test_a_decision_is_judged_on_other_rows_where_rows_occur_several_times() -> 
 
 
 def test_a_very_rare_class_gets_a_threshold_below_its_share() -> None:
-    rng = np.random.default_rng(6)
-    p = rng.beta(0.3, 150, size=20_000)
-    y = (rng.random(20_000) < p).astype(int)
-    blended = np.column_stack([1 - p, p])
+    y, blended = _rare(np.random.default_rng(6), 0.3, 150, 20_000)
     found = decision(y, blended, METRICS["balanced_accuracy"])
     assert 0 < found["multipliers"][0] < 0.005
     assert METRICS["balanced_accuracy"].score(y, adjust(blended, found)) > 0.65

@@ -257,7 +257,7 @@ def test_the_networks_gradients_are_those_of_its_loss(loss: str, members: int) -
     network = MODULES["neural"].Network([5, 7, 6, n_out], loss, 0.0, 0.0, members, 0)
     network.flat, network.gradient = network.flat.astype(float), network.gradient.astype(float)
     network.flat += 0.3 * rng.normal(size=network.flat.shape)
-    network.weights = network.shaped(network.flat)
+    network.weights, network.gradients = network.shaped(network.flat), network.shaped(network.gradient)
     features, weight = rng.normal(size=(11, 5)), rng.uniform(0.5, 2, 11)
     y = rng.integers(0, 3, 11) if loss == "softmax" else rng.normal(size=11)
 
@@ -271,7 +271,7 @@ def test_the_networks_gradients_are_those_of_its_loss(loss: str, members: int) -
         return float((each * weight).sum() / 11)
 
     network.backward(features, y, weight)
-    for w, gradient in zip(network.weights, network.shaped(network.gradient), strict=True):
+    for w, gradient in zip(network.weights, network.gradients, strict=True):
         assert gradient.shape == w.shape
         for at in [tuple(rng.integers(0, w.shape)) for _ in range(8)]:
             before = w[at]

@@ -14,9 +14,9 @@ from textual.widgets import Input
 
 from automlgpt_local.client.inert import inert
 from automlgpt_local.errors import AutoMLGPTError
+from automlgpt_local.paths import typed_path
 from automlgpt_local.tui.screens.dialog import TableDialog
 from automlgpt_local.tui.threads import hand_over
-from automlgpt_local.tui.widgets.files import typed_path
 
 CHECK_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.cli", "models", "check"]
 

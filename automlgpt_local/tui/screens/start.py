@@ -25,10 +25,11 @@ from automlgpt_local.client.children import preview
 from automlgpt_local.client.inert import inert, inert_line
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.metrics import METRICS
+from automlgpt_local.paths import typed_path
 from automlgpt_local.task import Request
 from automlgpt_local.tui.actions import bindings_of
 from automlgpt_local.tui.threads import hand_over
-from automlgpt_local.tui.widgets.files import PathSuggester, Tables, typed_path
+from automlgpt_local.tui.widgets.files import PathSuggester, Tables
 from automlgpt_local.tui.words import here
 
 MOST_COLUMNS, CELL = 200, 30

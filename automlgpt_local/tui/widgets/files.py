@@ -8,6 +8,8 @@ from pathlib import Path
 from textual.suggester import Suggester
 from textual.widgets import DirectoryTree
 
+from automlgpt_local.paths import typed_path
+
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".xlsx", ".feather")
 
 
@@ -25,14 +27,6 @@ class Tables(DirectoryTree):
             except OSError:
                 continue
         return kept
-
-
-def typed_path(text: str) -> Path:
-    """With "~" as a home folder; as it is where that is nobody's."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
 
 
 class PathSuggester(Suggester):
