@@ -22,6 +22,7 @@ from automlgpt_local.events import Approved, Event, Failed, Finished, Record, Re
 from automlgpt_local.exits import INTERNAL, INTERRUPTED, NOT_READY, USAGE
 from automlgpt_local.task import Request
 
+STARTING_STEPS = 250  # of 0.02 s, in which a new engine takes its folder and writes its first event
 # -P: the current folder may hold a pandas.py of the user's.
 ENGINE_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.engine"]
 _END = None
@@ -154,7 +155,7 @@ class Session:
         """Records of a detached run, from its log, until it ended or nobody works in the folder any more."""
         log = runs.LogTail(self.run_dir / "events.jsonl")
         idle, ended = 0, False
-        while not ended and idle <= 5:
+        while not ended and idle <= (5 if self.last_seq else STARTING_STEPS):
             alive = runs.is_locked(self.run_dir) or (self._detached is not None and self._detached.poll() is None)
             fresh = [r for r in log.read() if r.seq > self.last_seq]
             for record in fresh:

@@ -111,7 +111,7 @@ _LOOSE_DURATION = re.compile(
 
 
 NEGATION = r"\b(?:not|never|dont|\w+n['’]t)\s+"  # "want" has none
-_REFUSED = rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than)\s+)(?:use\s+|by\s+|the\s+)*"  # before a metric
+_REFUSED = rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than)\s+)(?:use\s+|want\s+|by\s+|the\s+)*"  # before a metric
 
 
 def metrics(text: str) -> list[str]:

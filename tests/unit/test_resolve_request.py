@@ -31,7 +31,7 @@ def said(text: str) -> dict[str, Any]:
         ("predict Churn. Don't use accuracy, use F1", {"target": "Churn", "metric": "f1"}),
         ("predict Churn by AUC instead of accuracy", {"target": "Churn", "metric": "roc_auc"}),
         ("predict Churn, I want AUC", {"target": "Churn", "metric": "roc_auc"}),
-        ("predict Churn. I don’t want recall; f1 is the important metric", {"target": "Churn"}),
+        ("predict Churn. I don’t want recall; f1 is the important metric", {"target": "Churn", "metric": "f1"}),
         ("Please forecast the prices.", {"target": "price"}),
         ("predict `visit date`", {"target": "visit date"}),
         ("predict the visit date in 90s", {"target": "visit date", "time_limit_s": 90.0}),
