@@ -50,7 +50,11 @@ def write_predictions(
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> Path:
-    """No reader sees half of the file."""
+    """No reader sees half of the file, and nothing is left of it where the disk is full."""
     torn = path.with_name(path.name + ".part")
-    frame.to_csv(torn, index=False)
-    return torn.replace(path)
+    try:
+        frame.to_csv(torn, index=False)
+        return torn.replace(path)
+    except OSError:
+        torn.unlink(missing_ok=True)
+        raise

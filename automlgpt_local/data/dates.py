@@ -80,7 +80,9 @@ def _full_format(fmt: str, found: list[re.Match[str]]) -> str:
     }
     shape = shapes.get(next(iter(times))) if len(times) == 1 else None
     marks = {"T" if "T" in m["time"] else " " for m in found} if shape else set()
-    return f"{fmt}{marks.pop()}{shape}" if shape and len(marks) == 1 else ""
+    if shape and len(marks) == 1:
+        return f"{fmt}{marks.pop()}{shape}"
+    return fmt if fmt.startswith("%d") else ""  # whoever parses needs to know that the day comes first
 
 
 def parse_dates(values: pd.Series, fmt: str | None = None) -> pd.Series:
@@ -88,9 +90,13 @@ def parse_dates(values: pd.Series, fmt: str | None = None) -> pd.Series:
     text = values.astype("str").where(values.notna())
     if fmt is None:
         fmt = date_format([str(v) for v in text.dropna().unique()[:300]]) or ""
+    text = text.str.strip()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dates = pd.to_datetime(text.str.strip(), errors="coerce", utc=True, format=fmt or "mixed")
+        dates = pd.to_datetime(text, errors="coerce", utc=True, format=fmt or "mixed")
+        if fmt.startswith("%d") and (dates.isna() & text.notna()).any():  # a time behind some of them
+            again = pd.to_datetime(text, errors="coerce", utc=True, format="mixed", dayfirst=True)
+            dates = dates.fillna(again)
     naive: pd.Series = dates.dt.tz_localize(None)
     return naive
 

@@ -108,7 +108,17 @@ _DURATION = re.compile(
 _LOOSE_DURATION = re.compile(
     rf"\b(?P<n>{_NUMBER})[\s-]*(?P<unit>seconds?|secs?|minutes?|mins?|hours?|hrs?)\b(?P<n2>)(?P<unit2>)", re.IGNORECASE
 )
-
+_COMPARED = re.compile(  # "delayed by more than 15 minutes", not "take no more than 15 minutes"
+    r"\b(?:(?<!no )(?<!not )(?:more|longer|greater|later|older|larger|bigger|shorter|earlier|fewer)\s+than|over|above|below"
+    r"|exceed\w*|every|each|per)\s+$",
+    re.IGNORECASE,
+)
+_EFFORT = re.compile(
+    r"\b(?:train\w*|fit\w*|search\w*|finish\w*|done|ready|tak(?:e|es|ing)|spend\w*|budget\w*|limit\w*|at\s+most|up\s+to|max\w*"
+    r"|(?:you|i)\s+(?:only\s+)?have|time\s*[:=])",
+    re.IGNORECASE,
+)
+_OUTCOME = re.compile(r"\b(?:will|would|whether|if|likely|chances?|probability|risk|who|which)\b", re.IGNORECASE)
 
 NEGATION = r"\b(?:not|never|dont|\w+n['’]t)\s+"  # "want" has none
 _REFUSED = rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than)\s+)(?:use\s+|want\s+|by\s+|the\s+)*"  # before a metric
@@ -140,14 +150,27 @@ def kind(text: str) -> Kind | None:
 
 
 def seconds(text: str) -> float | None:
-    """A time limit in the text."""
-    match = _DURATION.search(text) or _LOOSE_DURATION.search(text)
+    """A time limit in the text; no duration that belongs to what is predicted, as in "readmitted within 48 hours"."""
+    found = [m for pattern in (_DURATION, _LOOSE_DURATION) for m in pattern.finditer(text)]
+    match = next((m for m in found if not _of_the_question(text, m)), None)
     if match is None:
         return None
     total = _number(match["n"]) * _unit(match["unit"])
     if match["n2"]:
         total += float(match["n2"]) * _unit(match["unit2"])
     return total
+
+
+def _of_the_question(text: str, duration: re.Match[str]) -> bool:
+    clause = re.split(r"[,;:!?]|\.(?!\d)", text[: duration.end()])[-1]
+    if _COMPARED.search(text[: duration.start("n")]):
+        return True
+    if _EFFORT.search(clause):
+        return False
+    unit = duration["unit"].lower()
+    distant = unit.startswith("h") or re.search(r"\bwithin\b", duration[0], re.IGNORECASE)
+    ahead = re.search(r"\b(?:next|coming|following|last|past|previous)\s+$", text[: duration.start("n")], re.IGNORECASE)
+    return bool(ahead or (distant and _OUTCOME.search(clause)))
 
 
 def _number(text: str) -> float:

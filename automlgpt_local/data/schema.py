@@ -102,7 +102,10 @@ def as_number(values: pd.Series, decimal: str = ".") -> pd.Series:
     unread = numbers.isna() & values.notna()
     if unread.any():  # "$1,234.50", "35 %", decimal commas, "(12.50)" and "12.50-" below zero
         thousands = "," if decimal == "." else "."
-        text = values[unread].astype("str").str.replace(rf"[\s$€£¥₹%'’{thousands}]", "", regex=True)
+        text = values[unread].astype("str").str.replace(r"[\s$€£¥₹%'’]", "", regex=True)
+        if decimal == ".":  # a single comma before other than three digits counts no thousands
+            text = text.str.replace(r"^(\D*\d+),(\d{1,2}|\d{4,})(\D*)$", r"\1.\2\3", regex=True)
+        text = text.str.replace(thousands, "", regex=False)
         text = text.str.replace(r"^\((.*)\)$|^(.*\d)-$", r"-\1\2", regex=True)
         again = pd.to_numeric(text.str.replace(decimal, ".", regex=False), errors="coerce")
         numbers[unread] = again.astype("float64")

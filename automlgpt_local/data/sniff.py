@@ -25,7 +25,8 @@ BLANKS = r"\s+"
 CONVERT = "Save the table as CSV (UTF-8, with a line of column names) or as parquet."
 
 _DECIMAL_COMMA = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:[.\s'’]\d{3})+),\d+(?:[eE][+-]?\d+)?")
-_THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(?:,\d{3})+")
+_DOTTED_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}\.\d{3}")
 _DECIMAL_POINT = re.compile(r"[+-]?(?:\d*|\d{1,3}(?:[,\s'’]\d{3})+)\.\d+(?:[eE][+-]?\d+)?")
 MOST_TITLE_LINES = 10
 _DECLARED = re.compile(r"\ufeff?\"?sep=(.)\"?\s*?\r?\n", re.IGNORECASE)
@@ -282,14 +283,18 @@ def _csv_format(path: Path, text: str, sep: str | None, compression: str | None,
 
 
 def _decimal(rows: list[list[str]], sep: str) -> str:
-    """ "," where numbers are written with it. With "," as separator a quoted "1,234" counts thousands."""
-    commas = points = thousands = 0
+    """ "," where numbers are written with it. "1,234" and "1.234" may count thousands: others decide where there are
+    any. With "," as separator it takes quoted numbers that nothing else explains."""
+    commas = points = thousands = dotted = 0
     for row in rows:
         for cell in row:
             text = cell.strip().strip("$€£¥₹% ")
             points += bool(_DECIMAL_POINT.fullmatch(text))
+            dotted += bool(_DOTTED_THOUSANDS.fullmatch(text))
             thousands += bool(_THOUSANDS.fullmatch(text))
             commas += bool(_DECIMAL_COMMA.fullmatch(text))
+    if commas > thousands and points == (0 if sep == "," else dotted):
+        return ","
     if sep == "," or commas == 0 or points >= commas:
         return "."
     return "." if thousands == commas and points > 0 else ","

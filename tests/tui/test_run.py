@@ -311,7 +311,12 @@ async def test_code_can_be_edited_before_it_runs(act: Callable[..., None]) -> No
         await pilot.press("(", "ctrl+s")
         await until(pilot, lambda: any("no Python, line 1" in n.message for n in app._notifications))
         assert not sent
-        await pilot.press("backspace", "#", *" a r", "ctrl+s")
+        app.screen.set_focus(None)
+        await pilot.press("a")
+        assert isinstance(app.screen, ApprovalScreen) and not app.screen.query_one("#once").display, "not as it was"
+        app.screen.query_one("#code").focus()
+        await pilot.press("backspace", "#", *" a r")
+        await pilot.click("#run_edited")
         await until(pilot, lambda: sent)
         assert sent[0][:2] == (1, "edit") and sent[0][2] is not None and sent[0][2].startswith("# a r")
 

@@ -90,6 +90,22 @@ def test_decimal_comma(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
 
 
+@pytest.mark.parametrize(
+    ("text", "numbers", "decimal"),
+    [
+        ('a,b\n"9,5",x\n"10,25",y\n7,z\n', [9.5, 10.25, 7.0], ","),
+        ("a;b\n12.345;0,99\n1.200;9,99\n850;19,99\n7.000;5\n", [12345.0, 1200.0, 850.0, 7000.0], ","),
+        ("a;b\n12.345;1\n0.125;9,99\n1.5;2\n", [12.345, 0.125, 1.5], "."),
+        ('a,b\n12.345,"3,4"\n15.125,"7,8"\n', [12.345, 15.125], "."),
+    ],
+)
+def test_decimal_commas_beside_thousands(tmp_path: Path, text: str, numbers: list[float], decimal: str) -> None:
+    path = write(tmp_path / "a.csv", text)
+    table = load(path)
+    assert (table.frame["a"].tolist(), table.schema.decimal) == (numbers, decimal)
+    pd.testing.assert_frame_equal(reread(path, table.schema), table.frame)
+
+
 BODY = "".join(f"{i},{i % 7 * 1.5},{'abc'[i % 3]},{i % 2}\n" for i in range(60))
 
 
@@ -382,6 +398,7 @@ def test_numbers_as_people_write_them() -> None:
     got = as_number(pd.Series(["$1,234.50", "35 %", "7", None, "oops", "1e400", "inf"]))
     assert got.tolist()[:3] == [1234.5, 35.0, 7.0]
     assert got[3:].isna().all()
+    assert as_number(pd.Series(["9,5", "-12,1234", "1,234", "€3,50"])).tolist() == [9.5, -12.1234, 1234.0, 3.5]
     assert as_number(pd.Series(["1.234,50", "7,5", "8"]), decimal=",").tolist() == [1234.5, 7.5, 8.0]
 
 

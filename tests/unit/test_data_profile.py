@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from automlgpt_local.agents import feature_code
 from automlgpt_local.data.dates import date_format, parse_dates
 from automlgpt_local.data.examples import EXAMPLES, NAMES, write_example
 from automlgpt_local.data.kinds import text_as_number, text_kind
@@ -91,12 +93,22 @@ def test_date_formats(values: list[str], fmt: str | None) -> None:
         assert pd.to_datetime(pd.Series(values), format=fmt).notna().all()
 
 
+def test_the_day_stays_first_where_only_some_have_a_time() -> None:
+    values = ["03/04/2011 10:30", "25/04/2011", "03/04/2011 10:30:05", "04/05/2011"]
+    column = pd.Series(values)
+    assert date_format(values) == "%d/%m/%Y"
+    assert parse_dates(column).dt.strftime("%m-%d").tolist() == ["04-03", "04-25", "04-03", "05-04"]
+    made: dict[str, Any] = {}
+    exec(feature_code.helpers("_dates(x)")[0], made)
+    assert made["_dates"](column, "%d/%m/%Y").tolist() == parse_dates(column).tolist()
+
+
 def test_numbers_in_text() -> None:
-    texts = ["19M", "10,000+", "$4.99", "2 years", "8.5k", "3%", "-7", "Varies", None, "1.5 mb"]
+    texts = ["19M", "10,000+", "$4.99", "2 years", "8.5k", "3%", "-7", "Varies", None, "1.5 mb", "9,5 kg"]
     got = text_as_number(pd.Series(texts)).tolist()
     assert got[:7] == [19e6, 10_000, 4.99, 2, 8500, 3, -7]
     assert np.isnan(got[7:9]).all()
-    assert got[9] == 1.5
+    assert got[9:] == [1.5, 9.5]
 
 
 def test_numbers_that_are_no_amounts() -> None:

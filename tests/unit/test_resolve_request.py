@@ -89,6 +89,27 @@ def test_sentences(text: str, expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("predict whether a patient will be readmitted within 48 hours (readmitted)", None),
+        ("which customers churn in the next 24 hours? Train for 5 minutes", 300.0),
+        ("will it rain in 2 hours, in 10 minutes please", 600.0),
+        ("predict if the flight is delayed by more than 15 minutes", None),
+        ("forecast the price in the next 60 minutes", None),
+        ("predict whether the ticket is closed within 30 minutes; take no more than 2 minutes", 120.0),
+        ("you have two hours to predict whether they churn", 7200.0),
+        ("predict whether they churn in 10 minutes", 600.0),
+        ("finish within the next 3 minutes", 180.0),
+        ("predict price within 2 hours", 7200.0),
+        ("predict y, 90 seconds", 90.0),
+        ("the probability of failure within 12h. Budget 1.5 hours", 5400.0),
+    ],
+)
+def test_a_duration_of_the_question_is_no_time_limit(text: str, seconds: float | None) -> None:
+    assert parse_ask(text, COLUMNS).time_limit_s == seconds
+
+
+@pytest.mark.parametrize(
     ("text", "target", "used"),
     [
         ("predict sales from month and price only", "sales", {"month", "price"}),

@@ -43,6 +43,9 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
     ApprovalScreen #read { width: auto; }
     ApprovalScreen #answers { height: auto; margin-top: 1; }
     ApprovalScreen Button { margin-right: 1; min-width: 10; }
+    ApprovalScreen .edited { display: none; }
+    ApprovalScreen .editing .edited { display: block; }
+    ApprovalScreen .editing .asked { display: none; }
     """
 
     def __init__(self, attempt: int, title: str, code: str) -> None:
@@ -57,18 +60,24 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
                     yield Static(highlight(inert(self.code, 200_000), language="python"), id="read")
                 yield TextArea.code_editor("", language=None, theme="css", id="code")
             with Horizontal(id="answers"):
-                yield Button("a Allow", id="once", variant="success", compact=True)
-                yield Button("A Always", id="always", compact=True)
-                yield Button("e Edit", id="edit", compact=True)
-                yield Button("r, Esc Reject", id="reject", variant="error", compact=True)
-                yield Button("R Reject all", id="never", variant="error", compact=True)
+                yield Button("a Allow", id="once", variant="success", compact=True, classes="asked")
+                yield Button("A Always", id="always", compact=True, classes="asked")
+                yield Button("e Edit", id="edit", compact=True, classes="asked")
+                yield Button("r, Esc Reject", id="reject", variant="error", compact=True, classes="asked")
+                yield Button("R Reject all", id="never", variant="error", compact=True, classes="asked")
+                yield Button("Ctrl+S Run edited", id="run_edited", variant="success", compact=True, classes="edited")
+                yield Button("Esc Back", id="deny", compact=True, classes="edited")
 
     def on_mount(self) -> None:
         if self.query(ContentSwitcher):  # not where the app ends while this screen is being made
             self._ask()
 
+    def _show(self, part: str) -> None:
+        self.query_one(ContentSwitcher).current = part
+        self.query_one("#answers").set_class(part == "code", "editing")
+
     def _ask(self) -> None:
-        self.query_one(ContentSwitcher).current = "reading"
+        self._show("reading")
         self.query_one("#reading").focus()
         question = Content.assemble(
             (f"May attempt {self.attempt} run?  ", "bold $warning"),
@@ -81,8 +90,14 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
             self.action_edit()
         elif event.button.id == "run_edited":
             self.action_run_edited()
+        elif event.button.id == "deny":
+            self.action_deny()
         else:
             self.action_answer(str(event.button.id))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While the code is edited nothing runs it as it was."""
+        return not (action == "answer" and self.query(ContentSwitcher) and self.editing)
 
     def action_answer(self, answer: str) -> None:
         self.dismiss((answer, None))
@@ -100,7 +115,7 @@ class ApprovalScreen(ModalScreen[tuple[str, str | None]]):
     def action_edit(self) -> None:
         if self.editing:
             return
-        self.query_one(ContentSwitcher).current = "code"
+        self._show("code")
         area = self.query_one("#code", TextArea)
         area.text = inert(self.code, 200_000)
         area.focus()
