@@ -418,7 +418,7 @@ async def test_a_run_of_another_process_is_watched_and_stopped(act: Callable[...
         await until(pilot, lambda: any("Another process" in n.message for n in app._notifications))
         await pilot.press("escape")
         await until(pilot, lambda: screen.session.closed)
-        assert not client.runs.is_locked(elsewhere.run_dir)
+        await until(pilot, lambda: not client.runs.is_locked(elsewhere.run_dir))
     elsewhere.kill()
 
 
