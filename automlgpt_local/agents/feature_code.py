@@ -62,7 +62,7 @@ def _numbers(column):
         if found is None:
             return float("nan")
         sign, digits, unit = found.groups()
-        digits = digits.replace(",", ".") if re.fullmatch(r"\\d+,(\\d{1,2}|\\d{4,})", digits) else digits.replace(",", "")
+        digits = re.sub(r"^(\\d+),(\\d{1,2}|\\d{4,})$", r"\\1.\\2", digits).replace(",", "")
         return (-1.0 if sign else 1.0) * float(digits) * scale.get(unit.lower(), 1.0)
 
     if pd.api.types.is_numeric_dtype(column):

@@ -22,14 +22,19 @@ def available_threads() -> int:
 
 
 def available_memory_mib() -> int:
-    """Memory that can be had now without swapping, in MiB."""
+    """Memory that can be had now without swapping, in MiB: the machine's, or what a container leaves."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
-    try:
-        limit = int((CGROUP / "memory.max").read_text())
-        used = int((CGROUP / "memory.current").read_text())
-        free = min(free, max(limit - used, 0))
-    except (OSError, ValueError):
-        pass
+    for folder, limit, used, cache in (
+        (CGROUP, "memory.max", "memory.current", "inactive_file"),
+        (CGROUP / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ):
+        try:
+            left = int((folder / limit).read_text()) - int((folder / used).read_text())
+            lines = (line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            # Files in the cache count as used, though the kernel gives their memory to whoever asks for it.
+            free = min(free, left + next((int(bytes_) for name, bytes_ in lines if name == cache), 0))
+        except (OSError, ValueError):
+            continue
     return max(256, free >> 20)

@@ -109,13 +109,13 @@ _LOOSE_DURATION = re.compile(
     rf"\b(?P<n>{_NUMBER})[\s-]*(?P<unit>seconds?|secs?|minutes?|mins?|hours?|hrs?)\b(?P<n2>)(?P<unit2>)", re.IGNORECASE
 )
 _COMPARED = re.compile(  # "delayed by more than 15 minutes", not "take no more than 15 minutes"
-    r"\b(?:(?<!no )(?<!not )(?:more|longer|greater|later|older|larger|bigger|shorter|earlier|fewer)\s+than|over|above|below"
-    r"|exceed\w*|every|each|per)\s+$",
+    r"\b(?:(?<!no )(?<!not )(?:more|longer|greater|later|older|larger|bigger|shorter|earlier|fewer)\s+than|over|above"
+    r"|below|exceed\w*|every|each|per)\s+$",
     re.IGNORECASE,
 )
 _EFFORT = re.compile(
-    r"\b(?:train\w*|fit\w*|search\w*|finish\w*|done|ready|tak(?:e|es|ing)|spend\w*|budget\w*|limit\w*|at\s+most|up\s+to|max\w*"
-    r"|(?:you|i)\s+(?:only\s+)?have|time\s*[:=])",
+    r"\b(?:train\w*|fit\w*|search\w*|finish\w*|done|ready|tak(?:e|es|ing)|spend\w*|budget\w*|limit\w*|at\s+most"
+    r"|up\s+to|max\w*|(?:you|i)\s+(?:only\s+)?have|time\s*[:=])",
     re.IGNORECASE,
 )
 _OUTCOME = re.compile(r"\b(?:will|would|whether|if|likely|chances?|probability|risk|who|which)\b", re.IGNORECASE)

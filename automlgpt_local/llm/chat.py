@@ -192,7 +192,7 @@ class ChatLoop:
         if begins:
             text, tokens = max(begins, key=lambda pair: len(pair[0]))
             return [*tokens, *runtime.tokenize(prompt[len(text) :])]
-        tokens = list(runtime.tokenize(prompt))
+        tokens = list(runtime.tokenize(prompt, begins=True))
         bos = list(runtime.bos_tokens())
         return tokens if tokens[: len(bos)] == bos else bos + tokens
 

@@ -20,6 +20,7 @@ from automlgpt_local.llm.backend import BackendInfo, Dialect, Filled, Message, R
 from automlgpt_local.llm.fillin import template_to_json
 from automlgpt_local.llm.reply import parse_reply
 from automlgpt_local.llm.sampling import SamplingOptions
+from automlgpt_local.llm.thinking import thinking_of_the_user
 from automlgpt_local.llm.wire import WireError, read_frame, write_frame
 
 DEFAULT_CONTEXT_TOKENS = 8192
@@ -27,8 +28,6 @@ LOAD_TIMEOUT_S = 600.0
 CANCEL_GRACE_S = 1.5  # how long a cancelled worker may take to answer before it is killed
 SLOW_VARIABLE = "AUTOMLGPT_SLOW_TOKENS_PER_S"
 LOG_VARIABLE = "AUTOMLGPT_WORKER_LOG"
-THINKING_VARIABLE = "AUTOMLGPT_THINKING"
-_THINKING_VALUES = {"on": True, "off": False}
 
 _LOG_HINT = f"llama.cpp gave up: {LOG_VARIABLE}=FILE keeps what it says. A damaged file, or a defect of llama.cpp."
 _SIGNAL_HINTS = {
@@ -76,7 +75,7 @@ class LocalBackend:
         }
         self._name = name or path.stem
         self._dialect = dialect
-        self._thinking = _THINKING_VALUES.get(os.environ.get(THINKING_VARIABLE, "")) if thinking is None else thinking
+        self._thinking = thinking_of_the_user() if thinking is None else thinking
         self._sha256 = sha256
         self._info: BackendInfo | None = None
         self._numbers = itertools.count(1)

@@ -155,22 +155,6 @@ def limit_memory(path: Path, cells: int, kv_type: KvType) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (int(mib * 2**20), int(mib * 2**20)))
 
 
-def available_mib() -> float:
-    """Memory that can be had now without swapping: the machine's, or what the container leaves."""
-    import psutil
-
-    free = psutil.virtual_memory().available
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        try:
-            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
-        except (OSError, ValueError):
-            continue
-    return max(0, free) / 2**20
-
-
 def _number(header: Header, key: str, default: int) -> int:
     """A number of the architecture; of a list with a value per layer the largest."""
     value = header.value(key, default)

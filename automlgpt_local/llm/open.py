@@ -50,9 +50,10 @@ def _open(model: str, threads: int, seed: int, memory_share: float, options: dic
         from automlgpt_local.llm.remote import RemoteBackend
 
         return RemoteBackend(model)
+    from automlgpt_local.data.machine import available_memory_mib
     from automlgpt_local.llm.catalog import resolve
     from automlgpt_local.llm.local import LocalBackend
-    from automlgpt_local.llm.memory import SMALL_MODEL_BYTES, available_mib, fit
+    from automlgpt_local.llm.memory import SMALL_MODEL_BYTES, fit
 
     base, adapters = split_adapters(model)
     entry = resolve(base)
@@ -64,7 +65,7 @@ def _open(model: str, threads: int, seed: int, memory_share: float, options: dic
     elif "kv_type" not in options:
         wanted = options.pop("context_tokens", None)
         gpu_share = memory_share / _MEMORY_SHARE
-        plan = fit(entry.path, available_mib() * memory_share, gpu_share=gpu_share, wanted_tokens=wanted)
+        plan = fit(entry.path, available_memory_mib() * memory_share, gpu_share=gpu_share, wanted_tokens=wanted)
         options |= {
             "context_tokens": plan.context_tokens, "kv_type": plan.kv_type, "n_gpu_layers": plan.n_gpu_layers,
         }  # fmt: skip

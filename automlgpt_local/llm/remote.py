@@ -16,14 +16,16 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from automlgpt_local import offline
 from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError
 from automlgpt_local.llm.backend import BackendInfo, Call, Choice, Filled, Message, Reply, Template
-from automlgpt_local.llm.reply import parse_reply
+from automlgpt_local.llm.reply import parse_reply, whole
 from automlgpt_local.llm.scripted import filled
 from automlgpt_local.llm.template import Turn
+from automlgpt_local.llm.thinking import thinking_of_the_user
 from automlgpt_local.llm.trim import trim
 
 ALLOW_VARIABLE = "AUTOMLGPT_ALLOW_HOSTS"
@@ -43,6 +45,12 @@ _BYTES_PER_TOKEN = 2.5  # of prompts about tables, where most digits are a token
 _SCHEMA_FORMS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (
     lambda schema: {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}},
     lambda schema: {"type": "json_object", "schema": schema},
+)
+
+# How they want to be told whether to reason first: by the chat template's variable (llama-server, vLLM), Ollama's name.
+_THINKING_FORMS: tuple[Callable[[bool], dict[str, Any]], ...] = (
+    lambda on: {"chat_template_kwargs": {"enable_thinking": on}, "reasoning_effort": "medium" if on else "none"},
+    lambda on: {"chat_template_kwargs": {"enable_thinking": on}},
 )
 
 
@@ -70,6 +78,8 @@ class RemoteBackend:
         path = parts.path.rstrip("/")
         self._base = path if path.endswith("/v1") else path + "/v1"
         self._forms = list(_SCHEMA_FORMS)  # those that this server did not refuse
+        self._thinking = thinking_of_the_user()
+        self._thinking_forms = list(_THINKING_FORMS)
         self._model, told_tokens = (model, None) if model else self._look(urllib.parse.unquote(parts.fragment))
         self._context_tokens = _context_of_the_user() or told_tokens or _UNTOLD_CONTEXT_TOKENS
 
@@ -89,15 +99,18 @@ class RemoteBackend:
         kept, trimmed = trim([vars(message) for message in messages], lambda talk: self._count(talk) <= room)
         body: dict[str, Any] = {
             "model": self._model, "messages": kept, "stream": True,
-            "stream_options": {"include_usage": True}, "max_tokens": max_tokens, "temperature": temperature,
-            "seed": seed,
+            "stream_options": {"include_usage": True}, "temperature": temperature, "seed": seed,
+            "max_tokens": max(1, min(max_tokens, self._context_tokens - self._count(kept))),
         }  # fmt: skip
         answer = self._answered(body, schema, started + timeout_s, on_text)
+        if answer["finish"] == "length" and answer["thought"] and not answer["text"].strip() and self._thinking is None:
+            self._thinking = False  # its reasoning leaves no room for an answer
+            answer = self._answered(body, schema, started + timeout_s, on_text)
         reply = parse_reply({**answer, "trimmed": trimmed}, schema, seconds=time.monotonic() - started)
         if answer["calls"] and not reply.calls and schema is None:
-            reply = Reply(**{**vars(reply), "calls": tuple(answer["calls"])})
+            reply = replace(reply, calls=tuple(answer["calls"]))
         if answer["thought"] and not reply.thought:
-            reply = Reply(**{**vars(reply), "thought": answer["thought"]})
+            reply = replace(reply, thought=whole(answer["thought"]))
         return reply
 
     def fill(
@@ -167,6 +180,21 @@ class RemoteBackend:
             self._forms.clear()
         return answer
 
+    def _stream(self, body: dict[str, Any], deadline: float, on_text: Callable[[str], None] | None) -> dict[str, Any]:
+        """With the wish about reasoning in the first form that this server takes."""
+        if self._thinking is not None:
+            for number, form in enumerate(self._thinking_forms):
+                try:
+                    answer = self._streamed({**body, **form(self._thinking)}, deadline, on_text)
+                except _RefusedError:
+                    continue
+                del self._thinking_forms[:number]
+                return answer
+        answer = self._streamed(body, deadline, on_text)
+        if self._thinking is not None:
+            self._thinking_forms.clear()
+        return answer
+
     def _look(self, wanted: str) -> tuple[str, int | None]:
         """(the model to ask for, its context in tokens where llama-server or vLLM tells it)."""
         address = self._parts._replace(fragment="").geturl()
@@ -233,7 +261,7 @@ class RemoteBackend:
         if late.is_set():
             raise TimeoutError
 
-    def _stream(self, body: dict[str, Any], deadline: float, on_text: Callable[[str], None] | None) -> dict[str, Any]:
+    def _streamed(self, body: dict[str, Any], deadline: float, on_text: Callable[[str], None] | None) -> dict[str, Any]:
         texts: list[str] = []
         thoughts: list[str] = []
         calls: dict[int, dict[str, str]] = {}
@@ -328,5 +356,5 @@ def _parsed(calls: dict[int, dict[str, str]]) -> list[Call]:
         except (ValueError, RecursionError):
             continue
         if call["name"] and isinstance(arguments, dict):
-            found.append(Call(call["name"], arguments))
+            found.append(Call(whole(call["name"]), whole(arguments)))
     return found

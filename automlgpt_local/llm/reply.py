@@ -37,11 +37,12 @@ def parse_reply(answer: dict[str, Any], schema: dict[str, Any] | None, *, second
         value = parse_json(text, schema)
         arguments = value if isinstance(value, dict) else {"value": value}
         calls = [] if json_problems(text, schema) else [Call("json", arguments)]
+    text = whole(text)
     return Reply(
         text=text,
-        thought=thought,
+        thought=whole(thought),
         code=None if schema is not None else find_code(text),
-        calls=tuple(calls),
+        calls=tuple(Call(whole(call.name), whole(call.arguments)) for call in calls),
         probabilities={path.lstrip("/"): share for path, share in answer.get("probabilities", {}).items()},
         scores=tuple(
             TokenScore(text, logprob, tuple(map(tuple, top))) for text, logprob, top in answer.get("scores", ())
@@ -53,6 +54,15 @@ def parse_reply(answer: dict[str, Any], schema: dict[str, Any] | None, *, second
         output_tokens=answer.get("output_tokens", 0),
         seconds=seconds,
     )
+
+
+def whole(value: Any) -> Any:
+    """Half a surrogate pair ("\\ud83d" alone), which no file takes, as U+FFFD; a whole one as its character."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {whole(key): whole(item) for key, item in value.items()}
+    return [whole(item) for item in value] if isinstance(value, list) else value
 
 
 # --- reasoning

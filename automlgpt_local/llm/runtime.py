@@ -57,7 +57,8 @@ class Runtime(ModelVocabulary):
         if context_tokens < 1 or kv_type not in KV_TYPES:
             raise ModelError(f"no context of {context_tokens} tokens with a KV cache in {kv_type!r}")
         self.context_tokens = min(context_tokens, self.n_ctx_train) if self.n_ctx_train > 0 else context_tokens
-        self.n_seq = n_seq
+        self.n_seq, self.n_batch = n_seq, N_BATCH
+        self.recurrent = bool(api.llama_model_is_recurrent(self._model) or api.llama_model_is_hybrid(self._model))
         self._context = self._new_context(threads, kv_type)
         self._memory = self.api.llama_get_memory(self._context)
         loaded = {file: self._load_adapter(file) for file in set((adapters or {}).values())}
@@ -163,9 +164,7 @@ class Runtime(ModelVocabulary):
             "parameters": int(self.api.llama_model_n_params(self._model)),
             "bytes": int(self.api.llama_model_size(self._model)),
             "gpu_layers": self.log.gpu_layers,
-            "recurrent": bool(
-                self.api.llama_model_is_recurrent(self._model) or self.api.llama_model_is_hybrid(self._model)
-            ),
+            "recurrent": self.recurrent,
         }
 
     # --- sequences
@@ -195,30 +194,26 @@ class Runtime(ModelVocabulary):
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         self.api.llama_memory_seq_cp(self._memory, source, target, 0, length)
 
-    def decode(self, number: int, tokens: list[int], start: int, adapter: Any) -> None:
-        """Evaluate `tokens` at positions from `start` on, in batches; logits of the last one become readable."""
+    def decode(self, number: int, tokens: list[int], start: int, adapter: Any, *, last: bool = True) -> None:
+        """Evaluate at most `n_batch` tokens at positions from `start` on; with `last` the logits of the last one become
+        readable."""
         self._use_adapter(adapter)
-        batch = self._batches[number]
-        for offset in range(0, len(tokens), N_BATCH):
-            part = tokens[offset : offset + N_BATCH]
-            count = len(part)
-            first = start + offset
-            self._batch_tokens[:count] = part
-            self._batch_positions[:count] = list(range(first, first + count))
-            last = offset + count == len(tokens)
-            self._batch_outputs[count - 1] = 1 if last else 0
-            batch.n_tokens = count
-            status = self.api.llama_decode(self._context, batch)
-            self._batch_outputs[count - 1] = 0
-            if status == 0:
-                self.evaluated_tokens += count
-                self._sleep_when_slowed(count)
-            if self.abort:
-                raise CancelledError("the turn was cancelled")
-            if status == 1:
-                raise OutOfCacheError("the context is full")
-            if status != 0:
-                raise BackendError(f"llama.cpp failed to evaluate a batch (status {status}): {self.log.errors(1)}")
+        batch, count = self._batches[number], len(tokens)
+        self._batch_tokens[:count] = tokens
+        self._batch_positions[:count] = list(range(start, start + count))
+        self._batch_outputs[count - 1] = 1 if last else 0
+        batch.n_tokens = count
+        status = self.api.llama_decode(self._context, batch)
+        self._batch_outputs[count - 1] = 0
+        if status == 0:
+            self.evaluated_tokens += count
+            self._sleep_when_slowed(count)
+        if self.abort:
+            raise CancelledError("the turn was cancelled")
+        if status == 1:
+            raise OutOfCacheError("the context is full")
+        if status != 0:
+            raise BackendError(f"llama.cpp failed to evaluate a batch (status {status}): {self.log.errors(1)}")
 
     def decode_next(self, number: int, token: int, position: int, adapter: Any) -> np.ndarray | None:
         """`decode` and `read_logits` for a single token, as cheap as Python allows. None: it was not evaluated."""

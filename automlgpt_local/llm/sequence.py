@@ -1,7 +1,8 @@
 """The tokens of one agent in the shared KV cache: nothing is evaluated twice.
 
 A `Sequence` is told the whole list of tokens that must precede the next one; it keeps what its part of the cache
-shares with that list, takes more of it from a neighbour with the same adapter, and evaluates only what is new.
+shares with that list, takes more of it from a neighbour with the same adapter, and evaluates only what is new. A
+recurrent model's state stands for all tokens read so far, so of a neighbour it can take only all.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Sequence:
         best, length = None, len(self.evaluated)
         for other in self.runtime.neighbours(self):
             shared = _common_prefix(other.evaluated, tokens)
-            if other.adapter is self.adapter and shared > length:
+            whole = shared == len(other.evaluated) or not self.runtime.recurrent
+            if other.adapter is self.adapter and shared > length and whole:
                 best, length = other, shared
         if best is not None:
             self.clear()
@@ -95,18 +97,20 @@ class Sequence:
                 raise BackendError("the context is full")
 
     def _evaluate(self) -> bool:
-        before = len(self.evaluated)
+        """Batch by batch, so that a turn that is cancelled leaves to the next one what it has read."""
         try:
-            self.runtime.decode(self.number, self.pending, before, self.adapter)
+            while self.pending:
+                part = self.pending[: self.runtime.n_batch]
+                self.runtime.decode(self.number, part, len(self.evaluated), self.adapter, last=part == self.pending)
+                self.evaluated += part
+                del self.pending[: len(part)]
         except OutOfCacheError:
-            self._cut(before)
+            self._cut(len(self.evaluated))
             return False
         except BackendError:
-            self._cut(before)
+            self._cut(len(self.evaluated))
             self.pending = []
             raise
-        self.evaluated += self.pending
-        self.pending = []
         return True
 
     def _cut(self, length: int) -> None:

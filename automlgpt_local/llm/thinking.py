@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+THINKING_VARIABLE = "AUTOMLGPT_THINKING"
 TAGS = (
     ("<think>", "</think>"),
     ("<thought>", "</thought>"),
@@ -17,6 +19,11 @@ TAGS = (
 HARMONY_START = "<|start|>assistant"
 HARMONY_FINAL = "<|channel|>final<|message|>"
 _HARMONY_TAGS = ("<|channel|>analysis<|message|>", f"<|end|>{HARMONY_START}{HARMONY_FINAL}")
+
+
+def thinking_of_the_user() -> bool | None:
+    """Whether a model shall reason before it answers; None leaves that to the model."""
+    return {"on": True, "off": False}.get(os.environ.get(THINKING_VARIABLE, ""))
 
 
 def tags_of(source: str) -> tuple[str, str] | None:

@@ -21,28 +21,44 @@ class ModelVocabulary:
         self.n_vocab = int(api.llama_vocab_n_tokens(self.vocab))
         self._bytes: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
-        self._tokens: OrderedDict[tuple[str, bool], tuple[int, ...]] = OrderedDict()
+        self._puts_blank: bool | None = None
+        self._tokens: OrderedDict[tuple[str, bool, bool], tuple[int, ...]] = OrderedDict()
         self._cached_characters = 0
 
-    def tokenize(self, text: str, *, parse_special: bool = True) -> tuple[int, ...]:
-        """Tokens of one piece of text, read on its own, without BOS."""
-        key = (text, parse_special)
+    def tokenize(self, text: str, *, parse_special: bool = True, begins: bool = False) -> tuple[int, ...]:
+        """Tokens of one piece of text, read on its own, without BOS. Only what `begins` a prompt gets the blank
+        that some vocabularies of SentencePiece (Llama 2, Phi 3, Mistral) put before a text."""
+        key = (text, parse_special, begins)
         known = self._tokens.get(key)
         if known is None:
-            known = self._tokenize(text.encode("utf-8", "replace"), parse_special)
-            self.remember(text, known, parse_special=parse_special)
+            data = text.encode("utf-8", "replace")
+            known = self._tokenize(data, parse_special) if begins else self._continued(data, parse_special)
+            self._store(key, known)
         else:
             self._tokens.move_to_end(key)
         return known
 
     def remember(self, text: str, tokens: tuple[int, ...], *, parse_special: bool = True) -> None:
         """From now on `text` stands for exactly these tokens: those that were evaluated when it was written."""
-        if (text, parse_special) not in self._tokens:
-            self._cached_characters += len(text)
-        self._tokens[(text, parse_special)] = tokens
+        self._store((text, parse_special, False), tokens)
+
+    def _store(self, key: tuple[str, bool, bool], tokens: tuple[int, ...]) -> None:
+        if key not in self._tokens:
+            self._cached_characters += len(key[0])
+        self._tokens[key] = tokens
         while self._cached_characters > MAX_CACHED_CHARACTERS:
-            (oldest, _), _ = self._tokens.popitem(last=False)
+            (oldest, _, _), _ = self._tokens.popitem(last=False)
             self._cached_characters -= len(oldest)
+
+    def _continued(self, data: bytes, parse_special: bool) -> tuple[int, ...]:
+        if self._puts_blank is None:
+            first = self._tokenize(b"a", False)
+            self._puts_blank = bool(first) and self.piece(first[0]).startswith(b" ")
+        if self._puts_blank and data:
+            tokens = self._tokenize(b"\n" + data, parse_special)
+            if [self.piece(token) for token in tokens[:2]] == [b" ", b"\n"]:
+                return tokens[2:]
+        return self._tokenize(data, parse_special)
 
     def _tokenize(self, data: bytes, parse_special: bool) -> tuple[int, ...]:
         size = len(data) + 8

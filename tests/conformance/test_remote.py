@@ -23,6 +23,7 @@ from automlgpt_local.llm.check import check
 from automlgpt_local.llm.local import LocalBackend
 from automlgpt_local.llm.open import open_backend
 from automlgpt_local.llm.remote import ALLOW_VARIABLE, CONTEXT_VARIABLE, RemoteBackend
+from automlgpt_local.llm.thinking import THINKING_VARIABLE
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -39,6 +40,7 @@ class Server(ThreadingHTTPServer):
         self.backend, self.script = backend, script
         self.bodies: list[dict[str, Any]] = []
         self.refuses_schemas = self.refuses_all = False
+        self.refuses: tuple[str, ...] = ()  # fields that it does not know
         self.models: list[dict[str, Any]] = [{"id": "tiny"}]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -61,6 +63,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.bodies.append(body)
         if self.server.refuses_all or (self.server.refuses_schemas and "response_format" in body):
             self._json(400, {"error": {"message": "response_format is not supported"}})
+            return
+        if unknown := [field for field in self.server.refuses if field in body]:
+            self._json(400, {"error": {"message": f"{unknown} are not supported"}})
             return
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
@@ -228,6 +233,48 @@ def test_thought_and_tool_calls_of_the_protocol() -> None:
     reply = backend.chat("reasoner", [Message("user", "hi")])
     assert reply.thought == "hm"
     assert reply.calls == (Call("look", {"column": "age"}),)
+
+
+def test_what_is_asked_for_fits_into_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CONTEXT_VARIABLE, "4096")
+    server = Server(script=[{"choices": [{"delta": {"content": "x"}}]}])
+    backend = RemoteBackend(server.url)
+    backend.chat("coder", [Message("user", "y" * 7000)], max_tokens=2500)
+    assert backend.count_tokens("y" * 7000) + server.bodies[0]["max_tokens"] <= 4096
+    server.shutdown()
+
+
+def test_reasoning_without_an_answer_is_asked_for_once_more_without_reasoning() -> None:
+    server = Server(script=[{"choices": [{"delta": {"reasoning_content": "hm"}, "finish_reason": "length"}]}])
+    server.refuses = ("reasoning_effort",)
+    backend = RemoteBackend(server.url)
+    for _ in range(2):
+        assert backend.chat("coder", [Message("user", "x")]).thought == "hm"
+    told = [body.get("chat_template_kwargs") for body in server.bodies]
+    assert told == [None, *[{"enable_thinking": False}] * 3]  # one of them was refused
+    server.shutdown()
+
+
+def test_the_users_word_on_reasoning_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THINKING_VARIABLE, "off")
+    server = Server(script=[{"choices": [{"delta": {"content": "x"}}]}])
+    server.refuses = ("chat_template_kwargs",)
+    backend = RemoteBackend(server.url)
+    for _ in range(2):
+        assert backend.chat("coder", [Message("user", "x")]).text == "x"
+    assert [body.get("reasoning_effort") for body in server.bodies] == ["none", None, None, None]
+    server.shutdown()
+
+
+def test_half_a_surrogate_pair_is_no_text() -> None:
+    answer = json.dumps({"kind": "log", "n": 5, "thought": "?"}).replace("?", "\\ud83d")
+    schema = {**SCHEMA, "properties": {**SCHEMA["properties"], "thought": {"type": "string"}}}
+    server = Server(script=[{"choices": [{"delta": {"content": answer}}]}])
+    reply = RemoteBackend(server.url).chat("coder", [Message("user", "x")], schema=schema)
+    assert reply.calls[0].arguments["thought"] == "\ufffd"
+    server.script = [{"choices": [{"delta": {"content": part}}]} for part in ("print('\ud83d", "\ude00')")]
+    assert RemoteBackend(server.url).chat("coder", [Message("user", "x")]).text == "print('😀')"
+    server.shutdown()
 
 
 def test_thinking_in_the_text_is_taken_out() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from automlgpt_local.llm import native
+from automlgpt_local.llm.grammar import Grammar
 from automlgpt_local.llm.vocabulary import ModelVocabulary
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent / "scripts"))
@@ -57,7 +58,7 @@ def test_ids_are_those_of_the_real_tokenizer(fixture: tuple[str, ModelVocabulary
     _, vocabulary, cases = fixture
     assert len(cases) > 40
     for text, ids in cases:
-        assert list(vocabulary.tokenize(text, parse_special=False)) == ids, repr(text)
+        assert list(vocabulary.tokenize(text, parse_special=False, begins=True)) == ids, repr(text)
 
 
 def test_pieces_spell_the_text(fixture: tuple[str, ModelVocabulary, list[tuple[str, list[int]]]]) -> None:
@@ -67,6 +68,24 @@ def test_pieces_spell_the_text(fixture: tuple[str, ModelVocabulary, list[tuple[s
         spelled = b"".join(map(vocabulary.piece, ids)).decode("utf-8", "replace")
         if name not in LOSSY:
             assert spelled in (text, " " + text), repr(text)  # SentencePiece puts a space before the first word
+
+
+def test_text_behind_other_text_gets_no_blank_before_it(
+    fixture: tuple[str, ModelVocabulary, list[tuple[str, list[int]]]],
+) -> None:
+    name, vocabulary, _ = fixture
+    if name in LOSSY:
+        return
+    for text in ('""', ', "c1":', ' "keep"', "\n</think>\n\n", "é", "  x"):
+        tokens = vocabulary.tokenize(text, parse_special=False)
+        assert b"".join(map(vocabulary.piece, tokens)).decode() == text, repr(text)
+
+
+def test_grammars_take_their_examples(fixture: tuple[str, ModelVocabulary, list[tuple[str, list[int]]]]) -> None:
+    name, vocabulary, _ = fixture
+    if name in FAMILIES:
+        for schema in ({"type": "string", "maxLength": 300}, {"type": "array", "items": {"type": "string"}}):
+            Grammar.for_schema(vocabulary, schema).close()
 
 
 def test_ends_and_control_tokens_are_known(fixture: tuple[str, ModelVocabulary, list[tuple[str, list[int]]]]) -> None:

@@ -206,7 +206,7 @@ class CharacterModel:
         self.evaluated_tokens = 0
         self.readings: list[str] = []
 
-    def tokenize(self, text: str, *, parse_special: bool = True) -> tuple[int, ...]:
+    def tokenize(self, text: str, *, parse_special: bool = True, begins: bool = False) -> tuple[int, ...]:
         return tuple(map(ord, text))
 
     def piece(self, token: int) -> bytes:

@@ -16,8 +16,9 @@ from llm_fixtures import write_model
 
 from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.llm.backend import Choice, Message, Text
-from automlgpt_local.llm.local import LOG_VARIABLE, SLOW_VARIABLE, THINKING_VARIABLE, LocalBackend
+from automlgpt_local.llm.local import LOG_VARIABLE, SLOW_VARIABLE, LocalBackend
 from automlgpt_local.llm.schema import problems
+from automlgpt_local.llm.thinking import THINKING_VARIABLE
 
 TREATMENT = Choice("c1", ("log", "none", "drop"))
 SCHEMA: dict[str, Any] = {

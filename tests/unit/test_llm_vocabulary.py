@@ -55,7 +55,7 @@ def words() -> ModelVocabulary:
 def test_a_text_is_split_once(words: ModelVocabulary) -> None:
     assert words.tokenize("ab") == words.tokenize("ab") == (97, 98)
     assert words.tokenize("ab", parse_special=False) == (97, 98)
-    assert words.api.asked == [b"ab", b"ab"]
+    assert words.api.asked.count(b"ab") == 2
 
 
 def test_what_was_evaluated_is_what_a_text_stands_for(words: ModelVocabulary) -> None:
