@@ -29,6 +29,11 @@ class Metric:
     from_labels: bool  # the score depends on the predicted label alone, so a decision threshold matters
     compute: Callable[[Any, Any, Any], float]
 
+    @property
+    def of_positives(self) -> bool:
+        """Is it 0, whatever was predicted, on rows of which none is positive?"""
+        return self.name in ("average_precision", "f1", "precision", "recall", "mcc")
+
     def loss(self, score: float) -> float:
         return -score if self.higher_is_better else score
 
@@ -111,6 +116,14 @@ def _log_loss(y: Any, prediction: Any, weight: Any) -> float:
     return float(np.average(-np.log(p[np.arange(len(y)), np.asarray(y, dtype=int)]), weights=weight))
 
 
+def _qwk(y: Any, prediction: Any, weight: Any) -> float:
+    import numpy as np
+    from sklearn.metrics import cohen_kappa_score
+
+    classes = np.arange(prediction.shape[1])  # with those between others that these rows lack
+    return float(cohen_kappa_score(y, _labels(prediction), labels=classes, weights="quadratic", sample_weight=weight))
+
+
 def _rmsle(y: Any, prediction: Any, weight: Any) -> float:
     import numpy as np
 
@@ -143,7 +156,7 @@ METRICS: dict[str, Metric] = {
         Metric("recall", KINDS_CLASSIFICATION, True, True, _binary_or_macro("recall_score")),
         Metric("log_loss", KINDS_CLASSIFICATION, False, False, _log_loss),
         Metric("mcc", KINDS_CLASSIFICATION, True, True, _of_labels("matthews_corrcoef")),
-        Metric("qwk", KINDS_CLASSIFICATION, True, True, _of_labels("cohen_kappa_score", weights="quadratic")),
+        Metric("qwk", KINDS_CLASSIFICATION, True, True, _qwk),
         Metric("rmse", _REGRESSION, False, False, _of_values("root_mean_squared_error")),
         Metric("mae", _REGRESSION, False, False, _of_values("mean_absolute_error")),
         Metric("rmsle", _REGRESSION, False, False, _rmsle),

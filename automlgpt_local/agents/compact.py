@@ -33,10 +33,18 @@ RECIPES = (
 )  # fmt: skip
 FAILURES = ("time", "memory", "error")
 BATCH = 32  # columns per decision
+MOST_LOGGED = 300  # columns of a table: trees gain nothing from a log, and each one takes its time in features(df)
 
 _HINTS = (
     ("id", re.compile(r"(^|[_\W])(id|uuid|guid|key|index|rowid)$|^(id|key|index)([_\W]|$)|[a-z](Id|ID)$")),
-    ("code", re.compile(r"zip|postal|code|(^|[_\W])(type|class|group|category|region|status|flag)([_\W]|$)", re.I)),
+    (
+        "code",
+        re.compile(  # as the last word: class_size and decode_ms are amounts
+            r"(^|[_\W])(zip|zip_?code|post(al)?_?code|postal|code|type|class|group|category|region|status|flag)s?$"
+            r"|(?-i:[a-z](Code|Type|Class|Group|Category|Region|Status|Flag)$)",
+            re.I,
+        ),
+    ),
     ("time", re.compile(r"year|month|week|(^|[_\W])(day|hour|hr|date|time|yr|mnth)s?([_\W]|$)", re.I)),
     ("count", re.compile(r"count|number|(^|[_\W])(num|n|nb|qty|total|times?)([_\W]|$)", re.I)),
     ("money", re.compile(r"price|amount|cost|income|salary|balance|revenue|fee|pay|charge", re.I)),
@@ -119,7 +127,7 @@ def column_facts(column: Any, n_rows: int | None = None) -> str:
 # --- rules ---------------------------------------------------------------------------------------------------------
 
 
-def default_treatment(column: Any, n_rows: int) -> str:
+def default_treatment(column: Any, n_rows: int, n_columns: int = 0) -> str:
     """What sound practice does with a column, without a model."""
     unique = int(getattr(column, "unique", 0) or 0)
     if column.kind == "number":
@@ -127,7 +135,8 @@ def default_treatment(column: Any, n_rows: int) -> str:
         hint = name_hint(str(column.name))
         if hint == "code" and getattr(column, "integers", False) and 13 <= unique <= max(50, n_rows // 50):
             return "category"
-        return "log" if low is not None and low >= 0 and skew is not None and skew > 2 else "keep"
+        skewed = low is not None and low >= 0 and skew is not None and skew > 2
+        return "log" if skewed and n_columns <= MOST_LOGGED else "keep"
     if column.kind == "category":
         return "drop" if unique > 50 and unique > 0.9 * n_rows else "category"
     if column.kind == "text" and unique > 0 and (_number_of(column, "avg_words") or 0) < 1.2 and unique > 0.98 * n_rows:

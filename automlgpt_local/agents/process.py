@@ -13,7 +13,7 @@ from automlgpt_local.agents.advisor import Advisor, Answer
 from automlgpt_local.agents.assemble import assemble, features_of
 from automlgpt_local.agents.check import problems
 from automlgpt_local.agents.workbench import SAFE_SHARE, Draft, Workbench, batches
-from automlgpt_local.data.dates import parse_dates
+from automlgpt_local.data.dates import EPOCH, parse_dates
 from automlgpt_local.data.interactions import find_levels, find_pairs
 from automlgpt_local.data.profile import ColumnProfile
 from automlgpt_local.events import Author, CodeRejected, Decided, Warned
@@ -44,7 +44,7 @@ class Process:
         bench = self.bench
         bench.start("process")
         columns = list(bench.profile.columns)
-        by_rule = {c.name: compact.default_treatment(c, bench.profile.rows) for c in columns}
+        by_rule = {c.name: compact.default_treatment(c, bench.profile.rows, len(columns)) for c in columns}
         self._adopt(columns, by_rule)
         if "baseline" in bench.recipes:
             bench.attempt(lambda: self.draft("baseline", "a first plain model", "recipes"), share=SAFE_SHARE)
@@ -230,7 +230,7 @@ def _day_or_number(values: pd.Series, column: ColumnProfile) -> pd.Series:
     """Days since 1970, or the numbers as they are; missing is NaN."""
     if column.kind != "date":
         return values.astype(float)
-    return (parse_dates(values, column.date_format) - pd.Timestamp(0)).dt.days.astype(float)
+    return (parse_dates(values, column.date_format) - EPOCH).dt.days.astype(float)
 
 
 def _most_telling(columns: Sequence[ColumnProfile], most: int) -> list[ColumnProfile]:

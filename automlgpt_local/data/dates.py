@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+EPOCH = pd.Timestamp("1970-01-01")  # of a unit that reaches to year 1 and 9999, as pd.Timestamp(0) does not
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|sept|oct|nov|dec)[a-z]*\.?"
 _TIME = (
     r"(?P<time>[T\s]\s*\d{1,2}:\d{2}(?P<seconds>:\d{2})?(?P<fraction>\.\d+)?(?P<half>\s*[ap]m)?"
@@ -31,8 +32,9 @@ _DAYS: tuple[tuple[str, str], ...] = (
     (rf"{_MONTH}-\d{{4}}", "%B-%Y"),
     (rf"{_MONTH}-\d{{2}}", "%B-%y"),
     (rf"{_MONTH}\s+\d{{4}}", "%B %Y"),
+    (r"(?:19|20)\d{2}-(?:0[1-9]|1[0-2])", "%Y-%m"),
 )
-_CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(?P<seconds>:[0-5]\d)?")
+_CLOCK = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d(?P<seconds>:[0-5]\d)?(?P<half>\s?[ap]m)?", re.IGNORECASE)
 _COMPACT = re.compile(r"\d{8}T\d{6}")
 _COMPILED = tuple((re.compile(day + _TIME, re.IGNORECASE), fmt) for day, fmt in _DAYS)
 
@@ -49,8 +51,11 @@ def date_format(values: Sequence[str]) -> str | None:
         return "%Y%m%dT%H%M%S"
     clocks = [m for m in map(_CLOCK.fullmatch, values) if m]
     if len(clocks) >= 0.95 * len(values):
-        shapes = {m["seconds"] is None for m in clocks}
-        return None if len(shapes) > 1 else "%H:%M" if shapes.pop() else "%H:%M:%S"
+        shapes = {(m["seconds"] is not None, len(m["half"] or "")) for m in clocks}
+        seconds, half = shapes.pop()
+        hour = ("%I:%M:%S" if seconds else "%I:%M") + (" %p" if half == 3 else "%p")
+        plain = "%H:%M:%S" if seconds else "%H:%M"
+        return None if shapes else hour if half else plain
     dates = 0
     for pattern, fmt in _COMPILED:
         found = [m for m in (pattern.fullmatch(v) for v in values) if m]

@@ -48,9 +48,9 @@ def number_kind(name: str, values: np.ndarray, unique: int, missing: float) -> C
 
 
 def _counts_up(values: np.ndarray) -> bool:
-    """A running number: rises by small steps."""
+    """A running number: rises from 0 or 1 by small steps. Years in order do not."""
     steps = np.diff(values)
-    return bool((steps > 0).all() and np.median(steps) <= 1 and steps.mean() <= 2)
+    return bool(values[0] in (0, 1) and (steps > 0).all() and np.median(steps) <= 1 and steps.mean() <= 2)
 
 
 def _are_day_numbers(values: np.ndarray) -> bool:

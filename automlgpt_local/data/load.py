@@ -53,7 +53,12 @@ class Table:
             column = source.exact(target) if rereads else self.frame[target]
         else:
             column = self._numbers(target)
-        return replace(self, frame=self.frame.assign(**{target: column}), schema=schema)
+        return replace(self.with_column(target, column), schema=schema)
+
+    def with_column(self, name: str, values: pd.Series) -> Table:
+        frame = self.frame.copy(deep=False)
+        frame[name] = values
+        return replace(self, frame=frame)
 
     def _numbers(self, column: str) -> pd.Series:
         """A column as float64, as `read_csv` parses it: `to_numeric` may differ in the last bit."""
@@ -82,7 +87,7 @@ def load(
     files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
     if not files:
         raise DataError("No file was named.", "Name a CSV or parquet file.")
-    formats = [sniff(path, sep) for path in files]
+    formats = [sniff(path, sep, alone=schema is not None) for path in files]
     if schema is not None:
         return _load_known(files, formats, schema)
     found = [w for f in formats for w in f.warnings]
@@ -109,7 +114,7 @@ def load(
 def column_names(path: str | Path, sep: str | None = None) -> list[str]:
     """The names of a file's columns, from its first rows. Raises DataError."""
     path = Path(path)
-    fmt = sniff(path, sep)
+    fmt = sniff(path, sep, alone=True)
     return [str(c) for c in _read(path, fmt, None, text=[], schema=Schema(fmt.format, {}), nrows=5).columns]
 
 

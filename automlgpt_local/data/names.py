@@ -11,7 +11,7 @@ from automlgpt_local.metrics import ALIASES, METRICS
 
 _CAMEL_ID = re.compile(r"[a-z](?:ID|Id)$")
 _SNAKE_ID = re.compile(
-    r"(?:^|[_\s.-])(?:id|uuid|guid|key|index|idx|rownum|row_name|serial)$|^unnamed: 0", re.IGNORECASE
+    r"(?:^|[_\s.-])(?:id|uuid|guid|key|idx|rownum|row_name|serial)$|^(?:row[_\s.-]?)?index$|^unnamed: 0", re.IGNORECASE
 )
 
 

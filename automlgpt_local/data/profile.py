@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from automlgpt_local.data import association, kinds
-from automlgpt_local.data.dates import day_numbers, parse_dates
+from automlgpt_local.data.dates import EPOCH, day_numbers, parse_dates
 from automlgpt_local.data.kinds import ColumnKind
 from automlgpt_local.data.leaks import find_leaks
 
@@ -194,7 +194,7 @@ def _text_profile(
         stats, values = _statistics(numbers), (numbers, False)
     elif kind == "date":
         dates = parse_dates(few, fmt)
-        seconds = (dates - pd.Timestamp(0)).dt.total_seconds().to_numpy(dtype="float64")
+        seconds = (dates - EPOCH).dt.total_seconds().to_numpy(dtype="float64")
         values = (seconds, False)
     else:
         codes, _ = pd.factorize(few, use_na_sentinel=False)

@@ -48,8 +48,9 @@ class FileFormat:
     warnings: tuple[str, ...] = ()
 
 
-def sniff(path: Path, sep: str | None = None) -> FileFormat:
-    """Look at the beginning of a file. Raises DataError for what is no table that we can read."""
+def sniff(path: Path, sep: str | None = None, *, alone: bool = False) -> FileFormat:
+    """Look at the beginning of a file. Raises DataError for what is no table that we can read; a column may be `alone`
+    in new rows."""
     head = _head(path)
     if head[:4] == b"PAR1":
         return FileFormat("parquet")
@@ -66,7 +67,7 @@ def sniff(path: Path, sep: str | None = None) -> FileFormat:
     sample = _sample(path, compression)
     encoding = _encoding(path, sample)
     lines = _lines(path, sample, encoding)
-    return _csv_format(path, lines, sep, compression, encoding)
+    return _csv_format(path, lines, sep, compression, encoding, alone)
 
 
 def _head(path: Path) -> bytes:
@@ -241,7 +242,9 @@ def _best_separator(text: str) -> str:
     return BLANKS if merit(best)[1] < 2 and merit(BLANKS)[0] == 1.0 else best
 
 
-def _csv_format(path: Path, text: str, sep: str | None, compression: str | None, encoding: str) -> FileFormat:
+def _csv_format(
+    path: Path, text: str, sep: str | None, compression: str | None, encoding: str, alone: bool
+) -> FileFormat:
     if sep is not None:
         sep = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";"}.get(sep, sep)
         sep = BLANKS if sep in (" ", "space", "blank") else sep
@@ -261,7 +264,7 @@ def _csv_format(path: Path, text: str, sep: str | None, compression: str | None,
     header, body = rows[0], rows[1:]
     if not body:
         raise DataError(f"{path} has a line of column names, but no rows.", "Name a file that holds rows.")
-    if len(header) < 2 and all(len(row) < 2 for row in body):
+    if not alone and len(header) < 2 and all(len(row) < 2 for row in body):
         raise DataError(
             f"{path} has a single column ({header[0][:60]!r}) when split at {chosen!r}.",
             "A table needs a target and at least one more column. Is the separator another one? Name it with --sep.",

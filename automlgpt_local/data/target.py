@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,7 @@ _NO = frozenset(
      "όχι", "否", "不", "无", "無", "いいえ", "아니요", "아니오", "لا", "לא", "नहीं", "0", "0.0",
      "never", "absent", "normal", "healthy", "benign", "control"}
 )  # fmt: skip
+_NUMBER = re.compile(r"[+-]?(?:0|[1-9]\d{0,14})(?:\.\d*)?")  # not "007", which is a code
 _ONES, _ZEROS = ("1", "1.0", "+1"), ("0", "0.0", "-1", "-1.0")
 
 
@@ -60,7 +62,7 @@ def make_dataset(table: Table, task: TaskSpec) -> Dataset:
         found = target_text(table, task.target, task.positive, exact=task.exact_target)
         table = table.with_target(task.target, "text", exact=found.exact)
         schema = replace(table.schema, spellings=found.spellings)
-        table = replace(table, frame=table.frame.assign(**{task.target: found.values}), schema=schema)
+        table = replace(table.with_column(task.target, found.values), schema=schema)
     else:
         table = table.with_target(task.target, "number")
     target = table.frame[task.target]
@@ -102,13 +104,14 @@ def target_text(table: Table, target: str, positive: str | None = None, *, exact
         literal = table.with_target(target, "text", exact=True).frame[target]
         if positive in set(literal.dropna().unique()):
             values, exact = literal, True
+    values = values.where(values.astype("str").str.strip() != "")
     found = spellings(values)
     return TargetText(values.replace(found) if found else values, exact, found)
 
 
 def spellings(values: pd.Series) -> dict[str, str]:
     """Labels that differ from another in blanks or case alone, and that one: {"yes ": "Yes"}. It is the most frequent
-    of them that has no blank too many.
+    of them that has no blank too many. Where all are numbers, so are "1" and "1.0".
 
     Case counts in short labels. Many different values are no labels: none of them is touched.
     """
@@ -118,10 +121,16 @@ def spellings(values: pd.Series) -> dict[str, str]:
     first: dict[str, str] = {}
     found: dict[str, str] = {}
     tidy = {label: " ".join(label.split()) for label in map(str, counts.index)}
-    for label in sorted(tidy, key=lambda text: (text != tidy[text], -int(counts[text]), text)):
+    numbers = all(map(_NUMBER.fullmatch, tidy.values()))
+
+    def order(text: str) -> tuple[bool, int, int, str]:
+        return text != tidy[text], len(text) if numbers else 0, -int(counts[text]), text
+
+    for label in sorted(tidy, key=order):
         plain = tidy[label]
         folded = plain.casefold()
         key = folded if len(folded) >= SHORTEST_FOLDED or folded in _YES | _NO else plain
+        key = str(float(plain)) if numbers else key
         known = first.setdefault(key, label)
         if known != label:
             found[label] = known
@@ -178,10 +187,10 @@ def time_order(values: pd.Series) -> np.ndarray:
     numbers = pd.to_numeric(values, errors="coerce")
     if numbers.notna().sum() >= 0.9 * max(1, values.notna().sum()):
         return numbers.to_numpy(dtype="float64")
-    from automlgpt_local.data.dates import parse_dates
+    from automlgpt_local.data.dates import EPOCH, parse_dates
 
     dates = parse_dates(values)
-    seconds: np.ndarray = (dates - pd.Timestamp(0)).dt.total_seconds().to_numpy(dtype="float64")
+    seconds: np.ndarray = (dates - EPOCH).dt.total_seconds().to_numpy(dtype="float64")
     return seconds
 
 

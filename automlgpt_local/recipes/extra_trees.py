@@ -156,6 +156,8 @@ class Model(BaseEstimator):
         self.ctx = ctx
 
     def _fit(self, X, y, weight):
+        if self.ctx["metric"] == "tweedie" and self.range_[0] >= 0:  # its deviance has no bound where 0 is predicted
+            self.range_ = max(self.range_[0], 0.1 * np.mean(y)), self.range_[1]
         started = time.monotonic()
         p, ctx = self.params, self.ctx
         seconds = np.inf if p.get("n_trees") else ctx["seconds"] or np.inf

@@ -226,6 +226,7 @@ class Model(BaseEstimator):
 
     def _fit(self, X, y, weight):
         started, seconds = time.monotonic(), self.ctx["seconds"] or np.inf
+        self.rows_ = len(y)
         p, fixed = self.params, self.params.get("n_trees")
         self.encoder_ = Encoder(self.ctx)
         features = self.encoder_.fit_transform(X, y)  # target means are out of fold: rows held out below stay unseen
@@ -269,6 +270,8 @@ class Model(BaseEstimator):
     def _settings(self, copy):
         p, ctx = self.params, self.ctx
         settings = {key: p[key] for key in LIGHTGBM_PARAMETERS}
+        settings["min_data_in_leaf"] = min(p["min_data_in_leaf"], max(3, self.rows_ // 5))
+        settings["min_data_per_group"] = int(np.clip(self.rows_ // 10, 5, 100))
         settings |= {"bagging_freq": 1, "seed": ctx["seed"] + copy, "num_threads": ctx["n_threads"]}
         settings |= {
             "verbosity": -1,

@@ -9,7 +9,6 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import HuberRegressor, LogisticRegression, Ridge
-from sklearn.metrics import log_loss
 from sklearn.preprocessing import TargetEncoder
 
 RECIPE = {
@@ -58,6 +57,8 @@ class Model(BaseEstimator):
         self.ctx = ctx
 
     def _fit(self, X, y, weight):
+        if self.ctx["metric"] == "tweedie" and self.range_[0] >= 0:  # its deviance has no bound where 0 is predicted
+            self.range_ = max(self.range_[0], 0.1 * np.mean(y)), self.range_[1]
         deadline = time.monotonic() + (self.ctx["seconds"] or np.inf)
         rows = int(self.params["max_cells"] / (len(X.columns) * 8 * min(30, max(1, self.ctx["n_classes"]))))
         if len(y) > rows:  # more rows than a linear model needs, evenly spread over y
@@ -89,7 +90,8 @@ class Model(BaseEstimator):
 
     def _loss(self, model, features, y):
         if self.ctx["kind"] != "regression":
-            return log_loss(y, model.predict_proba(features), labels=model.classes_)
+            found = self._spread(model, features)
+            return -np.mean(np.log(np.clip(found[np.arange(len(y)), y], 1e-15, 1)))
         error = model.predict(features) - y
         return np.mean(np.abs(error)) if self.ctx["metric"] in ("mae", "medae", "mape") else np.mean(error**2)
 
@@ -114,8 +116,12 @@ class Model(BaseEstimator):
         features = self.encoder_.transform(X)
         if self.ctx["kind"] == "regression":
             return self.model_.predict(features)
-        found = np.full((len(X), len(self.classes_)), 1e-9)
-        found[:, self.model_.classes_] = self.model_.predict_proba(features)
+        return self._spread(self.model_, features)
+
+    def _spread(self, model, features):
+        """(n_rows, n_classes) probabilities: a class that the model has not seen gets next to none."""
+        found = np.full((len(features), len(self.classes_)), 1e-9)
+        found[:, model.classes_] = model.predict_proba(features)
         return found
 
 

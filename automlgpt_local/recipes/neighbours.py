@@ -56,6 +56,8 @@ class Model(BaseEstimator):
         self.ctx = ctx
 
     def _fit(self, X, y, weight):
+        if self.ctx["metric"] == "tweedie" and self.range_[0] >= 0:  # its deviance has no bound where 0 is predicted
+            self.range_ = max(self.range_[0], 0.1 * np.mean(y)), self.range_[1]
         if len(y) > self.params["max_rows"]:
             kept = held_out(y, self.ctx["seed"], -(-len(y) // self.params["max_rows"]))[1]
             X, y = X[kept], y[kept]

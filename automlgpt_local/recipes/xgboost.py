@@ -218,6 +218,9 @@ class Model(BaseEstimator):
     def _fit(self, X, y, weight):
         started, seconds = time.monotonic(), self.ctx["seconds"] or np.inf
         p, fixed = self.params, self.params.get("n_trees")
+        if self._is_squared():  # to mean 0 and deviation 1: no split is taken that gains less than 1e-6
+            self.unit_ = np.mean(y), np.std(y)
+            y = (y - self.unit_[0]) / self.unit_[1]
         self.encoder_ = Encoder(self.ctx)
         # Target means are out of fold: rows held out below stay unseen.
         features = self._known(self.encoder_.fit_transform(X, y))
@@ -269,19 +272,23 @@ class Model(BaseEstimator):
         settings = {key: p[key] for key in XGBOOST_PARAMETERS}
         settings |= {"tree_method": "hist", "seed": ctx["seed"] + copy, "nthread": ctx["n_threads"], "verbosity": 0}
         if ctx["kind"] == "regression":
-            objective = OBJECTIVES.get(ctx["metric"], "reg:squarederror")
-            if objective == "reg:tweedie" and self.range_[0] < 0:
-                objective = "reg:squarederror"
+            objective = "reg:squarederror" if self._is_squared() else OBJECTIVES[ctx["metric"]]
             return settings | {"objective": objective}
         if len(self.classes_) == 2:
             return settings | {"objective": "binary:logistic"}
         return settings | {"objective": "multi:softprob", "num_class": len(self.classes_), "eval_metric": "mlogloss"}
 
+    def _is_squared(self):
+        metric = self.ctx["metric"]
+        kept = metric in OBJECTIVES and not (metric == "tweedie" and self.range_[0] < 0)
+        return self.ctx["kind"] == "regression" and not kept
+
     def _predict(self, X):
         settings = {"feature_types": self.kinds_, "enable_categorical": True, "nthread": self.ctx["n_threads"]}
         data = xgboost.DMatrix(self._known(self.encoder_.transform(X)), **settings)
         pairs = zip(self.boosters_, self.trees_)
-        return np.mean([b.predict(data, iteration_range=(0, trees)) for b, trees in pairs], axis=0)
+        found = np.mean([b.predict(data, iteration_range=(0, trees)) for b, trees in pairs], axis=0)
+        return found * self.unit_[1] + self.unit_[0] if self._is_squared() else found
 
 
 class Classifier(ClassifierMixin, Model):

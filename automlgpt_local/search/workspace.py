@@ -75,6 +75,8 @@ class Workspace:
         import numpy as np
 
         y = self.y[rows]
+        if self.n_classes == 2 and self.metric.of_positives and not y.any():
+            return False
         guess: np.ndarray = np.full(len(y), y.mean())
         if self.n_classes:
             guess = np.zeros((len(y), self.n_classes))

@@ -110,6 +110,21 @@ def test_default_treatment(column, expected):
     assert compact.default_treatment(column, 1000) == expected
 
 
+def test_a_wide_table_has_no_logs():
+    column = number("count", min=0.0, skew=9.0)
+    assert [compact.default_treatment(column, 1000, n) for n in (300, 301)] == ["log", "keep"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("class_size", "-"), ("decode_ms", "-"), ("status_days", "time"), ("barcode_len", "-"), ("region_count", "count"),
+     ("zip", "code"), ("zipcode", "code"), ("postal_code", "code"), ("ZipCode", "code"), ("state code", "code"),
+     ("product_type", "code"), ("RegionCode", "code"), ("class", "code"), ("flags", "code")],
+)  # fmt: skip
+def test_a_code_is_called_so_at_its_end(name, hint):
+    assert compact.name_hint(name) == hint
+
+
 def test_every_default_is_an_option():
     for kind, options in compact.TREATMENTS.items():
         assert compact.default_treatment(Column("x", kind), 1000) in options

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automlgpt_local.data.load import load
+from automlgpt_local.data.load import column_names, load
 from automlgpt_local.data.schema import Schema, as_number, as_text, conform
 from automlgpt_local.errors import DataError
 
@@ -273,6 +273,13 @@ def test_na_is_a_class_only_when_told(tmp_path: Path) -> None:
     assert told.frame["y"].dropna().tolist() == ["NA", "EU", "NA"]
     assert told.frame["x"].isna().tolist() == [True, False, False, False]
     pd.testing.assert_frame_equal(reread(path, told.schema), told.frame)
+
+
+def test_new_rows_of_one_column(tmp_path: Path) -> None:
+    schema = load(write(tmp_path / "a.csv", "x,y\n1,2\n3,4\n")).schema.with_target("y", "number")
+    rows = write(tmp_path / "b.csv", "x\n5\n6\n")
+    assert load(rows, schema=replace(schema, required=("x",))).frame["x"].tolist() == [5.0, 6.0]
+    assert column_names(rows) == ["x"]
 
 
 def test_several_files_are_one_table(tmp_path: Path) -> None:

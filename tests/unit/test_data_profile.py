@@ -14,11 +14,11 @@ import pytest
 from automlgpt_local.agents import feature_code
 from automlgpt_local.data.dates import date_format, parse_dates
 from automlgpt_local.data.examples import EXAMPLES, NAMES, write_example
-from automlgpt_local.data.kinds import text_as_number, text_kind
+from automlgpt_local.data.kinds import number_kind, text_as_number, text_kind
 from automlgpt_local.data.load import load
 from automlgpt_local.data.profile import Profile, profile
 from automlgpt_local.data.resolve import resolve
-from automlgpt_local.data.target import make_dataset
+from automlgpt_local.data.target import make_dataset, time_order
 from automlgpt_local.errors import UsageError
 from automlgpt_local.task import Request
 
@@ -56,6 +56,28 @@ def test_kinds_of_text(values: list[str], kind: str) -> None:
     assert kind_of(values, times=5)[0] == kind
 
 
+@pytest.mark.parametrize("when", ["9999-12-31", "0001-01-01"])
+def test_dates_of_any_century(when: str) -> None:
+    values = pd.Series(["2020-01-02", "2021-03-04", when] * 20)
+    assert parse_dates(values).notna().all()
+    assert np.isfinite(time_order(values)).all()
+    table = pd.DataFrame({"until": values, "y": range(60)})
+    assert profile(table).columns[0].kind == "date"
+
+
+def test_amounts_in_order_are_no_ids() -> None:
+    def kind(name: str, values: list[int]) -> str:
+        numbers = np.array(values, dtype=float)
+        return number_kind(name, numbers, len(set(values)), 0.0)
+
+    assert kind("Year", list(range(1950, 2016))) == "number"
+    assert kind("heat_index", list(range(70, 100))) == "number"
+    assert kind("dose", list(range(5, 60))) == "number"
+    assert (
+        kind("n", list(range(1, 60))) == kind("index", [3, *range(1, 40)]) == kind("row_index", [9, *range(40)]) == "id"
+    )
+
+
 def test_ids_and_free_text() -> None:
     assert kind_of([f"A-{i:05d}" for i in range(100)])[0] == "id"
     assert kind_of([f"{i}" * 3 + "x" for i in range(60)] * 1 + ["000x"] * 10, name="customerID")[0] == "id"
@@ -83,6 +105,11 @@ def test_ids_and_free_text() -> None:
         (["March", "May"], None),
         (["12", "13"], None),
         (["10-49", "50-99"], None),
+        (["2023-01", "2023-12"], "%Y-%m"),
+        (["2010-15", "2011-16"], None),
+        (["9:30 AM", "12:05 PM"], "%I:%M %p"),
+        (["9:30am", "12:05pm"], "%I:%M%p"),
+        (["9:30 AM", "12:05"], None),
     ],
 )
 def test_date_formats(values: list[str], fmt: str | None) -> None:

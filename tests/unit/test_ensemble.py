@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from sklearn import metrics as sk
+from sklearn.metrics import cohen_kappa_score
 
 from automlgpt_local.decision import adjust
 from automlgpt_local.metrics import METRICS
@@ -141,6 +142,14 @@ def test_adjusted_probabilities_sum_to_one() -> None:
     _, found = _classes()
     for rule in ({}, {"multipliers": [1.0, 2.0, 0.5]}, {"temperature": 2.0}, {"cuts": [0.5, 1.5]}):
         assert adjust(found[0], rule).sum(axis=1) == pytest.approx(1.0)
+
+
+def test_kappa_knows_the_classes_between_those_that_occur() -> None:
+    y, label = np.array([0, 1, 4, 4, 0, 1]), np.array([0, 4, 4, 1, 0, 1])
+    prediction = np.eye(5)[label]
+    whole = cohen_kappa_score(y, label, labels=range(5), weights="quadratic")
+    assert METRICS["qwk"].score(y, prediction) == pytest.approx(whole)
+    assert whole != pytest.approx(cohen_kappa_score(y, label, weights="quadratic"))
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "average_precision", "qwk"])

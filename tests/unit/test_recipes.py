@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from threadpoolctl import threadpool_limits
 
+from automlgpt_local.metrics import METRICS
 from automlgpt_local.recipes import Recipe, load, parse
 
 RECIPES = load()
@@ -173,6 +174,48 @@ def test_every_metric_of_values_has_an_objective(name: str, metric: str) -> None
     found = predicted(model, frame)
     assert found.min() >= 0
     assert np.median(np.abs(found - y)) < np.median(np.abs(np.median(y) - y))
+
+
+@pytest.mark.parametrize("name", ["linear", "neural", "neighbours", "extra_trees", "lightgbm", "catboost", "xgboost"])
+def test_no_prediction_of_zero_where_the_deviance_has_no_bound(name: str) -> None:
+    frame, y = table(400, "regression")
+    y = np.where(y > np.quantile(y, 0.7), y - 40, 0.0)
+    ctx = context("regression", metric="tweedie")
+    found = predicted(MODULES[name].build(QUICK.get(name, {}), ctx).fit(frame, y), frame)
+    assert found.min() > 0
+    assert METRICS["tweedie"].score(y, found) < METRICS["tweedie"].score(y, np.full(len(y), y.mean()))
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_the_unit_of_the_target_does_not_matter(name: str) -> None:
+    frame, y = table(400, "regression")
+    found = [
+        predicted(MODULES[name].build(QUICK.get(name, {}), context("regression")).fit(frame, y * unit), frame) / unit
+        for unit in (1.0, 2.0**-17)
+    ]
+    assert np.mean((found[0] - found[1]) ** 2) < 0.05 * y.var()
+    assert np.mean((found[1] - y) ** 2) < 0.5 * y.var()
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "lightgbm_fine", "lightgbm_extra"])
+def test_few_rows_of_categories_teach_something(name: str) -> None:
+    rng = np.random.default_rng(0)
+    level = rng.integers(0, 8, 200)
+    y = (rng.random(200) < np.where(level % 2 == 0, 0.9, 0.1)).astype(int)
+    frame = pd.DataFrame({"level": pd.Series([f"l{v}" for v in level]).astype(str)})
+    ctx = context("binary", columns={"number": [], "category": ["level"], "text": []})
+    found = predicted(MODULES[name].build({}, ctx).fit(frame, y), frame)[:, 1]
+    assert METRICS["roc_auc"].score(y, np.column_stack([1 - found, found])) > 0.8
+
+
+def test_linear_chooses_where_a_class_has_one_row() -> None:
+    frame, y = table(120, "multiclass")
+    for row in range(120):
+        rare = y.copy()
+        rare[row] = 4
+        if row % 24 == 0:
+            found = predicted(MODULES["linear"].build({}, context("multiclass", n_classes=5)).fit(frame, rare), frame)
+            assert found.shape == (120, 5) and np.isfinite(found).all()
 
 
 @pytest.mark.parametrize("name", [n for n in CODES if "copies" in RECIPES[n].source])

@@ -257,6 +257,24 @@ def test_spellings_of_a_label_are_one_class(tmp_path: Path) -> None:
         task_of(tmp_path, data, target="sold", metric="f1", strict=True)
 
 
+def test_blank_labels_are_missing_and_a_number_is_one_label(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.csv", tmp_path / "b.csv"
+    frame().assign(sold=["1", "0", " ", "1", "0", "0"] * 10).to_csv(first, index=False)
+    frame().assign(sold=["1.0", "0.0", "", "0.0", "0.0", "0.0"] * 10).to_csv(second, index=False)
+    table = load([first, second])
+    task = resolve(Request((str(first), str(second)), target="sold"), table)
+    dataset = make_dataset(table, task)
+    assert (task.kind, dataset.classes) == ("binary", ("0", "1"))
+    assert dataset.y.tolist() == [1, 0, 1, 0, 0] * 10 + [1, 0, 0, 0, 0] * 10
+
+
+def test_a_target_called_as_a_parameter_of_pandas_is(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    frame().rename(columns={"sold": "self"}).to_csv(path, index=False)
+    table = load(path)
+    assert make_dataset(table, resolve(Request((str(path),), target="self"), table)).classes == ("no", "yes")
+
+
 def test_rows_without_a_time_are_the_oldest(tmp_path: Path) -> None:
     data = frame()
     data.loc[[3, 7], "day"] = [None, "soon"]

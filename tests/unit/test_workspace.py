@@ -66,14 +66,14 @@ def test_with_many_rows_two_folds_leave_time_for_more_models(n_rows: int, time_l
     assert affordable_folds(task, n_rows, 25, 2) == folds
 
 
-def of_two_classes(folder: Path, late: int, **fields: Any) -> Workspace:
+def of_two_classes(folder: Path, late: int, metric: str = "roc_auc", **fields: Any) -> Workspace:
     """300 days; the last `late` ones and, of those before, every third are positive."""
     positive = np.where(np.arange(300) < 300 - late, np.arange(300) % 3 == 0, True)
     days = pd.date_range("2020-01-01", periods=300).strftime("%Y-%m-%d")
     w = np.where(np.arange(300) < 250, 1.0, 0.0)
     frame = pd.DataFrame({"when": days, "x": np.arange(300) % 17, "w": w, "y": np.where(positive, "yes", "no")})
     frame.to_csv(folder / "data.csv", index=False)
-    task = TaskSpec("y", "binary", "roc_auc", 60.0, time="when", holdout=0.1, **fields)
+    task = TaskSpec("y", "binary", metric, 60.0, time="when", holdout=0.1, **fields)
     return Workspace(folder, task, make_dataset(load(folder / "data.csv"), task))
 
 
@@ -84,3 +84,10 @@ def test_validation_parts_that_the_metric_cannot_score_are_left_out(tmp_path: Pa
     assert not of_two_classes(tmp_path, 0, weight="w").can_score(np.arange(260, 300)), "rows without weight"
     with pytest.raises(DataError, match="roc_auc is not defined"):
         of_two_classes(tmp_path, 200)
+
+
+def test_rows_without_positives_tell_nothing_about_their_precision(tmp_path: Path) -> None:
+    found = of_two_classes(tmp_path, 0, "average_precision")
+    negative, some = np.flatnonzero(found.y == 0), np.arange(20)
+    assert not found.can_score(negative) and found.can_score(some)
+    assert of_two_classes(tmp_path, 0, "accuracy").can_score(negative)
