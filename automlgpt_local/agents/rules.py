@@ -25,7 +25,8 @@ class RuleAdvisor:
 
     def treatments(self, now: Situation, columns: Sequence[ColumnProfile], first: int) -> Answer:
         rows = now.profile.rows
-        return _answer(**{f"c{i}": compact.default_treatment(c, rows, len(now.profile.columns)) for i, c in enumerate(columns)})
+        wide = len(now.profile.columns)
+        return _answer(**{f"c{i}": compact.default_treatment(c, rows, wide) for i, c in enumerate(columns)})
 
     def features(self, now: Situation, ideas: Sequence[FeatureIdea], base: str) -> Answer:
         return _answer(**{f"f{i}": "yes" for i, _ in enumerate(ideas)})

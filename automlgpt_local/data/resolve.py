@@ -251,7 +251,8 @@ def _read_labels(table: Table, target: str, found: TargetText, notes: _Notes) ->
     if found.spellings:
         pairs = [f"{written!r} as {label!r}" for written, label in found.spellings.items()]
         notes.doubt(
-            f"Labels of {target!r} that differ in case or blanks alone, or are one number, were read as one: {', '.join(pairs[:5])}.",
+            f"Labels of {target!r} that differ in case or blanks alone, or are one number, were read as one: "
+            f"{', '.join(pairs[:5])}.",
             "Where they mean different things, rename them in the file." if notes.strict else "",
         )
     if found.exact or table.schema.format == "parquet" or not found.values.isna().any():
