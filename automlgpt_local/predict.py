@@ -1,6 +1,7 @@
 """`python -m automlgpt_local.predict RUN_DIR DATA OUT.csv`: a table through the model of a run.
 
-This process reads the table, by the schema of the run; the model is loaded in the sandbox alone. Errors go to stderr
+This process reads the table, by the schema of the run; the model is loaded in the sandbox alone. A run folder may come
+from somebody else: nothing in it is believed that would widen what the model may reach. Errors go to stderr
 as a last paragraph of two lines, what happened and what to do; the exit code is that of the command line.
 """
 
@@ -21,8 +22,11 @@ from automlgpt_local.exits import DONE, INTERNAL, exit_code
 WALL_S = 24 * 3600.0
 
 
-def predict(run_dir: Path, data: Path, out: Path) -> Path:
-    """Write the predictions and return their path. Raises NoModelError, UsageError or SandboxError."""
+def predict(run_dir: Path, data: Path, out: Path, unsafe: bool = False) -> Path:
+    """Write the predictions and return their path. Raises NoModelError, UsageError or SandboxError.
+
+    unsafe: the user typed --unsafe-no-sandbox for this very prediction.
+    """
     from automlgpt_local.artifacts.export import MODEL_FILE
     from automlgpt_local.artifacts.predictions import write_predictions
     from automlgpt_local.data.load import load
@@ -36,7 +40,7 @@ def predict(run_dir: Path, data: Path, out: Path) -> Path:
         tempfile.TemporaryFile(dir=out.parent).close()
     model = _read_json(run_dir / MODEL_FILE)
     table = load(data, schema=Schema.from_json(_read_json(run_dir / "schema.json")))
-    prediction = _in_sandbox(run_dir, model, table.frame[model["features"]])
+    prediction = _in_sandbox(run_dir, model, table.frame[model["features"]], unsafe)
     ids = table.exact(model["id"]) if model["id"] in table.frame.columns else None
     with _writing(out):
         return write_predictions(out, prediction, classes=model["classes"], decision=model["decision"], ids=ids)
@@ -54,19 +58,18 @@ def _writing(out: Path) -> Iterator[None]:
         ) from error
 
 
-def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any) -> Any:
+def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any, unsafe: bool) -> Any:
     """The weighted mean of the members: probabilities (n_rows, n_classes), or floats (n_rows,)."""
     from automlgpt_local.data.machine import available_memory_mib
     from automlgpt_local.sandbox.jobs import Job, Limits
     from automlgpt_local.sandbox.runner import Sandbox
     from automlgpt_local.search.workspace import write_features
 
-    run_dir = run_dir.resolve()
     members = [
         {
-            "solution": str(run_dir / (member["module"].replace(".", "/") + ".py")),
+            "solution": _file_of_run(run_dir, member["module"].replace(".", "/") + ".py"),
             "module": member["module"],
-            "model": str(run_dir / "model" / member["file"]),
+            "model": _file_of_run(run_dir, "model/" + member["file"]),
             "weight": member["weight"],
             "ctx": member["ctx"],
         }
@@ -74,7 +77,6 @@ def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any) -> Any:
     ]
     threads = max(member["ctx"]["n_threads"] for member in members)
     limits = Limits(WALL_S, available_memory_mib() * 3 // 4, threads)
-    unsafe = not _read_json(run_dir / "request.json").get("sandbox", True)
     with tempfile.TemporaryDirectory(prefix="automlgpt-predict-") as scratch:
         rows, work = Path(scratch) / "features.feather", Path(scratch) / "work"
         work.mkdir()
@@ -92,6 +94,14 @@ def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any) -> Any:
             "Are the libraries still those of requirements.txt in the run's folder?",
         )
     return prediction
+
+
+def _file_of_run(run_dir: Path, name: str) -> str:
+    """The path of a file in the run's folder, which the model may then read. Raises NoModelError for any other."""
+    folder, path = run_dir.resolve(), (run_dir / name).resolve()
+    if not path.is_relative_to(folder) or not path.is_file():
+        raise NoModelError(f"{name!r} is no file of {run_dir}.", "The run's folder is not as the run left it.")
+    return str(path)
 
 
 def _read_json(path: Path) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import pprint
+import symtable
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,20 +52,38 @@ def features_function(body: str, helpers: Sequence[str] = ()) -> str:
 
 
 def features_of(source: str) -> str:
-    """The text of a solution's `features` function, with the functions it calls; empty when it has none."""
+    """The text of a solution's `features` function, with the functions, imports and constants of the module that it
+    uses; empty when it has none."""
     tree = ast.parse(source)
-    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-    if "features" not in functions:
+    if not any(isinstance(node, ast.FunctionDef) and node.name == "features" for node in tree.body):
         return ""
-    wanted, names = ["features"], []
-    while wanted:
-        name = wanted.pop()
-        if name in names or name not in functions:
-            continue
-        names.append(name)
-        wanted += [n.id for n in ast.walk(functions[name]) if isinstance(n, ast.Name)]
-    kept = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name in names]
-    return "\n\n\n".join(ast.get_source_segment(source, n) or "" for n in kept)
+    names = [_names(node) for node in tree.body]
+    wanted, kept = {"features"}, set[int]()
+    while more := {i for i, (bound, _) in enumerate(names) if i not in kept and bound & wanted}:
+        kept |= more
+        wanted |= set[str]().union(*(used for _, used in (names[i] for i in more)))
+    text = ""
+    for node in (tree.body[i] for i in sorted(kept)):
+        gap = "\n\n\n" if isinstance(node, ast.FunctionDef | ast.ClassDef) else "\n"
+        text += (gap if text else "") + _text(source, node)
+    return text
+
+
+def _names(statement: ast.stmt) -> tuple[set[str], set[str]]:
+    """The module's names that a statement of it binds, and those that it uses."""
+    table = symtable.symtable(ast.unparse(statement), "", "exec")
+    bound = {s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_imported() or s.is_namespace()}
+    tables, used = [table], set[str]()
+    while tables:
+        table = tables.pop()
+        used |= {s.get_name() for s in table.get_symbols() if s.is_referenced() and s.is_global()}
+        tables += table.get_children()
+    return bound, used
+
+
+def _text(source: str, statement: ast.stmt) -> str:
+    decorators = "".join(f"@{ast.unparse(d)}\n" for d in getattr(statement, "decorator_list", ()))
+    return decorators + (ast.get_source_segment(source, statement) or "")
 
 
 def fingerprint(source: str) -> str:

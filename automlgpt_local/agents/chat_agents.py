@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -21,6 +21,8 @@ TURN_S = 120.0
 CODE_TOKENS = 2500
 DECISION_TOKENS = 1200
 MOST_SAID = 3  # of the user's messages
+MOST_OWN = 2  # solutions of the Coder's own in a run
+MOST_FAILURES = 5  # that are shown, the last ones
 PROFILE_SHARE = 0.35  # of the context, for the columns' lines; what does not fit is counted, not shown
 
 
@@ -38,17 +40,21 @@ class ChatAgents:
     # --- the Reasoning agent
     def next_tool(self, now: Situation, done: Sequence[str]) -> Answer:
         options = [t for t in compact.TOOLS if t not in done]
-        return self._decide(now, render("next_tool", done=list(done)), {"tool": _enum(options)})
+        return self._decide(now, render("next_tool", done=list(done), options=options), {"tool": _enum(options)})
 
     def treatments(self, now: Situation, columns: Sequence[ColumnProfile], first: int) -> Answer:
-        question = render("treatments", columns=[f"c{i}: {column_line(c)}" for i, c in enumerate(columns)])
+        offered = {treatment for c in columns for treatment in compact.TREATMENTS[c.kind]}
+        lines = [f"c{i} = {column_line(c)}" for i, c in enumerate(columns)]
+        question = render("treatments", columns=lines, offered=offered)
         slots = {f"c{i}": _enum(compact.TREATMENTS[c.kind]) for i, c in enumerate(columns)}
         return self._decide(now, question, slots)
 
     def next_recipe(self, now: Situation, remaining: Sequence[str]) -> Answer:
         known = load()
-        question = render("next_recipe", journal=journal(now), recipes=[known[r] for r in remaining if r in known])
-        return self._decide(now, question, {"next": _enum([*remaining, "own", "stop"])})
+        own = ["own"] if now.journal.own_asked < MOST_OWN else []
+        offered = [known[r] for r in remaining if r in known]
+        question = render("next_recipe", journal=journal(now), recipes=offered, own=own)
+        return self._decide(now, question, {"next": _enum([*remaining, *own, "stop"])})
 
     def next_tune(self, now: Situation, candidates: Sequence[str]) -> Answer:
         return self._decide(now, render("next_tune", journal=journal(now)), {"next": _enum([*candidates, "stop"])})
@@ -76,7 +82,8 @@ class ChatAgents:
             "required": list(properties),
             "additionalProperties": False,
         }
-        reply = self._turn(agent, now, question, DECISION_TOKENS, schema)
+        asked = render("question", notes=[one_line(n)[:500] for n in now.notes], question=question, slots=_forms(slots))
+        reply = self._turn(agent, now, asked, DECISION_TOKENS, schema)
         values = reply.calls[0].arguments if reply.calls else json.loads(reply.text)
         if not isinstance(values, dict):
             raise ValueError("the answer is not a JSON object")
@@ -113,7 +120,7 @@ class ChatAgents:
         lines: list[str] = []
         for column in columns:
             line = column_line(column)
-            room -= self._backend.count_tokens(line)
+            room -= self._backend.count_tokens(f"- {line}")
             if room < 0:
                 break
             lines.append(line)
@@ -125,26 +132,44 @@ class ChatAgents:
 
 
 def column_line(column: ColumnProfile) -> str:
-    """One column in a line: its name as a JSON string, so that no name can end the line.
-
-    Only what cannot be seen is escaped: letters of any script would cost several times their tokens.
-    """
+    """One column in a line."""
     facts = [str(column.kind), f"{column.missing:.0%} missing", f"{column.unique} distinct"]
     if column.min is not None and column.max is not None:
         facts.append(f"{column.min:.4g} to {column.max:.4g}")
     if column.association is not None:
         facts.append(f"association {column.association:.2f}")
-    quoted = json.dumps(str(column.name)[:80], ensure_ascii=False)
-    name = "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in quoted)
-    return f"- {name}: {', '.join(facts)}"
+    return f"{quoted(str(column.name)[:80])}: {', '.join(facts)}"
+
+
+def quoted(value: Any) -> str:
+    """As JSON in one line. Only what cannot be seen is escaped: letters of any script would cost several times their
+    tokens."""
+    return one_line(json.dumps(value, ensure_ascii=False))
+
+
+def one_line(text: str) -> str:
+    """A text that no name or value in it can take to another line."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 
 
 def journal(now: Situation) -> str:
-    return render("journal", rows=now.journal.board(), left_s=now.left_s)
+    failures = []
+    for e in now.journal.failures()[-MOST_FAILURES:]:
+        last = e.error.strip().splitlines()[-1:]
+        failures.append(one_line(": ".join([e.attempt.recipe, e.attempt.title, e.status, *last]))[:300])
+    return render("journal", rows=now.journal.board(), failures=failures, left_s=now.left_s)
 
 
 def _enum(options: Sequence[Any]) -> dict[str, Any]:
     return {"enum": list(options)}
+
+
+def _forms(slots: Mapping[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """(keys of the answer, their options): keys that share their options stand together."""
+    keys: dict[str, list[str]] = {}
+    for name, slot in slots.items():
+        keys.setdefault(" | ".join(map(quoted, slot["enum"])), []).append(quoted(name))
+    return [(", ".join(names), options) for options, names in keys.items()]
 
 
 def _answer(reply: Reply, values: dict[str, Any], thought: str) -> Answer:
@@ -160,10 +185,12 @@ def _environment() -> Any:
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    return ImmutableSandboxedEnvironment(
+    environment = ImmutableSandboxedEnvironment(
         loader=jinja2.PackageLoader("automlgpt_local.agents", "prompts"), undefined=jinja2.StrictUndefined,
         trim_blocks=False, keep_trailing_newline=False,
     )  # fmt: skip
+    environment.filters["tojson"] = quoted  # Jinja's own writes "<", "'" and other letters for HTML
+    return environment
 
 
 def render(name: str, **values: Any) -> str:

@@ -16,10 +16,15 @@ MAX_BYTES = 60_000
 
 def problems(source: str, columns: Iterable[str]) -> list[str]:
     """What is wrong with a `solution.py`, in words that tell its author what to do. Empty: it may run."""
-    if len(source.encode()) > MAX_BYTES:
+    try:
+        size = len(source.encode())
+    except UnicodeEncodeError as error:
+        return [f"The character {error.object[error.start]!a} is half of one, which no file can hold. Leave it out."]
+    if size > MAX_BYTES:
         return [f"The module is longer than {MAX_BYTES} bytes. Write a shorter one."]
     try:
         tree = ast.parse(source)
+        compile(tree, "solution.py", "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None)
         return [f"The module does not parse{f' (line {line})' if line else ''}: {getattr(error, 'msg', error)}."]

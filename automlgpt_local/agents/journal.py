@@ -32,6 +32,7 @@ class Journal:
     prints: dict[str, int] = field(default_factory=dict)  # fingerprint of code and params -> attempt
     kept: set[int] = field(default_factory=set)  # attempts whose gain was more than noise
     left_out: set[int] = field(default_factory=set)  # attempts of kinds that the user has ruled out since
+    own_asked: int = 0  # solutions of the Coder's own that were asked for, those that never ran among them
 
     @property
     def next_number(self) -> int:
@@ -71,6 +72,10 @@ class Journal:
     def own(self) -> list[Evaluation]:
         """Attempts at modules of the Coder's own, which are named own_1, own_2 and so on."""
         return [e for e in self.evaluations if e.attempt.recipe.startswith("own")]
+
+    def failures(self) -> list[Evaluation]:
+        """Attempts that ended without a score for another reason than being left early, oldest first."""
+        return [e for e in self.evaluations if e.status not in ("ok", "pruned")]
 
     def of_recipe(self, recipe: str) -> list[Evaluation]:
         return [e for e in self.evaluations if e.attempt.recipe == recipe and not e.attempt.probe]

@@ -79,6 +79,7 @@ class Loop:
             choice = str(decided.values["next"])
             self._passed_over |= set(untried[: untried.index(choice)]) if choice in untried else set()
             if choice == "own":
+                bench.journal.own_asked += 1
                 self._own_solution()
             elif choice in bench.recipes:
                 self._try(choice)

@@ -31,6 +31,7 @@ from automlgpt_local.events import (
     TookOver,
     Warned,
 )
+from automlgpt_local.llm.backend import Backend
 from automlgpt_local.recipes import Recipe
 from automlgpt_local.search.blend import Blender
 from automlgpt_local.search.control import Control
@@ -74,7 +75,7 @@ class Workbench:
     recorder: Recorder
     control: Control
     blender: Blender
-    count_tokens: Callable[[str], int]
+    backend: Backend | None  # of the advisor, where it has one
     rules: RuleAdvisor = field(default_factory=RuleAdvisor)
     stage: str = ""
     turn: int = 0
@@ -205,10 +206,13 @@ class Workbench:
 
     # --- decisions
     def situation(self) -> Situation:
-        turn_s = max(0.5, MODEL_SHARE * self.clock.limit_s - self.model_s)
+        turn_s = MODEL_SHARE * self.clock.limit_s - self.model_s
+        if self.task.trials is None:
+            turn_s = min(turn_s, self.room_s())
         return Situation(
-            self.task, self.profile, self.journal, self.clock.left_s(), turn_s, self.turn, tuple(self.notes[-8:])
-        )
+            self.task, self.profile, self.journal, self.clock.left_s(), max(0.5, turn_s), self.turn,
+            tuple(self.notes[-8:]),
+        )  # fmt: skip
 
     def model_may_speak(self) -> bool:
         if self.advisor.by == "recipes" or self.failures_in_a_row >= MAX_FAILURES:
@@ -232,8 +236,12 @@ class Workbench:
                 self.failures_in_a_row = 0
                 return answer
             except (BackendError, ModelError, ValueError, KeyError) as problem:
+                if self.control.interrupted():
+                    self.control.check()  # raises: a turn that the user's stop cut short is no failure
                 self.failures_in_a_row += 1
                 self._took_over(str(problem) or type(problem).__name__)
+                if self.failures_in_a_row >= MAX_FAILURES and self.backend is not None:
+                    self.backend.close()
             finally:
                 if self.advisor.by == "model":
                     self.model_s += time.monotonic() - started
@@ -342,10 +350,12 @@ class Workbench:
         )  # fmt: skip
 
     def _tokens_of(self, source: str) -> int:
-        """For the report alone: 0 where the model's process has just ended."""
+        """For the report alone: 0 where no model speaks any more, or its process has just ended."""
+        if self.backend is None or not self.model_may_speak():
+            return 0
         try:
-            return self.count_tokens(source)
-        except (BackendError, ModelError):
+            return self.backend.count_tokens(source)
+        except (BackendError, ModelError, ValueError):
             return 0
 
     def _allowed(self, written: CodeWritten) -> bool:

@@ -11,10 +11,14 @@ import click
 @click.argument("run")
 @click.argument("data", type=click.Path())
 @click.option("-o", "--out", required=True, type=click.Path(), metavar="OUT.csv", help="Where the predictions go.")
-def command(run: str, data: str, out: str) -> None:
+@click.option(
+    "--unsafe-no-sandbox", is_flag=True, help="Load the run's model without any walls. You alone answer for it."
+)
+def command(run: str, data: str, out: str, unsafe_no_sandbox: bool) -> None:
     """Predict each row of DATA with the model of RUN (a run folder, or its id), in the order of the rows.
 
-    Column `prediction` in the target's own labels, then `proba_<class>` for each class.
+    Column `prediction` in the target's own labels, then `proba_<class>` for each class. The model is loaded in the
+    sandbox, whatever the run itself went without.
     """
     from automlgpt_local import client
     from automlgpt_local.client import runs
@@ -28,5 +32,10 @@ def command(run: str, data: str, out: str) -> None:
         raise UsageError(f"{out} is a folder.", "Name the file to write.")
     if not target.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {target.absolute().parent}.", "Make it first.")
-    predict(run_dir, Path(data), target)
+    if unsafe_no_sandbox:
+        from automlgpt_local.predict import predict as predict_here
+
+        predict_here(run_dir, Path(data), target, unsafe=True)
+    else:
+        predict(run_dir, Path(data), target)
     click.echo(str(target))

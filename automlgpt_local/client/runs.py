@@ -19,6 +19,7 @@ from automlgpt_local.client.view import RunView
 from automlgpt_local.errors import AutoMLGPTError, ResumeError, UsageError
 from automlgpt_local.events import Record, decode, read_events
 from automlgpt_local.paths import typed_path
+from automlgpt_local.sandbox import results
 
 State = Literal["running", "done", "failed", "interrupted", "empty", "unreadable"]
 
@@ -234,7 +235,9 @@ def remove_run(run_dir: Path) -> None:
         raise ResumeError(
             f"{run_dir} is in use by a running engine.", f"End it first: automlgpt sessions stop {run_dir.name}"
         )
-    shutil.rmtree(run_dir)
+    results.remove(run_dir)
+    if run_dir.exists():
+        shutil.rmtree(run_dir)  # it tells why
     try:
         _entry(run_dir).unlink()
     except OSError:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from automlgpt_local.confine import kernel
 
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom")
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -37,13 +38,15 @@ def command(read: Iterable[str], write: Iterable[str], libraries: Iterable[str])
     Paths that do not exist are passed over.
     """
     program = shutil.which("bwrap") or "bwrap"
-    words = [program, "--unshare-all", "--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
-    words += ["--tmpfs", "/tmp", "--dir", "/run"]
+    words = [program, "--unshare-all", "--die-with-parent", "--new-session", "--proc", "/proc"]
+    for device in _DEVICES:
+        words += ["--dev-bind", device, device]
     interpreter = [sys.executable, str(Path(sys.executable).resolve()), f"{sys.prefix}/pyvenv.cfg"]
-    # /proc and /dev are made anew; a kernel's own folder cannot be bound into itself
+    # /proc is made anew; a kernel's own folder cannot be bound into itself
     own = [p for p in (*libraries, *interpreter, str(_PACKAGE), *read) if not p.startswith(("/proc/", "/dev/"))]
     for path in dict.fromkeys(own):
         words += ["--ro-bind-try", path, path]
     for path in write:
         words += ["--bind", path, path]
-    return [*words, "--chdir", "/", "--"]
+    # the last: what lies around the mounts is a file system in memory, of which nobody counts what is written
+    return [*words, "--remount-ro", "/", "--chdir", "/", "--"]

@@ -14,6 +14,7 @@ LINUX = sys.platform == "linux"
 
 # prctl operations
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 PR_SET_NO_NEW_PRIVS = 38
 

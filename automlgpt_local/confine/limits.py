@@ -65,6 +65,11 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def hide_memory(hidden: bool) -> None:
+    """Keep others of this user from reading and writing this process by way of /proc, or let them; forks inherit it."""
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0 if hidden else 1)
+
+
 def be_first_victim() -> None:
     """When the machine runs out of memory, the kernel ends this process first."""
     try:

@@ -36,8 +36,12 @@ _IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # signal of choice to a process of choice. No record locks and no larger pipes: they are memory that nobody counts.
 _FCNTLS = (0, 1, 2, 3, 4, 1030, 1032)
 # PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_NAME, PR_GET_SECCOMP, PR_CAPBSET_READ, PR_GET_TIMERSLACK,
-# PR_GET_NO_NEW_PRIVS, PR_SET_VMA (names of memory areas)
-_PRCTLS = (2, 3, 15, 16, 21, 23, 30, 39, 0x53564D41)
+# PR_GET_NO_NEW_PRIVS. Never PR_SET_VMA: the watchdog knows shared memory without a file by its name.
+_PRCTLS = (2, 3, 15, 16, 21, 23, 30, 39)
+
+# FUTEX_WAIT, FUTEX_WAIT_BITSET, the same by the wall clock: what waits for the end of a thread, whom the kernel wakes.
+# All else needs FUTEX_PRIVATE_FLAG: two jobs that map the same file could wake each other, and so talk.
+_SHARED_FUTEXES, _PRIVATE_FUTEX = (0, 9, 265), 128
 
 _OWN_PID = 0xFFFFFFFF  # stands for the pid in the template; no other constant is this number
 
@@ -84,6 +88,8 @@ def _one_of(argument: int, values: tuple[int, ...]) -> list[Instruction]:
 
 def _rules() -> dict[str, list[Instruction]]:
     return {
+        # the hot one first: the filter is read from the top
+        "futex": [_low(1), (_IF_ANY_BIT, 0, 1, _PRIVATE_FUTEX), _YES, *_one_of(1, _SHARED_FUTEXES)],
         "close_range": _one_of(2, _CLOSE_RANGE_FLAGS),
         "renameat2": _one_of(4, _RENAME_FLAGS),
         "clone": _one_of(0, _THREAD_FLAGS),
@@ -122,10 +128,10 @@ def _template() -> bytes:
     if kernel.ARCH == "x86_64":
         code += [(_IF_AT_LEAST, 0, 1, _X32_BIT), (_RETURN, 0, 0, _KILL_PROCESS)]
     code += [(_IF_AT_LEAST, 0, 1, FIRST_UNKNOWN), (_RETURN, 0, 0, _ERRNO | errno.ENOSYS)]
-    for call in _listed(ALLOWED):
-        code += [(_IF_EQUAL, 0, 1, call), _YES]
     for name, rule in _rules().items():
         code += [(_IF_EQUAL, 0, len(rule), number(JUDGED[name])), *rule]
+    for call in _listed(ALLOWED):
+        code += [(_IF_EQUAL, 0, 1, call), _YES]
     for call in _listed(IGNORED):
         code += [(_IF_EQUAL, 0, 1, call), (_RETURN, 0, 0, _ERRNO)]
     code.append(_NO)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from automlgpt_local import __version__
 from automlgpt_local.agents.workbench import write_durably
-from automlgpt_local.errors import BudgetError, DeniedError, NoModelError
+from automlgpt_local.errors import BackendError, BudgetError, DeniedError, NoModelError
 from automlgpt_local.events import (
     Agent,
     Author,
@@ -34,12 +34,15 @@ from automlgpt_local.search.control import Control
 from automlgpt_local.search.recorder import Recorder
 from automlgpt_local.task import Request, TaskSpec
 
+# Of the time that is left, or the least: a model that takes longer to load is given up.
+LOADING_SHARE, LEAST_LOADING_S = 0.25, 5.0
+
 if TYPE_CHECKING:
     from automlgpt_local.agents.advisor import Advisor
     from automlgpt_local.artifacts.export import Member
     from automlgpt_local.data.load import Table
     from automlgpt_local.data.profile import Profile
-    from automlgpt_local.llm.backend import Backend
+    from automlgpt_local.llm.backend import Backend, BackendInfo
     from automlgpt_local.sandbox.runner import Sandbox
     from automlgpt_local.search.closing import Closing, FittedMember
     from automlgpt_local.search.evaluate import Evaluation
@@ -102,13 +105,20 @@ class Session:
 
             threads = self.request.threads or available_threads()
             self._backend = open_backend(self.request.model, threads, self.request.seed)
+            if self._backend is not None:
+                threading.Thread(target=self._end_when_stopped, args=(self._backend,), daemon=True).start()
 
         for opener in (open_sandbox, open_model):
             thread = threading.Thread(target=self._guarded, args=(opener,), daemon=True)
             thread.start()
             self._opening.append(thread)
 
-    def _guarded(self, opener: Callable[[], None]) -> None:
+    def _end_when_stopped(self, backend: Backend) -> None:
+        """A stop ends the turn, or the loading, that is under way: the search asks nothing more."""
+        self.control.stop_requested.wait()
+        backend.close()
+
+    def _guarded(self, opener: Callable[[], object]) -> None:
         try:
             opener()
         except Exception as error:
@@ -121,6 +131,24 @@ class Session:
             raise self._problem
         assert self._sandbox is not None
         return self._sandbox, self._backend
+
+    def _loaded(self, backend: Backend, task: TaskSpec) -> BackendInfo | None:
+        """What the agents' model says of itself once it is loaded; None where it is not in time, or was stopped."""
+        told: list[BackendInfo] = []
+        patience_s = max(LEAST_LOADING_S, LOADING_SHARE * self.recorder.clock.left_s())
+        loading = threading.Thread(target=self._guarded, args=(lambda: told.append(backend.info),), daemon=True)
+        loading.start()
+        loading.join(patience_s if task.trials is None else None)
+        if loading.is_alive():
+            problem = f"The model was not loaded within {patience_s:.0f} s of the time limit; the recipes decide."
+            self.recorder.ambient(Warned(problem))
+            backend.close()
+            return None
+        if self.control.interrupted():
+            return None
+        if self._problem is not None:
+            raise self._problem
+        return told[0]
 
     # --- what is asked, what the data are
     def _resolve(self) -> tuple[Table, TaskSpec]:
@@ -187,10 +215,12 @@ class Session:
         from automlgpt_local.search.tune import Tuner
 
         sandbox, backend = self._children()
-        self.control.agents_read = backend is not None and backend.info.dialect != "compact"
+        told = None if backend is None else self._loaded(backend, task)
+        self.control.agents_read = told is not None and told.dialect != "compact"
         self.recorder.ambient(SandboxStarted(sandbox.layers))
-        if backend is not None:
-            told = backend.info
+        if told is None:
+            backend = None
+        else:
             self.recorder.ambient(ModelStarted(told.name, told.sha256, told.dialect, told.context_tokens))
         self._prepared_s = time.monotonic() - self._begun_at
         threading.Thread(target=_import_plotting, daemon=True).start()
@@ -201,8 +231,8 @@ class Session:
         self.blender = Blender(evaluator, lambda: clock.limit_s, task.ensemble, closing_s, predict_limit_ms)
         evaluator.ending_s, evaluator.adds_nothing = self.blender.ending_s, self.blender.adds_nothing
         bench = Workbench(
-            task, profile, recipes, self._advisor(backend, task), evaluator, self.recorder, self.control, self.blender,
-            backend.count_tokens if backend is not None else lambda text: 0,
+            task, profile, recipes, self._advisor(backend, told, task), evaluator, self.recorder, self.control,
+            self.blender, backend,
         )  # fmt: skip
         shares = _kind_shares(profile)
         portfolio = order(
@@ -239,20 +269,22 @@ class Session:
             raise NoModelError(f"No attempt gave a valid model. {errors[:1000]}", "attempts/*/stdout.txt tells more.")
         return pool, stopped
 
-    def _advisor(self, backend: Backend | None, task: TaskSpec) -> Advisor:
+    def _advisor(self, backend: Backend | None, told: BackendInfo | None, task: TaskSpec) -> Advisor:
         from automlgpt_local.agents.chat_agents import ChatAgents
         from automlgpt_local.agents.fill_in import FillInAgents
         from automlgpt_local.agents.rules import RuleAdvisor
 
-        if backend is None:
+        if backend is None or told is None:
             return RuleAdvisor()
         one_agent = "second-agent" in task.without
-        if backend.info.dialect == "compact":
+        if told.dialect == "compact":
             author: Author = "random" if self.request.model == "random" else "model"
             return FillInAgents(backend, author, task.seed, one_agent=one_agent)
         return ChatAgents(backend, self.request.ask or "", task.seed, self._token, one_agent, self.control.words)
 
     def _token(self, agent: Agent, text: str) -> None:
+        if self.control.interrupted():
+            raise BackendError("the run was stopped")
         token = Token(agent, text)
         self._on_token(token.agent, token.text)
 

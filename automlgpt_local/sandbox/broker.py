@@ -15,6 +15,7 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,10 @@ class Running:
     def kill(self, reason: str, detail: str = "") -> None:
         if not self.reason:
             self.reason, self.detail = reason, detail
-        if self.pidfd < 0:
-            return
+        if self.pidfd >= 0:
+            self.end()
+
+    def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         if not self.own_pids:  # without seccomp there may be more than one process
@@ -103,6 +106,8 @@ class Running:
         use = read_use(self.pid)
         if use is None:
             return None
+        if use.headless:  # nothing is changed for a process that is ending as a whole: its exit code stands
+            return self.end()
         used_kib = use.memory_kib - self.base_kib
         hidden_kib = shared_kib() - self.base_shared_kib
         if hidden_kib > self.limits["memory_mib"] * 1024 and holds_shared(self.pid):
@@ -127,14 +132,24 @@ class Running:
         elif size > self.limits["disk_mib"] * MIB:
             self.kill("disk_limit", f"more than {self.limits['disk_mib']} MiB on disk")
 
+    def guarded(self, step: Callable[..., Any], *arguments: Any) -> Any:
+        """What a step of the watch gives; None where it fails: whatever one job brings about, the others go on."""
+        try:
+            return step(*arguments)
+        except Exception as error:
+            return self.kill("killed", f"it could not be watched ({type(error).__name__})")
+
     def finish(self, status: int, cpu_s: float) -> None:
         """Answer the runner: the child has ended."""
         seconds = time.monotonic() - self.started
-        self.read_output()
-        self.read_status()
-        if not self.reason and "budgets" not in self.left_out:
-            self.check_disk()
-        state, detail = self.judge(os.waitstatus_to_exitcode(status))
+        try:
+            self.read_output()
+            self.read_status()
+            if not self.reason and "budgets" not in self.left_out:
+                self.check_disk()
+            state, detail = self.judge(os.waitstatus_to_exitcode(status))
+        except Exception as error:
+            state, detail = "killed", f"its end could not be judged ({type(error).__name__})"
         self.answer(state, detail, seconds, cpu_s)
 
     def answer(self, status: str, detail: str, seconds: float = 0.0, cpu_s: float = 0.0) -> None:
@@ -146,8 +161,8 @@ class Running:
             "peak_mib": max(0, self.peak_kib) / 1024,
             "output": self.printed.bytes().decode("utf-8", errors="replace"),
         }
-        letters.write_letter(self.letter, content)
         with contextlib.suppress(OSError):
+            letters.write_letter(self.letter, content)
             self.line.send(b"d")
         self.line.close()
         for fd in (self.letter, self.pidfd, self.output, self.status):
@@ -166,7 +181,8 @@ class Running:
         if code == -signal.SIGXCPU:
             return "cpu_limit", "out of CPU time"
         if code < 0:
-            return "killed", f"ended by signal {-code} ({signal.Signals(-code).name})"
+            name = f" ({signal.Signals(-code).name})" if -code in set(signal.Signals) else ""  # real-time ones have none
+            return "killed", f"ended by signal {-code}{name}"
         return "error", ""
 
 
@@ -193,11 +209,13 @@ class Broker:
                     return
                 if fd == self.forks.fileno():
                     self.hear()
-                elif fd in self.owners and not self.react(*self.owners[fd]):
-                    self.forget(fd)
+                elif fd in self.owners:
+                    job, role = self.owners[fd]
+                    if not job.guarded(self.react, job, role):
+                        self.forget(fd)
             now = time.monotonic()
             for job in self.jobs.values():
-                job.check(now)
+                job.guarded(job.check, now)
 
     def react(self, job: Running, role: str) -> bool:
         """False: this descriptor has nothing more to say."""
@@ -262,6 +280,8 @@ def main(config: dict[str, Any]) -> None:
 
     `engine` is None inside bubblewrap, which stands between and ends with the engine by itself.
     """
+    if config["engine"] is None:  # no Landlock there to keep the job out of /proc/<pid>/mem
+        limits.hide_memory(True)
     parent = config["engine"] or os.getppid()
     engine = os.pidfd_open(parent)
     if os.getppid() != parent:  # it ended before we could hold on to it

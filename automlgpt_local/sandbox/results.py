@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
+import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +21,7 @@ MAX_ENTRIES = 4096
 MAX_HEADER = 4096
 MAX_DEPTH = 16
 MAX_INTEGER = 2**63
+COUNTS = 3  # of a folder whose own folders move meanwhile
 
 
 class BadResultError(Exception):
@@ -148,7 +151,7 @@ def parse_array(raw: bytes | bytearray, name: str = "array") -> Any:
         start = file.tell()
         if dtype.kind not in "biuf" or dtype.hasobject or dtype.itemsize > 8 or dtype.fields or dtype.subdtype:
             raise ValueError(f"dtype {dtype}")
-        if len(shape) > 2 or any(not isinstance(n, int) or n < 0 for n in shape):
+        if len(shape) > 2 or any(type(n) is not int or n < 0 for n in shape):
             raise ValueError("shape")
         count = 1
         for n in shape:
@@ -156,12 +159,12 @@ def parse_array(raw: bytes | bytearray, name: str = "array") -> Any:
         if count * dtype.itemsize != len(raw) - start:
             raise ValueError("size")
         values = np.require(np.frombuffer(raw, dtype=dtype, count=count, offset=start), requirements=["A", "W"])
+        return values.reshape(shape, order="F" if fortran else "C")
     except BadResultError:
         raise
     except Exception as error:  # numpy's header parser meets hostile text: whatever it raises means refused
         problem = f"{type(error).__name__}: {str(error)[:80]}"
         raise BadResultError(f"{name} is not a plain numeric array ({problem})") from None
-    return values.reshape(shape, order="F" if fortran else "C")
 
 
 def copy_file(work: Path, name: str, target: Path, max_bytes: int) -> int:
@@ -181,7 +184,20 @@ def copy_file(work: Path, name: str, target: Path, max_bytes: int) -> int:
 
 
 def folder_use(work: Path, max_files: int) -> tuple[int, int]:
-    """Bytes on disk and number of files below `work`; stops counting past `max_files`. Deep nesting is too many."""
+    """Bytes on disk and number of files below `work`; stops counting past `max_files`. Deep nesting is too many.
+
+    So are folders that are moved again and again while they are counted.
+    """
+    for _ in range(COUNTS):
+        try:
+            return _folder_use(work, max_files)
+        except FileNotFoundError:
+            continue
+    return 0, max_files + 1
+
+
+def _folder_use(work: Path, max_files: int) -> tuple[int, int]:
+    """Raises FileNotFoundError when a folder is no longer where it was listed: what it holds may be anywhere."""
     size = count = 0
     folders = [(str(work), 0)]
     while folders:
@@ -194,12 +210,17 @@ def folder_use(work: Path, max_files: int) -> tuple[int, int]:
                     count += 1
                     if count > max_files:
                         return size, count
-                    status = entry.stat(follow_symlinks=False)
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        if entry.is_dir(follow_symlinks=False):
+                            raise
+                        continue
                     size += status.st_blocks * 512
                     if stat.S_ISDIR(status.st_mode):
                         folders.append((entry.path, depth + 1))
         except FileNotFoundError:
-            continue
+            raise
         except OSError:  # what cannot be looked into is a way to hide files: count it as too many
             return size, max_files + 1
     return size, count
@@ -219,14 +240,20 @@ def flatten(work: Path) -> None:
             path.chmod(0o700)
         if not deep:
             return
-    number = 0
     while deep:
         folder = deep.pop()
         for path in list(folder.iterdir()):
             if path.is_dir() and not path.is_symlink():
-                number += 1
                 path.chmod(0o700)
-                deep.append(path.rename(work / f".removed{number}"))
+                deep.append(path.rename(work / secrets.token_hex(16)))  # a name that nothing can have taken
             else:
                 path.unlink()
         folder.rmdir()
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder in which a job may have left anything. Raises nothing: what cannot be removed stays."""
+    with suppress(OSError):
+        flatten(folder)
+    with suppress(RecursionError):  # where it could not be flattened
+        shutil.rmtree(folder, ignore_errors=True)

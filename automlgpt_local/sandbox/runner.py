@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,7 @@ broker.main(config)
             self._process.kill()
             self._complaints.seek(0)
             said = tail(inert(self._complaints.read()[-4000:].decode(errors="replace")).strip(), 600)
-            raise SandboxError(f"The sandbox's broker did not start. {said}", "`automlgpt doctor` shows each layer.")
+            raise SandboxError(f"The sandbox's broker did not start. {said}", _remedy(library_paths()))
         ours.settimeout(None)
         self._channel = ours
         left_out = frozenset() if self._jail else self.left_out()
@@ -225,7 +225,7 @@ broker.main(config)
             jail = bubblewrap.command(read, [work], library_paths())
         with type(self)(self.threads, self.memory_mib, self.unsafe, jail=tuple(jail)) as fresh:
             self.layers = fresh.layers
-            return fresh.run(job, cancelled)
+            return fresh._run_warm(job, cancelled)  # its folder is out of sight already
 
     def _within(self, limits: Limits) -> Limits:
         threads = max(1, min(limits.threads, self.threads))
@@ -264,7 +264,7 @@ broker.main(config)
         if status == "setup":
             raise SandboxError(
                 f"The sandbox could not be completed, so the code was not run: {inert(detail)[:300]}.",
-                "`automlgpt doctor` shows each layer.",
+                _remedy([*library_paths(), str(job.work), *map(str, job.read)]),
             )
         error, result, arrays = inert(detail), {}, {}
         if status in ("error", "memory_limit"):
@@ -286,6 +286,18 @@ broker.main(config)
             result=result,
             arrays=arrays,
         )
+
+
+def _remedy(paths: Iterable[str]) -> str:
+    """What to do where a job could not start that reads these paths."""
+    if os.geteuid() == 0:
+        for folder in dict.fromkeys(folder for path in paths for folder in reversed(Path(path).resolve().parents)):
+            with contextlib.suppress(OSError):
+                status = folder.stat()
+                may_enter = 0o011 if status.st_gid in os.getgroups() else 0o001
+                if status.st_uid != 0 and not status.st_mode & may_enter:
+                    return f"Root without capabilities, as code runs here, cannot enter {folder}: run as its owner."
+    return "`automlgpt doctor` shows each layer."
 
 
 @contextlib.contextmanager

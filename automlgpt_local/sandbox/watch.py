@@ -15,12 +15,16 @@ UNSEEN = 1 << 60
 
 @dataclass(frozen=True)
 class Use:
-    """Memory in KiB (private, shared-anonymous, swap, page tables), private address space in KiB, CPU s, threads."""
+    """Memory in KiB (private, shared-anonymous, swap, page tables), private address space in KiB, CPU s, threads.
+
+    `headless`: the first thread has ended and others live. /proc shows no memory and no files of such a process.
+    """
 
     memory_kib: int
     data_kib: int
     cpu_s: float
     threads: int
+    headless: bool
 
 
 def read_use(pid: int) -> Use | None:
@@ -39,7 +43,8 @@ def read_use(pid: int) -> Use | None:
             sizes[name] = int(value.split()[0])
     memory = sum(sizes.get(name, 0) for name in _MEMORY)
     cpu_s = (int(times[11]) + int(times[12])) / _TICKS
-    return Use(memory, sizes.get(b"VmData", 0), cpu_s, sizes.get(b"Threads", 0))
+    threads = sizes.get(b"Threads", 0)
+    return Use(memory, sizes.get(b"VmData", 0), cpu_s, threads, times[0] == b"Z" and threads > 1)
 
 
 def shared_kib() -> int:

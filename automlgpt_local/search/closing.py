@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.decision import adjust
 from automlgpt_local.events import EnsembleChosen, HoldoutScored, Refitted, Warned
+from automlgpt_local.sandbox import results
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.search.blend import Blender
 from automlgpt_local.search.control import Control
@@ -25,6 +25,7 @@ WRITING_S = 2.0  # kept for export and report behind the last refit
 GRACE_S = 5.0  # for one member, even when the clock has run out: a late model is better than none
 COPIES_MARGIN = 0.8  # of the time left, that refits with more seeds than were scored may fill
 LATE_SHARE = 0.05  # of the time limit, that the heaviest member may be late: without it the model is another one
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ class Closing:
         heaviest, *others = sorted(weights, key=lambda n: -weights[n])
         evaluations = {e.attempt.number: e for e in self.pool}
         test_path = self.evaluator.workspace.write_refit() / "test.feather"
+        n_test = None if test is None else len(test)
         if test is not None:
             write_features(test, test_path)
         names = {heaviest: "pipeline"}
@@ -145,11 +147,11 @@ class Closing:
             longest = sorted(others, key=lambda n: -evaluations[n].fit_s)
             pending = [evaluations[n] for n in (heaviest, *longest) if n not in fitted]
             late_s = max(GRACE_S, self.recorder.clock.left_s() - WRITING_S + LATE_SHARE * self.blender.limit_s())
-            fitted |= self._refit_all(pending, names, test is not None, first_s=0.0 if fitted else late_s)
+            fitted |= self._refit_all(pending, names, n_test, first_s=0.0 if fitted else late_s)
             if not fitted:
                 quick = self._quick()
                 names.setdefault(quick.attempt.number, "pipeline")
-                fitted = self._refit_all([quick], names, test is not None, first_s=GRACE_S)
+                fitted = self._refit_all([quick], names, n_test, first_s=GRACE_S)
         numbers = [n for n in (heaviest, *others) if n in fitted] or list(fitted)
         total = sum(weights.get(n, 1.0) for n in numbers)
         return [
@@ -167,7 +169,7 @@ class Closing:
         return short[0] if short else min(self.pool, key=lambda e: e.fit_s)
 
     def _refit_all(
-        self, pending: list[Evaluation], names: dict[int, str], with_test: bool, *, first_s: float
+        self, pending: list[Evaluation], names: dict[int, str], n_test: int | None, *, first_s: float
     ) -> dict[int, Refitted]:
         """Attempt -> what its fit found, of those that could be fitted. The first of them has `first_s` at least."""
         fitted = {}
@@ -175,7 +177,7 @@ class Closing:
         least_s = [first_s, *[0.0] * len(pending)]
         with ThreadPoolExecutor(self.evaluator.parallel) as pool:
             outcomes = pool.map(
-                lambda e, s: self._refit_one(e, names[e.attempt.number], with_test, s, copies.get(e.attempt.number)),
+                lambda e, s: self._refit_one(e, names[e.attempt.number], n_test, s, copies.get(e.attempt.number)),
                 pending, least_s,
             )  # fmt: skip
             for evaluation, outcome in zip(pending, outcomes):
@@ -197,7 +199,7 @@ class Closing:
         return {**ctx, "n_rows": len(workspace.y)}
 
     def _refit_one(
-        self, evaluation: Evaluation, module: str, with_test: bool, least_s: float, copies: int | None
+        self, evaluation: Evaluation, module: str, n_test: int | None, least_s: float, copies: int | None
     ) -> Outcome:
         """`copies`: seeds to average, when that is not what was scored."""
         left_s = max(self.recorder.clock.left_s() - WRITING_S, least_s)
@@ -205,22 +207,17 @@ class Closing:
             return Outcome("timeout", 0.0, error="no time was left for this member")
         number, workspace = evaluation.attempt.number, self.evaluator.workspace
         folder = workspace.run_dir / "work" / "refit"
-        found = dict(evaluation.fitted_params)
-        if "n_trees" in found:
-            found["n_trees"] = round(found["n_trees"] * self.blender.more_trees(number))
-        if copies is not None:
-            found["copies"] = copies
         work = self.evaluator.job_dir(f"refit_{number:04d}")
         weight, test, solution = folder / "weight.npy", folder / "test.feather", self.evaluator.solution_path(number)
         spec = {
             "solution": str(solution),
             "module": module,
-            "params": {**evaluation.attempt.params, **found},
+            "params": {**evaluation.attempt.params, **self._found(evaluation, copies)},
             "ctx": self._context(evaluation),
             "features": str(folder / "features.feather"),
             "y": str(folder / "y.npy"),
             "weight": str(weight) if weight.exists() else None,
-            "test": str(test) if with_test else None,
+            "test": str(test) if n_test is not None else None,
             "n_classes": workspace.n_classes,
             "seed": workspace.task.seed,
         }
@@ -232,23 +229,37 @@ class Closing:
             Job("refit", spec, work, (solution, folder), limits), cancelled=self.control.abandoned.is_set
         )
         if outcome.status == "ok":
-            outcome = self._keep(outcome, number, work, with_test)
-        shutil.rmtree(work, ignore_errors=True)
+            outcome = self._keep(outcome, number, work, n_test, limits.disk_mib * MIB)
+        results.remove(work)
         return outcome
 
-    def _keep(self, outcome: Outcome, number: int, work: Path, with_test: bool) -> Outcome:
+    def _found(self, evaluation: Evaluation, copies: int | None) -> dict[str, Any]:
+        """What the folds' fits found, for a fit on more rows. A fork said it: a number of trees may be anything."""
+        found = dict(evaluation.fitted_params)
+        trees = found.pop("n_trees", None)
+        if type(trees) in (int, float) and trees >= 1:
+            found["n_trees"] = round(trees * self.blender.more_trees(evaluation.attempt.number))
+        if copies is not None:
+            found["copies"] = copies
+        return found
+
+    def _keep(self, outcome: Outcome, number: int, work: Path, n_test: int | None, max_bytes: int) -> Outcome:
         """Move the fitted model, as bytes, and its test predictions out of the fork's folder."""
         import numpy as np
 
-        source = work / "model.joblib"
-        if source.is_symlink() or not source.is_file():
-            return Outcome("bad_result", outcome.seconds, error="the fit left no model file")
-        if with_test:
-            values = outcome.arrays.get("test")
-            if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or not np.isfinite(values).all():
-                return Outcome("bad_result", outcome.seconds, error="the predictions of the test rows are not finite")
-            np.save(self.model_path(number).with_suffix(".npy"), values)
-        shutil.copyfile(source, self.model_path(number))
+        model, n_classes = self.model_path(number), self.evaluator.workspace.n_classes
+        try:
+            model.unlink(missing_ok=True)  # of a sitting before this one
+            results.copy_file(work, "model.joblib", model, max_bytes)
+            if n_test is not None:
+                values, shape = outcome.arrays.get("test"), (n_test, n_classes) if n_classes else (n_test,)
+                if not isinstance(values, np.ndarray) or values.dtype.kind != "f" or values.shape != shape:
+                    raise results.BadResultError(f"the predictions of the test rows must be floats of shape {shape}")
+                if not np.isfinite(values).all():
+                    raise results.BadResultError("the predictions of the test rows are not finite")
+                np.save(model.with_suffix(".npy"), values)
+        except results.BadResultError as bad:
+            return Outcome("bad_result", outcome.seconds, error=str(bad))
         return outcome
 
     def model_path(self, number: int) -> Path:

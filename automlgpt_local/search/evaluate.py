@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from automlgpt_local.events import AttemptFinished, FoldFinished
 from automlgpt_local.metrics import Metric
 from automlgpt_local.recipes import load as all_recipes
+from automlgpt_local.sandbox import results
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.sandbox.runner import Sandbox
 from automlgpt_local.search.control import Control
@@ -215,7 +215,7 @@ class Evaluator:
         try:
             return self.sandbox.run(job, cancelled=lambda: left.is_set() or self._unwanted(family))
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            results.remove(work)
 
     def _unwanted(self, family: str | None) -> bool:
         """Is a running fit to be cut short? The user stopped, ruled out its kind of model, or drew the limit in.
@@ -231,7 +231,7 @@ class Evaluator:
     def job_dir(self, name: str) -> Path:
         """An empty work folder for one fork."""
         work = self.workspace.run_dir / "work" / "jobs" / name
-        shutil.rmtree(work, ignore_errors=True)
+        results.remove(work)
         work.mkdir(parents=True)
         return work
 

@@ -7,11 +7,11 @@ time that is left over, or not at all. The result lies in importance.json; a `No
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.decision import adjust
 from automlgpt_local.events import Noted
+from automlgpt_local.sandbox import results
 from automlgpt_local.sandbox.jobs import Job, Limits
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def _measure(closing: Closing, evaluation: Evaluation, rule: dict[str, Any], pro
     limits = Limits(wall_s=left_s, memory_mib=workspace.task.memory_mib, threads=evaluator.threads_per_fold)
     job = Job("shuffle", spec, work, (solution, development, fold.folder), limits)
     outcome = evaluator.sandbox.run(job, cancelled=closing.control.interrupted)
-    shutil.rmtree(work, ignore_errors=True)
+    results.remove(work)
     predicted = outcome.arrays.get("shuffled")
     if outcome.status != "ok" or not isinstance(predicted, np.ndarray) or not np.isfinite(predicted).all():
         return f"the fit for it ended with {outcome.status}"

@@ -5,11 +5,11 @@ A study is rebuilt from the journal at each ask, so the event log stays the only
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from automlgpt_local.sandbox import results
 from automlgpt_local.sandbox.jobs import Job, Limits
 from automlgpt_local.search.evaluate import Evaluator, plain_params
 
@@ -68,7 +68,7 @@ class Tuner:
         try:
             outcome = self._evaluator.sandbox.run(job)
         finally:
-            shutil.rmtree(work, ignore_errors=True)
+            results.remove(work)
         params = outcome.result.get("params")
         return plain_params(params) if outcome.status == "ok" and isinstance(params, dict) and params else None
 

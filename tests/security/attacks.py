@@ -320,6 +320,16 @@ ATTACKS = [
         31, "tiocsti", "return {'push': call(16, 0, 0x5412, b'x')}", CALLS,
         lambda w, o: o.result["params"]["push"] != [-1, 1],  # without the filter: ENOTTY, the call was made
     ),
+    Attack(
+        26, "wake_by_shared_futex",
+        """
+        import mmap
+        with open(W["table"], "rb") as file:  # two jobs may map it
+            seen = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ | mmap.PROT_WRITE, flags=mmap.MAP_PRIVATE)
+        return {"wake": call(202, ctypes.addressof(ctypes.c_int.from_buffer(seen)), 1, 1, 0, 0, 0)}
+        """,
+        CALLS, answered("wake"),
+    ),
     Attack(32, "clear_pdeathsig", "return {'clear': call(157, 1, 0, 0, 0, 0)}", CALLS, answered("clear")),
     Attack(
         33, "fork",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -110,6 +111,81 @@ def test_a_tree_too_deep_to_remove_is_taken_apart(sandbox, world: World):
     sandbox.attack(world, code, Limits(wall_s=10))
     shutil.rmtree(world.work)
     assert not world.work.exists()
+
+
+@pytest.mark.row(37)
+def test_a_deep_tree_with_the_names_of_our_own_folders_is_removed(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / ".removed1").write_text("taken")
+    outside = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(work)
+        for _ in range(3000):
+            os.mkdir("d")
+            os.chdir("d")
+    finally:
+        os.fchdir(outside)
+        os.close(outside)
+    results.remove(work)
+    assert not work.exists()
+
+
+@pytest.mark.row(37)
+def test_a_tree_that_cannot_be_flattened_ends_nobody(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "flatten", lambda work: (_ for _ in ()).throw(OSError("injected")))
+    monkeypatch.setattr(shutil, "rmtree", lambda *a, **k: (_ for _ in ()).throw(RecursionError("injected")))
+    results.remove(tmp_path)
+
+
+class Moving:
+    """os.scandir, during which something happens between the listing of a folder and the look into it."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        self.folder, self.left, self.scandir = folder, times, os.scandir
+
+    def __call__(self, path):
+        if Path(path).parent == self.folder and self.left:
+            self.left -= 1
+            Path(path).rename(self.folder / f"moved{self.left}")
+        return self.scandir(path)
+
+
+@pytest.mark.row(37)
+@pytest.mark.parametrize(("times", "hidden"), [(0, True), (2, True), (1000, False)])
+def test_a_folder_that_is_moved_while_it_is_counted_hides_nothing(tmp_path, monkeypatch, times, hidden):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/large").write_bytes(bytes(1 << 20))
+    monkeypatch.setattr(results.os, "scandir", Moving(tmp_path, times))
+    size, files = results.folder_use(tmp_path, 100)
+    assert (size >= 1 << 20 and files == 2) if hidden else files == 101
+
+
+@pytest.mark.row(37)
+def test_a_file_that_vanishes_does_not_hide_the_rest_of_its_folder(tmp_path, monkeypatch):
+    for n in range(5):
+        (tmp_path / f"f{n}").write_bytes(bytes(1 << 20))
+    scandir = os.scandir
+
+    @contextlib.contextmanager
+    def one_goes(path):
+        with scandir(path) as entries:
+            listed = list(entries)
+        Path(listed[0].path).unlink()
+        yield listed
+
+    monkeypatch.setattr(results.os, "scandir", one_goes)
+    size, _files = results.folder_use(tmp_path, 100)
+    assert size >= 4 << 20
+
+
+@pytest.mark.row(45)
+@pytest.mark.parametrize("shape", ["(0, 4611686018427387904)", "(True, 1)", "(1, True)"])
+def test_a_shape_that_numpy_cannot_take_is_refused(shape):
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}".encode()
+    body = bytes(8) if "True" in shape else b""
+    with pytest.raises(results.BadResultError):
+        results.parse_array(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body)
 
 
 PICKLE = """

@@ -89,7 +89,7 @@ def loop(tmp_path: Path, iris: Profile, advisor: Any, task: TaskSpec = TASK) -> 
     recipes = {n: r for n, r in load().items() if n in ("baseline", "lightgbm", "linear", "extra_trees")}
     bench = Workbench(
         task, iris, recipes, advisor, Evaluator(tmp_path, recorder), recorder, Control(recorder, asks=False),  # type: ignore[arg-type]
-        Blender(), len,  # type: ignore[arg-type]
+        Blender(), None,  # type: ignore[arg-type]
     )  # fmt: skip
     bench.control.begin(task, [c.name for c in iris.columns])
     portfolio = [PortfolioEntry(name, {}) for name in ("lightgbm", "linear", "extra_trees")]

@@ -13,15 +13,17 @@ import pandas as pd
 import pytest
 from loop_fixtures import TASK, events, iris_profile, loop
 
+from automlgpt_local.agents import compact
 from automlgpt_local.agents.advisor import Situation
-from automlgpt_local.agents.chat_agents import ChatAgents, column_line, prompts_sha256
+from automlgpt_local.agents.chat_agents import MOST_OWN, ChatAgents, column_line, prompts_sha256
+from automlgpt_local.agents.feature_code import FeatureIdea
 from automlgpt_local.agents.fill_in import FillInAgents
 from automlgpt_local.agents.journal import Journal
 from automlgpt_local.agents.loop import Loop
 from automlgpt_local.agents.rules import RuleAdvisor
-from automlgpt_local.agents.workbench import MAX_FAILURES
+from automlgpt_local.agents.workbench import MAX_FAILURES, MODEL_SHARE
 from automlgpt_local.data.profile import ColumnProfile, Profile
-from automlgpt_local.errors import ModelError, TurnTimeoutError, WorkerDiedError
+from automlgpt_local.errors import BackendError, ModelError, TurnTimeoutError, WorkerDiedError
 from automlgpt_local.events import (
     AMBIENT,
     CodeRejected,
@@ -37,6 +39,8 @@ from automlgpt_local.llm.backend import Call, Reply
 from automlgpt_local.llm.random import RandomBackend
 from automlgpt_local.llm.scripted import ScriptedBackend
 from automlgpt_local.metrics import METRICS
+from automlgpt_local.recipes import load
+from automlgpt_local.search.evaluate import Attempt, Evaluation
 from automlgpt_local.search.recorder import AbandonedError, Recorder
 
 OWN = """```python
@@ -81,15 +85,52 @@ def test_recipes_alone_do_all_stages_in_order(tmp_path: Path, iris: Profile) -> 
 def test_when_the_model_cannot_the_recipes_take_over_and_say_so(
     tmp_path: Path, iris: Profile, problem: str | Exception
 ) -> None:
-    def count_tokens(text: str) -> int:
-        raise WorkerDiedError("the model's process ended: SIGKILL")
-
     agents = ChatAgents(ScriptedBackend([problem] * 50), "", 0, lambda agent, text: None)
     search, recorder = loop(tmp_path, iris, agents)
-    search.bench.count_tokens = count_tokens
+    search.bench.backend = backend = DeadBackend()
     assert search.run().reason == "trials"
     assert len(events(recorder, TookOver)) == MAX_FAILURES
     assert {d.by for d in events(recorder, Decided)} == {"recipes"}
+    assert backend.closed and backend.counted == 0, "a model that is off is not started again for the report's figures"
+
+
+class DeadBackend(ScriptedBackend):
+    counted = 0
+
+    def count_tokens(self, text: str) -> int:
+        self.counted += 1
+        raise WorkerDiedError("the model's process ended: SIGKILL")
+
+
+def test_a_model_that_dies_while_tokens_are_counted_ends_no_run(tmp_path: Path, iris: Profile) -> None:
+    search, recorder = loop(tmp_path, iris, FillInAgents(RandomBackend(1), "random", 1))
+    search.bench.backend = backend = DeadBackend()
+    assert search.run().reason == "trials" and backend.counted > 0
+    assert {w.forced_tokens for w in events(recorder, CodeWritten)} == {0}
+
+
+def test_a_turn_ends_with_the_time_that_the_search_has(tmp_path: Path, iris: Profile) -> None:
+    search, _ = loop(tmp_path, iris, RuleAdvisor(), replace(TASK, trials=None))
+    bench = search.bench
+    bench.clock.limit_s = 600.0 + bench.clock.used_s()
+    assert bench.situation().turn_s == pytest.approx(MODEL_SHARE * bench.clock.limit_s)
+    bench.blender.ending_s = lambda: 590.0  # type: ignore[method-assign]
+    assert bench.situation().turn_s < 9.0
+    bench.task = TASK
+    assert bench.situation().turn_s == pytest.approx(MODEL_SHARE * bench.clock.limit_s), "here time is not the limit"
+
+
+def test_a_stop_within_a_turn_is_no_failure_of_the_model(tmp_path: Path, iris: Profile) -> None:
+    class Interrupted(RuleAdvisor):
+        by = "model"
+
+        def next_tool(self, now: Situation, done: Any) -> Any:
+            search.bench.control.put({"command": "stop"})
+            raise TurnTimeoutError("the model was closed")
+
+    search, recorder = loop(tmp_path, iris, Interrupted())
+    assert search.run().reason == "user"
+    assert not events(recorder, TookOver) and not events(recorder, Decided)
 
 
 def test_random_decisions_are_valid_and_repeatable(tmp_path: Path, iris: Profile) -> None:
@@ -209,6 +250,80 @@ def test_a_chat_model_decides_within_the_schema(iris: Profile) -> None:
     system = asked.messages[0].content
     assert "which flower is it?" in system
     assert "petal length (cm)" in system
+    question = asked.messages[1].content
+    assert '- c1 = "sepal width (cm)": number' in question and "- log: log(1 + size)" in question
+    assert '- "c0", "c1", "c2", "c3": "keep" | "log" | "category" | "drop"' in question
+    assert "- parse:" not in question, "no column here is a text with numbers"
+
+
+def test_every_decision_names_its_keys_and_options(iris: Profile) -> None:
+    agents, backend = chat([])
+    now, grid = situation(iris), load()["lightgbm"].grid
+    for ask in (
+        lambda: agents.next_tool(now, ["target"]),
+        lambda: agents.next_recipe(now, ["linear", "lightgbm"]),
+        lambda: agents.next_tune(now, ["linear"]),
+        lambda: agents.params(now, load()["lightgbm"]),
+    ):
+        with pytest.raises(BackendError):
+            ask()
+    tool, recipe, tune, params = (asked.messages[-1].content for asked in backend.asked)
+    assert '- "tool": "missing" | "associations" | "done"' in tool and "- target:" not in tool
+    assert '- "next": "linear" | "lightgbm" | "own" | "stop"' in recipe
+    assert '- "next": "linear" | "stop"' in tune
+    assert all(f'- "{name}": {" | ".join(map(str, values))}' in params for name, values in grid.items())
+    assert all('"thought" first' in question for question in (tool, recipe, tune, params))
+
+
+def test_what_the_inspections_found_is_in_the_question_and_not_in_the_prefix(iris: Profile) -> None:
+    agents, backend = chat([json.dumps({"thought": "", "tool": "done"})] * 2)
+    agents.next_tool(situation(iris), [])
+    agents.next_tool(replace(situation(iris), notes=("missing: 'a\n## b' 40.0%",)), [])
+    before, after = (asked.messages for asked in backend.asked)
+    assert before[0] == after[0]
+    assert "- missing: 'a\\n## b' 40.0%\n" in after[1].content and "Seen so far" not in before[1].content
+
+
+def test_the_answers_form_stays_short_for_many_columns() -> None:
+    agents, backend = chat([])
+    kinds: list[Any] = list(compact.TREATMENTS)
+    columns = [ColumnProfile(f"x{i}", kinds[i % len(kinds)], 0.0, 3) for i in range(compact.BATCH)]
+    with pytest.raises(BackendError):
+        agents.treatments(situation(Profile(100, 0, columns, {})), columns, 0)
+    _, _, form = backend.asked[0].messages[1].content.partition("Answer with")
+    assert len(form.splitlines()) == 2 + len(set(compact.TREATMENTS.values())) and len(form) < 600
+
+
+def test_prompts_show_code_and_words_as_they_are(iris: Profile) -> None:
+    code = "df['x'] = df['debt to income'] > df['größe']\ndf['y'] = 1"
+    backend = ScriptedBackend([FEATURES])
+    ChatAgents(backend, "wer kündigt's & <warum>?", 0, lambda agent, text: None).features(
+        situation(iris), [FeatureIdea("k", "ratio", ("a",), code, "")], ""
+    )
+    system, question = (message.content for message in backend.asked[0].messages)
+    assert f"```python\n{code}\n```" in question and '"wer kündigt\'s & <warum>?"' in system
+
+
+def test_a_chat_model_asks_for_no_third_solution_of_its_own(tmp_path: Path, iris: Profile) -> None:
+    agents, backend = chat([json.dumps({"thought": "", "next": "own"}), "no code"] * 9)
+    search, recorder = loop(tmp_path, iris, agents)
+    search.select()
+    own = [d for d in events(recorder, Decided) if d.values.get("next") == "own"]
+    assert len(own) == search.bench.journal.own_asked == MOST_OWN
+    asked = [a.messages[1].content for a in backend.asked if "Which model next?" in a.messages[1].content]
+    assert all(('"own"' in text and "`own`" in text) == (i < MOST_OWN) for i, text in enumerate(asked))
+
+
+def test_a_chat_model_is_shown_what_failed(iris: Profile) -> None:
+    attempt = Attempt(1, "select", "own_1", "a solution of the Coder's own", {}, {}, None)
+    failed = Evaluation(attempt, "error", None, None, (), 1.0, 1.0, error="Traceback ...\nNameError: name 'typo'\n")
+    now = situation(iris)
+    now.journal.evaluations += [failed, replace(failed, status="pruned", error="left early")]
+    agents, backend = chat([json.dumps({"thought": "", "next": "stop"})])
+    agents.next_tune(now, ["linear"])
+    question = backend.asked[0].messages[1].content
+    assert "- own_1: a solution of the Coder's own: error: NameError: name 'typo'\n" in question
+    assert "left early" not in question
 
 
 def test_the_prompts_prefix_is_the_same_for_each_question(iris: Profile) -> None:
@@ -250,6 +365,30 @@ def test_features_by_a_chat_model_have_the_functions_that_they_were_shown(tmp_pa
     space: dict[str, Any] = {}
     exec(search.bench.journal.sources[number], space)
     assert list(space["features"](pd.DataFrame({"petal width (cm)": [0.0], "petal length (cm)": [1.0]}))["log"]) == [0]
+
+
+def test_features_by_a_chat_model_keep_the_imports_and_constants_that_they_use(tmp_path: Path, iris: Profile) -> None:
+    written = """```python
+import numpy as np
+import pandas as pd
+
+EDGES = [0, 3, 9]
+
+
+def features(df):
+    df["size"] = pd.cut(df["petal length (cm)"], EDGES, labels=False)
+    return df
+```"""
+    agents, _ = chat([
+        json.dumps({"thought": "", "tool": "done"}), json.dumps({"thought": "", **{f"c{i}": "keep" for i in range(4)}}),
+        written, json.dumps({"thought": "", "next": "stop"}),
+    ])  # fmt: skip
+    search, recorder = loop(tmp_path, iris, agents)
+    search.run()
+    number = next(w.attempt for w in events(recorder, CodeWritten) if w.title == "the Coder's features")
+    space: dict[str, Any] = {}
+    exec(search.bench.journal.sources[number], space)
+    assert list(space["features"](pd.DataFrame({"petal length (cm)": [1.0, 5.0]}))["size"]) == [0, 1]
 
 
 def test_a_column_name_cannot_leave_its_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -46,7 +47,7 @@ class Fits(Closing):
     asked: list[tuple[int, str, float]]
 
     def _refit_one(
-        self, evaluation: Evaluation, module: str, with_test: bool, least_s: float, copies: int | None
+        self, evaluation: Evaluation, module: str, n_test: int | None, least_s: float, copies: int | None
     ) -> Outcome:
         number = evaluation.attempt.number
         self.asked.append((number, module, least_s))
@@ -134,3 +135,40 @@ def test_locked_rows_of_one_class_give_no_score(tmp_path: Path) -> None:
     chosen = EnsembleChosen({"1": 1.0}, 0.5, 0.5, False)
     assert made.score_holdout(chosen, {}) is None
     assert "not defined on the locked rows" in (tmp_path / "events.jsonl").read_text()
+
+
+@pytest.mark.parametrize("told", ["auto", True, 0, -3, 0.2])
+def test_a_number_of_trees_that_is_none_is_left_out(tmp_path: Path, told: Any) -> None:
+    made = closing(tmp_path)
+    assert made._found(replace(evaluation(1), fitted_params={"n_trees": told, "rate": 0.1}), 4) == {
+        "rate": 0.1, "copies": 4,
+    }  # fmt: skip
+    assert made._found(replace(evaluation(1), fitted_params={"n_trees": 30}), None) == {"n_trees": 30}
+
+
+def keep(tmp_path: Path, test: Any, n_classes: int, size: int = 5, max_bytes: int = 100) -> Outcome:
+    """What becomes of a refit of three test rows that left a model of `size` bytes."""
+    tmp_path.mkdir(exist_ok=True)
+    made, work = closing(tmp_path), tmp_path / "job"
+    made.evaluator.workspace.n_classes = n_classes
+    made.model_path(1).parent.mkdir(parents=True, exist_ok=True)
+    made.model_path(1).write_text("of a sitting before")
+    work.mkdir()
+    with open(work / "model.joblib", "wb") as file:
+        file.truncate(size)
+    return made._keep(Outcome("ok", 1.0, arrays={"test": test}), 1, work, 3, max_bytes)
+
+
+@pytest.mark.parametrize("n_classes", [0, 2])
+def test_predictions_of_the_test_rows_have_the_shape_of_the_task(tmp_path: Path, n_classes: int) -> None:
+    right = np.ones((3, n_classes) if n_classes else 3)
+    wrong = [np.ones(2), np.ones((3, 5)), np.ones((1, 3)), np.full_like(right, np.nan), right.astype(int), None]
+    assert keep(tmp_path / "right", right, n_classes).status == "ok"
+    assert (tmp_path / "right/work/refit/model_0001.joblib").read_bytes() == bytes(5)
+    assert {keep(tmp_path / str(n), values, n_classes).status for n, values in enumerate(wrong)} == {"bad_result"}
+
+
+def test_a_model_file_beyond_the_budget_is_not_copied(tmp_path: Path) -> None:
+    outcome = keep(tmp_path, np.ones(3), 0, size=1 << 40)
+    assert outcome.status == "bad_result" and "more than 100" in outcome.error
+    assert not (tmp_path / "work/refit/model_0001.joblib").exists()

@@ -107,6 +107,18 @@ def test_other_call_conventions_end_the_process(ask):
         ("prctl", (15,), True),
         ("prctl", (1, 0), False),  # PR_SET_PDEATHSIG
         ("prctl", (22,), False),  # PR_SET_SECCOMP
+        ("prctl", (0x53564D41, 0), False),  # PR_SET_VMA
+        ("futex", (1, 128 | 1, 1), True),  # a wake within the process
+        ("futex", (1, 128 | 5, 1), True),
+        ("futex", (1, 0, 7), True),  # waiting for the end of a thread
+        ("futex", (1, 256 | 9, 7), True),
+        ("futex", (1, 1, 1), False),  # WAKE, and the others that could reach another job
+        ("futex", (1, 3, 1), False),
+        ("futex", (1, 4, 1), False),
+        ("futex", (1, 5, 1), False),
+        ("futex", (1, 10, 1), False),
+        ("futex", (1, 256 | 11, 1), False),
+        ("futex", (1, 12, 1), False),
         ("prlimit64", (0, 7, 0, 1), True),
         ("prlimit64", (0, 7, 1, 0), False),
         ("prlimit64", (0, 7, 1 << 32, 0), False),  # a pointer whose lower half is null

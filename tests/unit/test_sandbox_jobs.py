@@ -6,6 +6,7 @@ import os
 import signal
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,37 @@ def test_every_way_to_end_has_its_status(sandbox, tmp_path, body, limits, status
     assert outcome.seconds < limits.wall_s + 1
 
 
+def test_a_signal_without_a_name_ends_its_job_alone(sandbox, tmp_path):
+    with ThreadPoolExecutor(1) as pool:
+        sibling = pool.submit(sandbox.run, space_job(tmp_path, "import time; time.sleep(2)\nreturn {}", name="sibling"))
+        outcome = run_space(sandbox, tmp_path, "import os; os.kill(os.getpid(), 40)")
+        assert (outcome.status, outcome.error) == ("killed", "ended by signal 40")
+        assert sibling.result().status == "ok"
+
+
+def test_a_first_thread_that_ends_with_the_process_is_no_offence(sandbox, tmp_path):
+    body = """
+    import threading, time
+    for _ in range(100):
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+    return {"a": 1}
+    """
+    assert run_space(sandbox, tmp_path, body).result == {"params": {"a": 1}}
+
+
+def test_root_is_told_which_folder_it_may_not_enter_without_capabilities(sandbox, tmp_path):
+    if os.geteuid() != 0:
+        return  # a plain user may enter its own folders
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    job = space_job(closed, "return {}")
+    closed.chmod(0o750)
+    os.chown(closed, 12345, 12345)
+    with pytest.raises(SandboxError) as refusal:
+        sandbox.run(job)
+    assert f"cannot enter {closed}: run as its owner" in refusal.value.hint
+
+
 def test_a_cancelled_job_ends_at_once(sandbox, tmp_path):
     outcome = sandbox.run(space_job(tmp_path, "while True: pass"), cancelled=lambda: True)
     assert outcome.status == "cancelled"
@@ -216,6 +248,30 @@ def test_two_threads_of_the_job_really_run(sandbox, tmp_path):
     """
     outcome = run_space(sandbox, tmp_path, body, limits=Limits(wall_s=20, threads=2))
     assert outcome.result == {"params": {"squares": [0, 1, 4, 9], "openmp": [2]}}, outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("sklearn", "from sklearn.ensemble import RandomForestClassifier as C; C(20, n_jobs=2)"),
+        ("sklearn", "from sklearn.ensemble import HistGradientBoostingClassifier as C; C(max_iter=10)"),
+        ("lightgbm", "from lightgbm import LGBMClassifier as C; C(n_estimators=10, n_jobs=2, verbose=-1)"),
+        ("catboost", "from catboost import CatBoostClassifier as C; C(iterations=10, thread_count=2, verbose=0)"),
+        ("xgboost", "from xgboost import XGBClassifier as C; C(n_estimators=10, n_jobs=2)"),
+    ],
+)
+def test_two_threads_of_each_library_find_each_other(sandbox, tmp_path, name, make):
+    pytest.importorskip(name)
+    imported, made = make.split("; ")
+    body = f"""
+    {imported}
+    import numpy as np
+    X = np.random.default_rng(0).normal(size=(2000, 20))
+    y = (X[:, 0] > 0).astype(int)
+    return {{"right": float(({made}.fit(X, y).predict(X) == y).mean())}}
+    """
+    outcome = run_space(sandbox, tmp_path, body, limits=Limits(wall_s=60, threads=2))
+    assert outcome.status == "ok" and outcome.result["params"]["right"] > 0.9, outcome
 
 
 def test_the_broker_is_started_again_when_it_died(sandbox, tmp_path):

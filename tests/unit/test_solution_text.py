@@ -36,6 +36,45 @@ def test_the_header_leaves_and_the_defaults_change() -> None:
     assert "df['c'] = 1" in features_of(source)
 
 
+def test_features_keep_what_they_use_of_their_module() -> None:
+    kept = features_of("""import math
+import functools
+import pandas as pd, numpy as np
+from re import sub as swap
+
+A: int = 2
+B = A + 1
+OTHER = np.arange(3)
+
+
+@functools.cache
+def _scale(n):
+    return n * B
+
+
+def _unused(df):
+    return OTHER
+
+
+def features(df, by=math.pi):
+    import numpy as np
+
+    OTHER = [swap("a", "b", c) for c in df]
+    df["x"] = _scale(3) * by + np.zeros(1)
+    return df
+
+
+def build(params, ctx):
+    return pd
+""")
+    names: dict[str, object] = {}
+    exec(kept, names)  # our own text
+    assert {n for n in names if not n.startswith("__")} == {
+        "math", "functools", "swap", "A", "B", "_scale", "features"
+    }  # fmt: skip
+    assert round(names["features"]({})["x"][0], 2) == 28.27  # type: ignore[operator]
+
+
 @pytest.mark.parametrize("name", sorted(load(installed_only=False)))
 def test_every_recipe_passes_the_check_of_its_readers(name: str) -> None:
     source = assemble(load(installed_only=False)[name].source)
@@ -55,6 +94,8 @@ def test_layout_and_comments_do_not_make_another_module() -> None:
         ("import os\ndef build(params, ctx): return 1\n", "os may not be imported"),
         ("from urllib.request import urlopen\ndef build(params, ctx): return 1\n", "may not be imported"),
         ("x = 1\n", "no build"),
+        ("x = '\ud83d'\ndef build(params, ctx): return x\n", "half of one"),
+        ("def f(a, a): return a\ndef build(params, ctx): return 1\n", "does not parse"),
         ("def build(params): return 1\n", "must take 2 arguments"),
         ("def build(params, ctx): pass\n", "must return"),
         ("def features(df):\n    df['n'] = df['prize']\n    return df\ndef build(params, ctx): return 1\n", "'price'"),
