@@ -23,6 +23,7 @@ from automlgpt_local.events import (
     CodeWritten,
     Decided,
     Gated,
+    Noted,
     Profiled,
     Record,
     TaskResolved,
@@ -66,8 +67,8 @@ class Listener:
 class Replay:
     """What was known at each moment of one session. `folder`: where its `attempts/` lie, if they are there.
 
-    chat: for chat models; else in the compact dialect. cells: show the ranges of columns and the errors of modules to
-    a chat model as they were, though they hold cells of the table; the compact dialect never shows any.
+    chat: for chat models; else in the compact dialect. cells: show the ranges of columns, notes and the errors of
+    modules to a chat model as they were, though they hold cells of the table; the compact dialect never shows any.
     """
 
     folder: Path
@@ -79,6 +80,7 @@ class Replay:
     t: float = 0.0
     written: dict[int, CodeWritten] = field(default_factory=dict)
     tools: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     treatments: dict[str, str] = field(default_factory=dict)
     advised: dict[str, str] = field(default_factory=dict)
     features: str = ""
@@ -94,9 +96,11 @@ class Replay:
             self.journal = Journal(METRICS[self.task.metric])
         elif isinstance(event, Profiled):
             self.profile = Profile.from_json(event.profile)
-            rows = self.profile.rows
-            self.treatments = {c.name: compact.default_treatment(c, rows) for c in self.profile.columns}
+            rows, wide = self.profile.rows, len(self.profile.columns)
+            self.treatments = {c.name: compact.default_treatment(c, rows, wide) for c in self.profile.columns}
             self.advised = dict(self.treatments)
+        elif isinstance(event, Noted) and self.cells:
+            self.notes.append(f"{event.title}: {event.text}")
         elif isinstance(event, CodeWritten):
             self.written[event.attempt] = event
         elif isinstance(event, AttemptFinished) and self.journal is not None:
@@ -116,7 +120,7 @@ class Replay:
         if self.task is None or self.profile is None or self.journal is None:
             return None
         left_s = max(0.0, self.task.time_limit_s - self.t)
-        now = Situation(self.task, self._shown(self.profile), self.journal, left_s, 60.0, 0)
+        now = Situation(self.task, self._shown(self.profile), self.journal, left_s, 60.0, 0, tuple(self.notes[-8:]))
         known, advisor = recipes.load(installed_only=False), self._advisor(self.task)
         try:
             match event.decision:
@@ -186,6 +190,8 @@ class Replay:
             batch = self._batch(self.profile)
             self.advised.update({c.name: str(event.values[f"c{i}"]) for i, c in enumerate(batch)})
             self.batch += 1
+        elif event.decision == "next_recipe" and event.values.get("next") == "own" and self.journal is not None:
+            self.journal.own_asked += 1
         elif event.decision in ("solution", "repair"):
             self.source = str(event.values.get("source") or "")
 

@@ -92,12 +92,13 @@ def _print(info: Any, seen: Any) -> None:
 @click.option("--time-limit", type=Duration(), help="More time from now on; left out: what is left of the budget.")
 @click.option("--json", "as_json", is_flag=True, help="Events as JSON lines on stdout, nothing else.")
 @click.option("--detach", is_flag=True, help="Go on in the background.")
-def resume(run: str, time_limit: float | None, as_json: bool, detach: bool) -> None:
+@click.option("--unsafe-no-sandbox", is_flag=True, help="Go on without any walls with a run that had none.")
+def resume(run: str, time_limit: float | None, as_json: bool, detach: bool, unsafe_no_sandbox: bool) -> None:
     """Go on with RUN where it was; nothing that is recorded is done twice."""
     from automlgpt_local import client
     from automlgpt_local.cli.watch import watch, wave_off
 
-    session = client.resume(run, time_limit, client.process_started_at(), detach)
+    session = client.resume(run, time_limit, client.process_started_at(), detach, unsafe_no_sandbox)
     code = wave_off(session, as_json) if detach else watch(session, as_json)
     click.get_current_context().exit(code)
 

@@ -339,9 +339,11 @@ def begin(request: Request, run_dir: Path, started_at: float, detach: bool = Fal
 
 
 def resume(
-    run: str | Path, time_limit_s: float | None = None, started_at: float | None = None, detach: bool = False
-) -> Session:
-    """Go on with a run: with what is left of its budget, or with `time_limit_s` more from now on.
+    run: str | Path, time_limit_s: float | None = None, started_at: float | None = None, detach: bool = False,
+    unsafe_no_sandbox: bool = False,
+) -> Session:  # fmt: skip
+    """Go on with a run: with what is left of its budget, or with `time_limit_s` more from now on. One that had no
+    sandbox has none only where that is said again: its folder may be somebody else's.
 
     The session first repeats what is recorded. Raises UsageError, ResumeError.
     """
@@ -351,6 +353,11 @@ def resume(
         raise ResumeError(f"{run_dir} is in use by a running engine.", "Wait for its end, or stop it.")
     recorded = _events(run_dir)
     request = load_request(run_dir)
+    if not request.sandbox and not unsafe_no_sandbox:
+        raise UsageError(
+            f"{run_dir.name} ran without the sandbox.",
+            "To go on so: automlgpt sessions resume RUN --unsafe-no-sandbox",
+        )
     if detach:
         _check_unasked(request, recorded)
     if time_limit_s is not None:

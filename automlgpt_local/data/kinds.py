@@ -142,7 +142,7 @@ def text_as_number(values: pd.Series) -> pd.Series:
     """ "$4.99", "10,000+", "19M", "35%", "< 1 year" as float64: the first number, k / M / B multiplied."""
     text = values.astype("str").str.replace(r"(?<![\d,])(\d+),(\d{1,2}|\d{4,})(?![\d,.])", r"\1.\2", regex=True)
     text = text.str.replace(",", "", regex=False)
-    parts = text.str.extract(r"(-?\d*\.?\d+(?:[eE][-+]?\d+)?)\s*([kKmMbB]?)(?![a-zA-Z])")
+    parts = text.str.extract(r"(-?\d*\.?\d+(?:[eE][-+]?\d+)?)(?![\d.])\s*([kKmMbB]?)(?![a-zA-Z])")
     numbers = pd.to_numeric(parts[0], errors="coerce")
     plain = pd.to_numeric(text.str.extract(r"(-?\d*\.?\d+)")[0], errors="coerce")
     factor = parts[1].str.lower().map({"k": 1e3, "m": 1e6, "b": 1e9}).fillna(1.0)

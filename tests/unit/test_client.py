@@ -133,6 +133,16 @@ def test_a_killed_run_is_resumed_where_it_was(monkeypatch: pytest.MonkeyPatch) -
     assert second.wait() == 0
 
 
+def test_a_run_without_a_sandbox_is_resumed_only_where_that_is_said_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_engine(monkeypatch, "--mode", "crash")
+    first = client.start(request(sandbox=False))
+    first.wait()
+    use_engine(monkeypatch)
+    with pytest.raises(UsageError, match="without the sandbox"):
+        client.resume(first.run_dir)
+    assert client.resume(first.run_dir, unsafe_no_sandbox=True).wait() == 0
+
+
 def test_a_run_that_ended_is_resumed_only_with_more_time() -> None:
     session = client.start(request(time_limit_s=60.0))
     session.wait()

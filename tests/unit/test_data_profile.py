@@ -131,11 +131,12 @@ def test_the_day_stays_first_where_only_some_have_a_time() -> None:
 
 
 def test_numbers_in_text() -> None:
-    texts = ["19M", "10,000+", "$4.99", "2 years", "8.5k", "3%", "-7", "Varies", None, "1.5 mb", "9,5 kg"]
+    texts = ["19M", "10,000+", "$4.99", "2 years", "8.5k", "3%", "-7", "Varies", None]
+    texts += ["1.5 mb", "9,5 kg", "40kg", "9.5kg"]
     got = text_as_number(pd.Series(texts)).tolist()
     assert got[:7] == [19e6, 10_000, 4.99, 2, 8500, 3, -7]
     assert np.isnan(got[7:9]).all()
-    assert got[9:] == [1.5, 9.5]
+    assert got[9:] == [1.5, 9.5, 40, 9.5]
 
 
 def test_numbers_that_are_no_amounts() -> None:
