@@ -22,7 +22,7 @@ from automlgpt_local.exits import DONE, INTERNAL, exit_code
 WALL_S = 24 * 3600.0
 
 
-def predict(run_dir: Path, data: Path, out: Path, unsafe: bool = False) -> Path:
+def predict(run_dir: Path, data: Path, out: Path, *, unsafe: bool = False) -> Path:
     """Write the predictions and return their path. Raises NoModelError, UsageError or SandboxError.
 
     unsafe: the user typed --unsafe-no-sandbox for this very prediction.

@@ -38,7 +38,7 @@ def command(read: Iterable[str], write: Iterable[str], libraries: Iterable[str])
     Paths that do not exist are passed over.
     """
     program = shutil.which("bwrap") or "bwrap"
-    words = [program, "--unshare-all", "--die-with-parent", "--new-session", "--proc", "/proc"]
+    words = [program, "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--proc", "/proc"]
     for device in _DEVICES:
         words += ["--dev-bind", device, device]
     interpreter = [sys.executable, str(Path(sys.executable).resolve()), f"{sys.prefix}/pyvenv.cfg"]

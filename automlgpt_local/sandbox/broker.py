@@ -181,7 +181,8 @@ class Running:
         if code == -signal.SIGXCPU:
             return "cpu_limit", "out of CPU time"
         if code < 0:
-            name = f" ({signal.Signals(-code).name})" if -code in set(signal.Signals) else ""  # real-time ones have none
+            named = -code in set(signal.Signals)  # most real-time signals are not
+            name = f" ({signal.Signals(-code).name})" if named else ""
             return "killed", f"ended by signal {-code}{name}"
         return "error", ""
 
@@ -280,12 +281,13 @@ def main(config: dict[str, Any]) -> None:
 
     `engine` is None inside bubblewrap, which stands between and ends with the engine by itself.
     """
+    ends = []
     if config["engine"] is None:  # no Landlock there to keep the job out of /proc/<pid>/mem
         limits.hide_memory(True)
-    parent = config["engine"] or os.getppid()
-    engine = os.pidfd_open(parent)
-    if os.getppid() != parent:  # it ended before we could hold on to it
-        os._exit(1)
+    else:
+        ends.append(os.pidfd_open(config["engine"]))
+        if os.getppid() != config["engine"]:  # it ended before we could hold on to it
+            os._exit(1)
     private = "namespaces" not in config["left_out"] and namespaces.available() and namespaces.enter()
     forks, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     me = os.getpid()
@@ -294,7 +296,7 @@ def main(config: dict[str, Any]) -> None:
         code = 1
         try:
             forks.close()
-            for fd in (engine, config["channel"]):
+            for fd in (*ends, config["channel"]):
                 os.close(fd)
             limits.die_with_parent(0 if private else me)
             if private:
@@ -312,7 +314,7 @@ def main(config: dict[str, Any]) -> None:
     theirs.close()
     end = os.pidfd_open(server)
     try:
-        Broker(socket.socket(fileno=config["channel"]), forks, [engine, end], private).loop()
+        Broker(socket.socket(fileno=config["channel"]), forks, [*ends, end], private).loop()
     finally:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(end, signal.SIGKILL)

@@ -13,6 +13,16 @@ from tests.security.weakened import WeakenedSandbox
 from tests.security.world import World
 
 TRIED = ("key", "write_tmp", "overwrite_input", "proc_self_root", "tcp_connect", "signal_supervisor", "exec_shell")
+# Folders that the mount namespace brings along, and the memory of the processes around the job.
+REACH = """
+reached = []
+for folder in ("/", "/tmp", "/run", "/dev", "/dev/shm", "/etc", "/root", os.path.dirname(W["work"])):
+    if attempt(lambda: write(f"{folder}/mine")) is None:
+        reached.append(folder)
+for pid in range(1, os.getpid()):
+    if not isinstance(attempt(lambda: open(f"/proc/{pid}/mem", "r+b").close()), str):
+        reached.append(pid)
+"""
 
 
 @pytest.fixture
@@ -35,12 +45,14 @@ def test_bubblewrap_stands_in_for_landlock_or_nothing_runs(no_landlock, tmp_path
     world = World(tmp_path)
     chosen = [attack for attack in ATTACKS if attack.name in TRIED]
     bodies = "\n".join(f"def attack{n}():\n{_indented(a.code)}" for n, a in enumerate(chosen))
-    code = f"{bodies}\nreturn {{'all': [attempt(f) for f in ({', '.join(f'attack{n}' for n in range(len(chosen)))},)]}}"
+    called = ", ".join(f"attack{n}" for n in range(len(chosen)))
+    code = f"{bodies}\n{REACH}\nreturn {{'all': [attempt(f) for f in ({called},)], 'reached': reached}}"
     with sandbox:
         outcome = sandbox.attack(world, code, Limits(wall_s=10))
         assert outcome.status == "ok", outcome
         assert "bubblewrap" in sandbox.layers["landlock"] and sandbox.layers["seccomp"].startswith("enforced")
     assert len(outcome.result["params"]["all"]) == len(TRIED)
+    assert outcome.result["params"]["reached"] == []
     for attack in chosen:
         assert not attack.succeeded(world, outcome), (attack.name, outcome)
     world.close()

@@ -50,10 +50,6 @@ area = mmap.mmap(-1, 1 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x40
 for place in range(0, 1 << 40, 1 << 21):
     area[place]
 """
-# The same, with a name for the areas: what /proc shows of them changes.
-SHARED_NAMED = SHARED_UNMAPPED.replace(
-    "    libc.munmap(", "    call(157, 0x53564D41, 0, area, 1 << 24, b'x')\n    libc.munmap("
-)
 # /proc shows neither memory nor files of a process whose first thread has ended.
 HEADLESS = f"""
 import threading
@@ -94,7 +90,6 @@ OVERRUNS = {
         "memory_limit",
     ),
     "35-shared-unmapped": (SHARED_UNMAPPED, Limits(20, memory_mib=300), "memory_limit"),
-    "35-shared-named": (SHARED_NAMED, Limits(20, memory_mib=300), "memory_limit"),
     "35-first-thread-ended": (HEADLESS, Limits(20, memory_mib=300), "killed"),
     "36-many-large": (
         "for i in range(100):\n    write(str(i), 'x' * (1 << 22))\n    time.sleep(0.02)",
