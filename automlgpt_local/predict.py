@@ -60,7 +60,7 @@ def _writing(out: Path) -> Iterator[None]:
 
 def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any, unsafe: bool) -> Any:
     """The weighted mean of the members: probabilities (n_rows, n_classes), or floats (n_rows,)."""
-    from automlgpt_local.data.machine import available_memory_mib
+    from automlgpt_local.machine import available_memory_mib
     from automlgpt_local.sandbox.jobs import Job, Limits
     from automlgpt_local.sandbox.runner import Sandbox
     from automlgpt_local.search.workspace import write_features
@@ -110,9 +110,10 @@ def _read_json(path: Path) -> Any:
 
 def main(arguments: list[str]) -> int:
     try:
-        if len(arguments) != 3:
-            raise UsageError("Three arguments are needed.", "RUN_DIR DATA OUT.csv")
-        predict(*(Path(a) for a in arguments))
+        paths, options = arguments[:3], arguments[3:]
+        if len(paths) != 3 or options not in ([], ["--unsafe-no-sandbox"]):
+            raise UsageError("Three arguments are needed.", "RUN_DIR DATA OUT.csv [--unsafe-no-sandbox]")
+        predict(*map(Path, paths), unsafe=bool(options))
     except AutoMLGPTError as error:
         print(f"\n{' '.join(error.message.split())}\n{error.hint}", file=sys.stderr)
         return exit_code(error)

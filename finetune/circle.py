@@ -24,7 +24,7 @@ from automlgpt_local.data.profile import ColumnProfile
 from automlgpt_local.engine.session import Session
 from automlgpt_local.events import EventLog
 from automlgpt_local.exits import DONE
-from automlgpt_local.llm.backend import Backend
+from automlgpt_local.llm.backend import Backend, BackendInfo
 from automlgpt_local.llm.local import LocalBackend
 from automlgpt_local.search.clock import Clock
 from automlgpt_local.search.control import Control
@@ -103,7 +103,7 @@ class HouseSession(Session):
 
     house: House
 
-    def _advisor(self, backend: Backend | None, task: TaskSpec) -> Advisor:
+    def _advisor(self, backend: Backend | None, told: BackendInfo | None, task: TaskSpec) -> Advisor:
         assert backend is not None
         return HouseAgents(backend, self.house)
 

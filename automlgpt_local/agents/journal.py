@@ -55,11 +55,11 @@ class Journal:
         ]
         fast = [e for e in complete if e.predict_ms <= self.predict_limit_ms]
         complete = fast or sorted(complete, key=lambda e: e.predict_ms)[:1]
-        folds = [e.loss_by_fold.keys() for e in complete]
+        folds = [e.folds or e.loss_by_fold for e in complete]
         shared = set[int]().union(*folds).intersection(*folds)
 
         def loss(e: Evaluation) -> float:
-            if len(e.loss_by_fold) == len(shared):
+            if len(e.folds or e.loss_by_fold) == len(shared):
                 return self.loss(e)
             return math.fsum(e.loss_by_fold[fold] for fold in shared) / max(1, len(shared))
 

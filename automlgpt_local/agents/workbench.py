@@ -20,6 +20,7 @@ from automlgpt_local.errors import BackendError, ModelError
 from automlgpt_local.events import (
     Agent,
     Approved,
+    AttemptFinished,
     Author,
     Budget,
     CodeWritten,
@@ -297,6 +298,8 @@ class Workbench:
             written.parent, written.probe,
         )  # fmt: skip
         best = self.journal.best()
+        if best is not None and not self.blender.weights and not self.recorder.ahead(AttemptFinished):
+            self.blender.update(self.journal.pool())  # resumed: what the ending needs was not worked out yet
         seconds = self.seconds_for(attempt.recipe, share)
         if allowed:
             evaluation = self.evaluator.evaluate(attempt, seconds, None if probe else self._rival(attempt, best))

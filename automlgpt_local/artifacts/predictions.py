@@ -32,9 +32,7 @@ def predictions_frame(
     frame["prediction"] = [classes[code] for code in adjusted.argmax(axis=1)]
     # A temperature mends the probabilities; multipliers and cuts only choose among them.
     shown = adjusted if decision and "temperature" in decision else prediction
-    for code, label in enumerate(classes):
-        frame[f"proba_{label}"] = shown[:, code]
-    return frame
+    return frame.join(pd.DataFrame(shown, columns=[f"proba_{label}" for label in classes]))
 
 
 def write_predictions(

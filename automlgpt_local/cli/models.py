@@ -159,7 +159,7 @@ _threads_option = click.option(
 
 
 def _threads(wanted: int | None) -> int:
-    from automlgpt_local.data.machine import available_threads
+    from automlgpt_local.machine import available_threads
 
     return wanted or available_threads()
 

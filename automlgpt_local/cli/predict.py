@@ -32,10 +32,5 @@ def command(run: str, data: str, out: str, unsafe_no_sandbox: bool) -> None:
         raise UsageError(f"{out} is a folder.", "Name the file to write.")
     if not target.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {target.absolute().parent}.", "Make it first.")
-    if unsafe_no_sandbox:
-        from automlgpt_local.predict import predict as predict_here
-
-        predict_here(run_dir, Path(data), target, unsafe=True)
-    else:
-        predict(run_dir, Path(data), target)
+    predict(run_dir, Path(data), target, sandbox=not unsafe_no_sandbox)
     click.echo(str(target))

@@ -17,6 +17,7 @@ from automlgpt_local.task import Request
 PREVIEW_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.client.preview"]
 ASK_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.cli", "ask", "--json", "--"]
 PREDICT_COMMAND: list[str] = [sys.executable, "-P", "-m", "automlgpt_local.predict"]
+UNSAFE = "--unsafe-no-sandbox"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -72,12 +73,12 @@ def ask(run_dir: Path, question: str) -> str:
         raise errors.AutoMLGPTError(said[-2000:] or "The question could not be answered.") from None
 
 
-def predict(run_dir: Path, data: Path, out: Path) -> None:
+def predict(run_dir: Path, data: Path, out: Path, *, sandbox: bool = True) -> None:
     """Write predictions of a run's model for a table. Raises the AutoMLGPTError of the child."""
     if not data.is_file():
         raise errors.DataError(f"There is no file {data}.", "Check the spelling and the folder you are in.")
     child = subprocess.run(
-        [*PREDICT_COMMAND, str(run_dir), str(data.absolute()), str(out.absolute())],
+        [*PREDICT_COMMAND, str(run_dir), str(data.absolute()), str(out.absolute()), *([] if sandbox else [UNSAFE])],
         capture_output=True,
         text=True,
         encoding="utf-8",

@@ -45,7 +45,7 @@ def _libraries() -> Iterator[Check]:
 
 
 def _cores() -> Iterator[Check]:
-    from automlgpt_local.data.machine import available_memory_mib, available_threads
+    from automlgpt_local.machine import available_memory_mib, available_threads
 
     threads, memory_mib = available_threads(), available_memory_mib()
     yield Check("cores", "ok", f"{threads} for this process")

@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from automlgpt_local.data import machine
+from automlgpt_local import machine
 from automlgpt_local.data.load import Table, column_names
 from automlgpt_local.data.names import find_column, metric_name, near_names, resolve_column
 from automlgpt_local.data.request import Asked, parse_ask

@@ -106,7 +106,8 @@ def target_text(table: Table, target: str, positive: str | None = None, *, exact
             values, exact = literal, True
     values = values.where(values.astype("str").str.strip() != "")
     found = spellings(values)
-    return TargetText(values.replace(found) if found else values, exact, found)
+    values = values.map(lambda text: found.get(text, text), na_action="ignore") if found else values
+    return TargetText(values, exact, found)
 
 
 def spellings(values: pd.Series) -> dict[str, str]:

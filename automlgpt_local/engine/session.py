@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -91,7 +90,7 @@ class Session:
         """The sandbox's broker and the model load while the table is read."""
 
         def open_sandbox() -> None:
-            from automlgpt_local.data.machine import available_memory_mib, available_threads
+            from automlgpt_local.machine import available_memory_mib, available_threads
             from automlgpt_local.sandbox.runner import Sandbox
 
             threads = self.request.threads or available_threads()
@@ -100,8 +99,8 @@ class Session:
             self._sandbox.start()
 
         def open_model() -> None:
-            from automlgpt_local.data.machine import available_threads
             from automlgpt_local.llm.open import open_backend
+            from automlgpt_local.machine import available_threads
 
             threads = self.request.threads or available_threads()
             self._backend = open_backend(self.request.model, threads, self.request.seed)
@@ -300,6 +299,7 @@ class Session:
     ) -> int:
         from automlgpt_local.artifacts.report import warm_up
         from automlgpt_local.events import StageStarted
+        from automlgpt_local.sandbox.results import remove
         from automlgpt_local.search.closing import Closing
         from automlgpt_local.search.importance import explain
 
@@ -333,7 +333,7 @@ class Session:
         recorder.step(Exported, lambda: self._export(task, workspace, profile, members, rule, test, closing))
         code = INTERRUPTED if stopped.reason == "user" else DONE
         score = chosen.score if chosen.kept else chosen.single_score
-        shutil.rmtree(self.run_dir / "work", ignore_errors=True)
+        remove(self.run_dir / "work")
         recorder.step(
             Finished,
             lambda: Finished(

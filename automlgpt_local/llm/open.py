@@ -50,10 +50,10 @@ def _open(model: str, threads: int, seed: int, memory_share: float, options: dic
         from automlgpt_local.llm.remote import RemoteBackend
 
         return RemoteBackend(model)
-    from automlgpt_local.data.machine import available_memory_mib
     from automlgpt_local.llm.catalog import resolve
     from automlgpt_local.llm.local import LocalBackend
     from automlgpt_local.llm.memory import SMALL_MODEL_BYTES, fit
+    from automlgpt_local.machine import available_memory_mib
 
     base, adapters = split_adapters(model)
     entry = resolve(base)

@@ -58,8 +58,11 @@ class Closing:
 
         def make() -> EnsembleChosen:
             self.blender.update(self.pool, self.recorder.clock.left_s() - WRITING_S)
-            metric, single = self.evaluator.metric, self._single_out_of_fold()
-            score = single if len(self.blender.weights) == 1 or self.blender.score is None else self.blender.score
+            metric, single = (
+                self.evaluator.metric,
+                self._score_of(self.evaluator.out_of_fold(self.pool[0].attempt.number)),
+            )
+            score = single if len(self.blender.weights) == 1 else self._score_of(self.blender.blended())
             kept = metric.loss(score) < metric.loss(single)
             weights = self.blender.weights if kept else {self.pool[0].attempt.number: 1.0}
             return EnsembleChosen({str(n): w for n, w in weights.items()}, score, single, kept)
@@ -81,24 +84,26 @@ class Closing:
 
         return self.recorder.step(EnsembleChosen, make)
 
-    def _single_out_of_fold(self) -> float:
-        return self._score_of(self.evaluator.out_of_fold(self.pool[0].attempt.number))
-
     def _score_of(self, out_of_fold: np.ndarray) -> float:
+        """With the decision that serves it best: at 0.5 a blend, whose probabilities are less extreme, looks worse."""
         workspace, rows = self.evaluator.workspace, self.evaluator.validated_rows()
         weight = workspace.weight_development
+        decided = adjust(out_of_fold, self.decision(out_of_fold))
         return self.evaluator.metric.score(
-            workspace.y_development[rows], out_of_fold, None if weight is None else weight[rows]
+            workspace.y_development[rows], decided, None if weight is None else weight[rows]
         )
 
-    def decision(self) -> dict[str, Any]:
-        """Threshold, multipliers or the like that serve the metric, tuned out of fold; empty: argmax."""
+    def decision(self, out_of_fold: np.ndarray | None = None) -> dict[str, Any]:
+        """Threshold, multipliers or the like that serve the metric, tuned out of fold; empty: argmax.
+
+        out_of_fold: predictions of the validated rows; None: of the blend.
+        """
         rows = self.evaluator.validated_rows()
         workspace = self.evaluator.workspace
         weight = workspace.weight_development
         return decision(
-            workspace.y_development[rows], self.blender.blended(), self.evaluator.metric,
-            None if weight is None else weight[rows], rows,
+            workspace.y_development[rows], self.blender.blended() if out_of_fold is None else out_of_fold,
+            self.evaluator.metric, None if weight is None else weight[rows], rows,
         )  # fmt: skip
 
     def score_holdout(self, chosen: EnsembleChosen, rule: dict[str, Any]) -> HoldoutScored | None:

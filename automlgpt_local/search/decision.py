@@ -33,7 +33,7 @@ def decision(
     if blended.ndim != 2 or metric.name not in TUNED:
         return {}
     rng = np.random.default_rng(0)
-    kept = rng.permutation(len(y))[: max(4_000, CELLS // blended.shape[1])]
+    kept = rng.permutation(len(y))[: max(2_000, CELLS // blended.shape[1])]
     rows = kept if rows is None else rows[kept]
     y, blended = np.asarray(y)[kept], blended[kept]
     weight = None if weight is None else weight[kept]
@@ -83,7 +83,7 @@ def _multipliers(y: Any, blended: Any, metric: Metric, weight: Any) -> dict[str,
     def loss(values: Any) -> float:
         return -score_of_labels(metric.name, y, (blended * values).argmax(axis=1), n_classes, weight)
 
-    even_out = 1 / np.clip(shares, 1e-6, None)
+    even_out = np.where(shares > 0, 1 / np.clip(shares, 1e-6, None), 1.0)  # a class may have no row here
     best_values = min((np.ones(n_classes), even_out / even_out.max()), key=loss)
     best = loss(best_values)
     for k in np.argsort(-shares)[:20]:

@@ -18,6 +18,7 @@ ROWS = {"roc_auc": 15_000, "average_precision": 8_000}
 ROWS_OTHERWISE = 30_000
 FEW_ROWS = 375
 CELLS = 200_000  # of one member's predictions, for metrics that need all classes
+MOST_CLASSES = 50  # the most frequent ones, for scores of one class against all others
 SHARES = (0.1, 0.25, 0.5)  # that a newcomer is tried with
 
 
@@ -60,10 +61,10 @@ def select(
         raise ValueError("no member to select from")
     ids = sorted(predictions)
     y = np.asarray(y)
-    rows = _rows(y, predictions[ids[0]], metric)
+    rows, row_weight = _rows(y, predictions[ids[0]], metric, weight)
     found = [predictions[i][rows] for i in ids]
     n_classes = found[0].shape[1] if found[0].ndim == 2 else 0
-    losses = _losses(metric, y[rows], None if weight is None else np.asarray(weight)[rows], n_classes)
+    losses = _losses(metric, y[rows], row_weight, n_classes)
     total, counts = np.zeros(found[0].shape), np.asarray([0] * len(ids))
     best, best_counts = np.inf, counts
     for step in range(min(steps, 1) if len(ids) == 1 else steps):
@@ -89,12 +90,11 @@ def best_gain(
 
     Negative where the newcomer makes the blend worse at every share. Shapes as for `select`.
     """
-    import numpy as np
 
-    rows = _rows(y, blended, metric)
+    rows, row_weight = _rows(y, blended, metric, weight)
     blended, newcomer = blended[rows], newcomer[rows]
     n_classes = blended.shape[1] if blended.ndim == 2 else 0
-    losses = _losses(metric, y[rows], None if weight is None else np.asarray(weight)[rows], n_classes)
+    losses = _losses(metric, y[rows], row_weight, n_classes)
     before = losses(blended)
     after = min(losses((1 - share) * blended + share * newcomer) for share in shares)
     error = 1.0 + before if before < 0 else before  # a negated score falls short of one by its error
@@ -120,24 +120,32 @@ def _evened(shares: Any, found: list[Any], losses: Callable[[Any], float], max_m
     return mixed if losses(sum(w * p for w, p in zip(mixed, found))) < alone.min() else shares
 
 
-def _rows(y: np.ndarray, prediction: np.ndarray, metric: Metric) -> Any:
-    """All rows, or an even part of them; of two classes the rarer one is kept whole as far as it fits."""
+def _rows(y: np.ndarray, prediction: np.ndarray, metric: Metric, weight: np.ndarray | None) -> tuple[Any, Any]:
+    """(rows that selection looks at, their weights or None): all that weigh something, or an even part of them.
+
+    Of two classes the rarer one is kept whole as far as it fits, and the rows of the other one weigh more for it.
+    """
     import numpy as np
 
     limit = ROWS.get(metric.name, ROWS_OTHERWISE)
     if prediction.ndim == 2:
-        limit = max(2_000, min(limit, CELLS // prediction.shape[1] // (4 if metric.name == "roc_auc" else 1)))
+        limit = max(2_000, min(limit, CELLS // prediction.shape[1] // (4 if metric.name in ROWS else 1)))
+    weight = None if weight is None else np.asarray(weight, dtype=float)
     if len(y) <= limit:
-        return slice(None)
+        return slice(None), weight
     rng = np.random.default_rng(0)
-    if (
-        metric.name == "roc_auc" and prediction.shape[1] == 2 and len(np.unique(y)) == 2
-    ):  # AUC does not change when a class is thinned out
-        parts = [np.flatnonzero(y == k) for k in (0, 1)]
-        few = min(min(map(len, parts)), limit // 2)
-        takes = [min(len(part), limit - few if len(part) > limit // 2 else len(part)) for part in parts]
-        return np.sort(np.concatenate([rng.permutation(part)[:take] for part, take in zip(parts, takes)]))
-    return np.sort(rng.permutation(len(y))[:limit])
+    rows = rng.permutation(len(y) if weight is None else np.flatnonzero(weight))
+    if metric.name not in (*ROWS, *THRESHOLD_METRICS) or prediction.shape[1] != 2 or len(np.unique(y[rows])) != 2:
+        rows = np.sort(rows[:limit])
+        return rows, None if weight is None else weight[rows]
+    parts = [rows[y[rows] == k] for k in (0, 1)]
+    few = min(min(map(len, parts)), limit // 2)
+    takes = [min(len(part), limit - few if len(part) > limit // 2 else len(part)) for part in parts]
+    rows = np.sort(np.concatenate([part[:take] for part, take in zip(parts, takes)]))
+    if metric.name == "roc_auc":  # which does not change when a class is thinned out
+        return rows, None if weight is None else weight[rows]
+    thinned = np.array([len(part) / take for part, take in zip(parts, takes)])[y[rows]]
+    return rows, thinned if weight is None else thinned * weight[rows]
 
 
 def _losses(metric: Metric, y: Any, weight: Any, n_classes: int) -> Callable[[Any], float]:
@@ -145,12 +153,17 @@ def _losses(metric: Metric, y: Any, weight: Any, n_classes: int) -> Callable[[An
     import numpy as np
 
     rows = np.arange(len(y))
+    classes = [1] if n_classes == 2 else np.argsort(-np.bincount(y, weight))[:MOST_CLASSES] if n_classes else []
+    classes = [k for k in classes if 0 < np.average(y == k, weights=weight) < 1]
 
     def log_loss(p: Any) -> float:
         return float(np.average(-np.log(np.clip(p[rows, y], 1e-12, None)), weights=weight))
 
-    def auc(p: Any) -> float:
-        return -float(np.mean([_auc(y == k, p[:, k]) for k in ((1,) if p.shape[1] == 2 else np.unique(y))]))
+    def ranked(p: Any) -> float:
+        """The mean over classes of the score of one against all others."""
+        if weight is None and metric.name == "roc_auc":
+            return -float(np.mean([_auc(y == k, p[:, k]) for k in classes]))
+        return -float(np.mean([_of_ranks(metric.name, y == k, p[:, k], weight) for k in classes]))
 
     def generic(p: Any) -> float:
         loss = metric.loss(metric.score(y, p, weight))
@@ -171,8 +184,8 @@ def _losses(metric: Metric, y: Any, weight: Any, n_classes: int) -> Callable[[An
 
     if metric.name == "log_loss":
         return log_loss
-    if metric.name == "roc_auc" and weight is None:
-        return auc
+    if metric.name in ("roc_auc", "average_precision") and classes:
+        return ranked
     if metric.name in THRESHOLD_METRICS:
         return thresholded if n_classes == 2 else labelled
 
@@ -196,3 +209,17 @@ def _auc(positive: Any, p: Any) -> float:
     starts: Any = np.append(0, ends[:-1])
     ranks = float((np.diff(up_to, prepend=0) * (starts + ends + 1) / 2).sum())  # equal values share their mean rank
     return (ranks - n * (n + 1) / 2) / max(1, n * (len(keys) - n))
+
+
+def _of_ranks(name: str, positive: Any, p: Any, weight: Any) -> float:
+    """roc_auc or average_precision of one class, by one sort."""
+    import numpy as np
+
+    order = np.argsort(-p, kind="stable")
+    values, positive = p[order], positive[order]
+    weight = np.ones(len(order)) if weight is None else weight[order]
+    ends: Any = np.append(np.flatnonzero(values[1:] != values[:-1]), len(order) - 1)  # of rows of one value
+    hits, alarms = (weight * positive).cumsum()[ends], (weight * ~positive).cumsum()[ends]
+    if name == "roc_auc":
+        return float(np.trapezoid(np.append(0, hits), np.append(0, alarms)) / (hits[-1] * alarms[-1]))
+    return float((np.diff(hits, prepend=0) * hits / np.maximum(hits + alarms, 1e-300)).sum() / hits[-1])

@@ -73,7 +73,9 @@ class Evaluation:
 
     @property
     def loss_by_fold(self) -> dict[int, float]:
-        """Fold -> loss; after a single split, fifth of its validation rows -> loss."""
+        """Fold -> loss; after a single split, fifth of its validation rows, from -1 down, -> loss."""
+        if len(self.folds) == 1 < len(self.fold_losses):
+            return {-1 - part: loss for part, loss in enumerate(self.fold_losses)}
         if len(self.folds) != len(self.fold_losses):
             return dict(enumerate(self.fold_losses))
         return dict(zip(self.folds, self.fold_losses))
@@ -160,8 +162,13 @@ class Evaluator:
                     yield event
                     if self._given_up(attempt, finished, best):
                         left.set()
-                    stop = stop or event.status != "ok" or left.is_set()
+                    late = best is not None and self._is_late(per_fold_s)
+                    stop = stop or event.status != "ok" or left.is_set() or late
         self._control.check()
+
+    def _is_late(self, spare_s: float) -> bool:
+        """Would another fold take the time that the ending needs?"""
+        return self.workspace.task.trials is None and self._recorder.clock.left_s() < self.ending_s() - spare_s
 
     def _given_up(self, attempt: Attempt, finished: dict[int, FoldFinished], best: Evaluation | None) -> bool:
         """Is what is known of an attempt enough to leave it?"""

@@ -86,6 +86,27 @@ def test_members_that_do_not_fit_are_left_out_and_the_score_is_that_of_the_other
     assert run.asked[0][:2] == (1, "pipeline.member_1") and run.asked[0][2] > GRACE_S and run.asked[1][2] == 0.0
 
 
+def test_a_blend_and_a_single_model_are_compared_with_the_threshold_of_each(tmp_path: Path) -> None:
+    made = closing(tmp_path)
+    draw = np.random.default_rng(5)
+    y = (draw.random(6000) < 0.06).astype(int)
+    evaluator: Any = made.evaluator
+    evaluator.metric = METRICS["f1"]
+    evaluator.workspace.y_development = y
+    evaluator.validated_rows = lambda: np.arange(len(y))
+    sharp = {}
+    for number, slope, low in zip(FIT_S, (4.0, 1.0, 1.0, 1.0), (8.0, 4.0, 4.0, 4.0)):  # the first is the most extreme
+        p = 1 / (1 + np.exp(low - slope * (2.2 * y + draw.normal(size=len(y)))))
+        sharp[number] = np.column_stack([1 - p, p])
+    evaluator.out_of_fold = sharp.__getitem__
+    made.blender.weights = {}
+    found = made.choose()
+    assert found.kept and len(found.weights) > 1
+    assert found.score > found.single_score
+    plain = [METRICS["f1"].score(y, p) for p in (made.blender.blended(), sharp[1])]
+    assert plain[0] < plain[1], "at 0.5 the single model is ahead"
+
+
 def test_when_all_members_fit_the_choice_stands(tmp_path: Path) -> None:
     run = closing(tmp_path, a1="ok", a2="ok", a3="ok")
     choice = chosen()

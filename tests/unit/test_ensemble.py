@@ -7,7 +7,7 @@ from automlgpt_local.decision import adjust
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.search.confusion import THRESHOLD_METRICS, score_of_labels, scores_by_threshold
 from automlgpt_local.search.decision import decision
-from automlgpt_local.search.ensemble import _auc, mix, select
+from automlgpt_local.search.ensemble import _auc, _of_ranks, _rows, mix, select
 
 
 def _values(n: int = 400) -> tuple[np.ndarray, dict[int, np.ndarray]]:
@@ -178,3 +178,33 @@ def test_a_very_rare_class_gets_a_threshold_below_its_share() -> None:
     found = decision(y, blended, METRICS["balanced_accuracy"])
     assert 0 < found["multipliers"][0] < 0.005
     assert METRICS["balanced_accuracy"].score(y, adjust(blended, found)) > 0.65
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("roc_auc", sk.roc_auc_score), ("average_precision", sk.average_precision_score)]
+)
+def test_scores_of_ranks_are_those_of_scikit_learn(name, theirs, weighted):
+    rng = np.random.default_rng(3)
+    y, p = rng.random(500) < 0.2, rng.random(500).round(1)
+    weight = rng.integers(0, 3, 500).astype(float) if weighted else None
+    assert _of_ranks(name, y, p, weight) == pytest.approx(theirs(y, p, sample_weight=weight))
+
+
+@pytest.mark.parametrize("name", ["average_precision", "f1", "roc_auc"])
+def test_rare_rows_are_all_looked_at(name):
+    y = np.zeros(200_000, dtype=int)
+    y[::10_000] = 1
+    rows, weight = _rows(y, np.zeros((len(y), 2)), METRICS[name], None)
+    assert y[rows].sum() == 20 and len(rows) <= 30_000
+    if name != "roc_auc":
+        assert weight.sum() == pytest.approx(len(y)) and set(weight[y[rows] == 1]) == {1.0}
+
+
+def test_a_class_without_weight_among_the_rows_is_no_error():
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(40_000) < 0.002, 3, rng.integers(0, 3, 40_000))
+    weight = (rng.random(40_000) < 0.05).astype(float)
+    weight[np.flatnonzero(y == 3)[:2]] = 1.0
+    members = {i: rng.dirichlet(np.ones(4), 40_000) for i in range(3)}
+    assert np.isfinite(select(members, y, METRICS["roc_auc"], weight).score)

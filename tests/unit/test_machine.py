@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from automlgpt_local.data import machine
+from automlgpt_local import machine
 
 GIB = 2**30
 
