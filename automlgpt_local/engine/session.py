@@ -133,9 +133,16 @@ class Session:
 
     def _loaded(self, backend: Backend, task: TaskSpec) -> BackendInfo | None:
         """What the agents' model says of itself once it is loaded; None where it is not in time, or was stopped."""
-        told: list[BackendInfo] = []
+        told: list[BackendInfo | Exception] = []
+
+        def look() -> None:
+            try:
+                told.append(backend.info)
+            except Exception as error:
+                told.append(error)
+
         patience_s = max(LEAST_LOADING_S, LOADING_SHARE * self.recorder.clock.left_s())
-        loading = threading.Thread(target=self._guarded, args=(lambda: told.append(backend.info),), daemon=True)
+        loading = threading.Thread(target=look, daemon=True)
         loading.start()
         loading.join(patience_s if task.trials is None else None)
         if loading.is_alive():
@@ -145,8 +152,8 @@ class Session:
             return None
         if self.control.interrupted():
             return None
-        if self._problem is not None:
-            raise self._problem
+        if isinstance(told[0], Exception):
+            raise told[0]
         return told[0]
 
     # --- what is asked, what the data are
