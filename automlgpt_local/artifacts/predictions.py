@@ -32,7 +32,7 @@ def predictions_frame(
     frame["prediction"] = [classes[code] for code in adjusted.argmax(axis=1)]
     # A temperature mends the probabilities; multipliers and cuts only choose among them.
     shown = adjusted if decision and "temperature" in decision else prediction
-    return frame.join(pd.DataFrame(shown, columns=[f"proba_{label}" for label in classes]))
+    return pd.concat([frame, pd.DataFrame(shown, columns=[f"proba_{label}" for label in classes])], axis=1)
 
 
 def write_predictions(
