@@ -52,8 +52,7 @@ class Case:
         return len(self.classes)
 
     def default_treatments(self) -> dict[str, str]:
-        rows = self.profile.rows
-        return {c.name: compact.default_treatment(c, rows) for c in self.profile.columns}
+        return compact.default_treatments(self.profile)
 
     def true_treatments(self) -> dict[str, str]:
         """What the table's maker knows to be right, where the profile allows it; the rules for the rest.

@@ -96,8 +96,7 @@ class Replay:
             self.journal = Journal(METRICS[self.task.metric])
         elif isinstance(event, Profiled):
             self.profile = Profile.from_json(event.profile)
-            rows, wide = self.profile.rows, len(self.profile.columns)
-            self.treatments = {c.name: compact.default_treatment(c, rows, wide) for c in self.profile.columns}
+            self.treatments = compact.default_treatments(self.profile)
             self.advised = dict(self.treatments)
         elif isinstance(event, Noted) and self.cells:
             self.notes.append(f"{event.title}: {event.text}")
@@ -120,7 +119,7 @@ class Replay:
         if self.task is None or self.profile is None or self.journal is None:
             return None
         left_s = max(0.0, self.task.time_limit_s - self.t)
-        now = Situation(self.task, self._shown(self.profile), self.journal, left_s, 60.0, 0, tuple(self.notes[-8:]))
+        now = Situation(self.task, self._shown(self.profile), self.journal, left_s, 60.0, 0, tuple(self.notes))
         known, advisor = recipes.load(installed_only=False), self._advisor(self.task)
         try:
             match event.decision:

@@ -22,7 +22,7 @@ CODE_TOKENS = 2500
 DECISION_TOKENS = 1200
 MOST_SAID = 3  # of the user's messages
 MOST_OWN = 2  # solutions of the Coder's own in a run
-MOST_FAILURES = 5  # that are shown, the last ones
+MOST_FAILURES, MOST_NOTES = 5, 8  # that are shown, the last ones
 PROFILE_SHARE = 0.35  # of the context, for the columns' lines; what does not fit is counted, not shown
 
 
@@ -82,7 +82,7 @@ class ChatAgents:
             "required": list(properties),
             "additionalProperties": False,
         }
-        asked = render("question", notes=[one_line(n)[:500] for n in now.notes], question=question, slots=_forms(slots))
+        asked = render("question", notes=_seen(now), question=question, slots=_forms(slots))
         reply = self._turn(agent, now, asked, DECISION_TOKENS, schema)
         values = reply.calls[0].arguments if reply.calls else json.loads(reply.text)
         if not isinstance(values, dict):
@@ -162,6 +162,10 @@ def journal(now: Situation) -> str:
 
 def _enum(options: Sequence[Any]) -> dict[str, Any]:
     return {"enum": list(options)}
+
+
+def _seen(now: Situation) -> list[str]:
+    return [one_line(note)[:500] for note in now.notes[-MOST_NOTES:]]
 
 
 def _forms(slots: Mapping[str, dict[str, Any]]) -> list[tuple[str, str]]:

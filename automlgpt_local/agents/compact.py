@@ -144,6 +144,12 @@ def default_treatment(column: Any, n_rows: int, n_columns: int = 0) -> str:
     return TREATMENTS[column.kind][0]
 
 
+def default_treatments(profile: Any) -> dict[str, str]:
+    """`default_treatment` of each column of a table, by its name."""
+    columns = list(profile.columns)
+    return {c.name: default_treatment(c, profile.rows, len(columns)) for c in columns}
+
+
 # --- templates -----------------------------------------------------------------------------------------------------
 
 

@@ -44,7 +44,7 @@ class Process:
         bench = self.bench
         bench.start("process")
         columns = list(bench.profile.columns)
-        by_rule = {c.name: compact.default_treatment(c, bench.profile.rows, len(columns)) for c in columns}
+        by_rule = compact.default_treatments(bench.profile)
         self._adopt(columns, by_rule)
         if "baseline" in bench.recipes:
             bench.attempt(lambda: self.draft("baseline", "a first plain model", "recipes"), share=SAFE_SHARE)

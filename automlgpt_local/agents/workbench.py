@@ -212,7 +212,7 @@ class Workbench:
             turn_s = min(turn_s, self.room_s())
         return Situation(
             self.task, self.profile, self.journal, self.clock.left_s(), max(0.5, turn_s), self.turn,
-            tuple(self.notes[-8:]),
+            tuple(self.notes),
         )  # fmt: skip
 
     def model_may_speak(self) -> bool:

@@ -52,10 +52,10 @@ def date_format(values: Sequence[str]) -> str | None:
     clocks = [m for m in map(_CLOCK.fullmatch, values) if m]
     if len(clocks) >= 0.95 * len(values):
         shapes = {(m["seconds"] is not None, len(m["half"] or "")) for m in clocks}
-        seconds, half = shapes.pop()
-        hour = ("%I:%M:%S" if seconds else "%I:%M") + (" %p" if half == 3 else "%p")
-        plain = "%H:%M:%S" if seconds else "%H:%M"
-        return None if shapes else hour if half else plain
+        if len(shapes) > 1:
+            return None
+        ((seconds, half),) = shapes
+        return ("%I:%M" if half else "%H:%M") + (":%S" if seconds else "") + {0: "", 2: "%p", 3: " %p"}[half]
     dates = 0
     for pattern, fmt in _COMPILED:
         found = [m for m in (pattern.fullmatch(v) for v in values) if m]

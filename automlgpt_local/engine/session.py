@@ -117,7 +117,7 @@ class Session:
         self.control.stop_requested.wait()
         backend.close()
 
-    def _guarded(self, opener: Callable[[], object]) -> None:
+    def _guarded(self, opener: Callable[[], None]) -> None:
         try:
             opener()
         except Exception as error:

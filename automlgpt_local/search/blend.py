@@ -100,9 +100,11 @@ class Blender:
         """What is known of the attempts that may be members: of a resumed run's, nothing is told by an update."""
         self._evaluations = {e.attempt.number: e for e in pool}
 
-    def blended(self) -> np.ndarray:
-        """The ensemble's out-of-fold prediction, in the order of `evaluator.validated_rows()`."""
-        return sum(w * self.evaluator.out_of_fold(n) for n, w in self.weights.items())  # type: ignore[return-value]
+    def blended(self, weights: dict[int, float] | None = None) -> np.ndarray:
+        """The out-of-fold prediction of the ensemble, or of other weights, in the order of
+        `evaluator.validated_rows()`."""
+        weights = self.weights if weights is None else weights
+        return sum(w * self.evaluator.out_of_fold(n) for n, w in weights.items())  # type: ignore[return-value]
 
     def adds_nothing(self, number: int, folds: Sequence[Fold]) -> bool:
         """Does an attempt, by its predictions of these folds, make the ensemble worse with every share?

@@ -51,6 +51,7 @@ class Closing:
     looks_before: int = 0  # that other runs had at the same locked rows
 
     def __post_init__(self) -> None:
+        self._decisions: dict[frozenset[tuple[int, float]], tuple[dict[str, Any], float]] = {}  # by weights
         self.blender.learn(self.pool)
 
     def choose(self) -> EnsembleChosen:
@@ -58,13 +59,11 @@ class Closing:
 
         def make() -> EnsembleChosen:
             self.blender.update(self.pool, self.recorder.clock.left_s() - WRITING_S)
-            metric, single = (
-                self.evaluator.metric,
-                self._score_of(self.evaluator.out_of_fold(self.pool[0].attempt.number)),
-            )
-            score = single if len(self.blender.weights) == 1 else self._score_of(self.blender.blended())
+            metric, alone = self.evaluator.metric, {self.pool[0].attempt.number: 1.0}
+            _, single = self._decided(alone)
+            score = single if len(self.blender.weights) == 1 else self._decided(self.blender.weights)[1]
             kept = metric.loss(score) < metric.loss(single)
-            weights = self.blender.weights if kept else {self.pool[0].attempt.number: 1.0}
+            weights = self.blender.weights if kept else alone
             return EnsembleChosen({str(n): w for n, w in weights.items()}, score, single, kept)
 
         chosen = self.recorder.step(EnsembleChosen, make)
@@ -79,32 +78,28 @@ class Closing:
         self.blender.weights = weights
 
         def make() -> EnsembleChosen:
-            score = self._score_of(self.blender.blended())
+            _, score = self._decided(weights)
             return EnsembleChosen({str(n): w for n, w in weights.items()}, score, chosen.single_score, True)
 
         return self.recorder.step(EnsembleChosen, make)
 
-    def _score_of(self, out_of_fold: np.ndarray) -> float:
-        """With the decision that serves it best: at 0.5 a blend, whose probabilities are less extreme, looks worse."""
-        workspace, rows = self.evaluator.workspace, self.evaluator.validated_rows()
-        weight = workspace.weight_development
-        decided = adjust(out_of_fold, self.decision(out_of_fold))
-        return self.evaluator.metric.score(
-            workspace.y_development[rows], decided, None if weight is None else weight[rows]
-        )
+    def _decided(self, weights: dict[int, float]) -> tuple[dict[str, Any], float]:
+        """(the decision that serves a blend best, the blend's score out of fold with it).
 
-    def decision(self, out_of_fold: np.ndarray | None = None) -> dict[str, Any]:
-        """Threshold, multipliers or the like that serve the metric, tuned out of fold; empty: argmax.
-
-        out_of_fold: predictions of the validated rows; None: of the blend.
+        At 0.5 a blend, whose probabilities are less extreme, looks worse than each of its members.
         """
-        rows = self.evaluator.validated_rows()
-        workspace = self.evaluator.workspace
-        weight = workspace.weight_development
-        return decision(
-            workspace.y_development[rows], self.blender.blended() if out_of_fold is None else out_of_fold,
-            self.evaluator.metric, None if weight is None else weight[rows], rows,
-        )  # fmt: skip
+        known = frozenset(weights.items())
+        if known not in self._decisions:
+            workspace, rows, metric = self.evaluator.workspace, self.evaluator.validated_rows(), self.evaluator.metric
+            y, blended = workspace.y_development[rows], self.blender.blended(weights)
+            weight = None if workspace.weight_development is None else workspace.weight_development[rows]
+            rule = decision(y, blended, metric, weight, rows)
+            self._decisions[known] = rule, metric.score(y, adjust(blended, rule), weight)
+        return self._decisions[known]
+
+    def decision(self) -> dict[str, Any]:
+        """Threshold, multipliers or the like that serve the metric, tuned out of fold; empty: argmax."""
+        return self._decided(self.blender.weights)[0]
 
     def score_holdout(self, chosen: EnsembleChosen, rule: dict[str, Any]) -> HoldoutScored | None:
         """The fold models' mean on the locked rows. None when nothing was locked away, or it cannot be scored."""

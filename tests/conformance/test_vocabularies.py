@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from automlgpt_local.llm import native
@@ -84,8 +85,13 @@ def test_text_behind_other_text_gets_no_blank_before_it(
 def test_grammars_take_their_examples(fixture: tuple[str, ModelVocabulary, list[tuple[str, list[int]]]]) -> None:
     name, vocabulary, _ = fixture
     if name in FAMILIES:
-        for schema in ({"type": "string", "maxLength": 300}, {"type": "array", "items": {"type": "string"}}):
-            Grammar.for_schema(vocabulary, schema).close()
+        for begin, schema in (
+            ('"', {"type": "string", "maxLength": 300}),
+            ("[", {"type": "array", "items": {"type": "string"}}),
+        ):
+            grammar = Grammar.for_schema(vocabulary, schema)
+            assert grammar.allowed(np.array(vocabulary.tokenize(begin), np.int32)).tolist() == [True]
+            grammar.close()
 
 
 def test_ends_and_control_tokens_are_known(fixture: tuple[str, ModelVocabulary, list[tuple[str, list[int]]]]) -> None:

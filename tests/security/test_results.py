@@ -136,6 +136,7 @@ def test_a_tree_that_cannot_be_flattened_ends_nobody(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "flatten", lambda work: (_ for _ in ()).throw(OSError("injected")))
     monkeypatch.setattr(shutil, "rmtree", lambda *a, **k: (_ for _ in ()).throw(RecursionError("injected")))
     results.remove(tmp_path)
+    assert tmp_path.exists()
 
 
 class Moving:

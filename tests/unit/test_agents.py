@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -353,18 +354,25 @@ def test_an_own_solution_is_mended_with_its_traceback(tmp_path: Path, iris: Prof
     assert "must take 2 arguments" in repair.messages[-1].content
 
 
-def test_features_by_a_chat_model_have_the_functions_that_they_were_shown(tmp_path: Path, iris: Profile) -> None:
-    logs = FEATURES.replace("df['ratio'] =", "df['log'] = _log(df['petal width (cm)'])\n    df['ratio'] =")
+def features_by_a_chat_model(folder: Path, table: Profile, written: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """The features(df) of the module that a run makes of a Coder's answer."""
     agents, _ = chat([
         json.dumps({"thought": "", "tool": "done"}), json.dumps({"thought": "", **{f"c{i}": "keep" for i in range(4)}}),
-        logs, json.dumps({"thought": "", "next": "stop"}),
+        written, json.dumps({"thought": "", "next": "stop"}),
     ])  # fmt: skip
-    search, recorder = loop(tmp_path, iris, agents)
+    search, recorder = loop(folder, table, agents)
     search.run()
     number = next(w.attempt for w in events(recorder, CodeWritten) if w.title == "the Coder's features")
     space: dict[str, Any] = {}
     exec(search.bench.journal.sources[number], space)
-    assert list(space["features"](pd.DataFrame({"petal width (cm)": [0.0], "petal length (cm)": [1.0]}))["log"]) == [0]
+    features: Callable[[pd.DataFrame], pd.DataFrame] = space["features"]
+    return features
+
+
+def test_features_by_a_chat_model_have_the_functions_that_they_were_shown(tmp_path: Path, iris: Profile) -> None:
+    logs = FEATURES.replace("df['ratio'] =", "df['log'] = _log(df['petal width (cm)'])\n    df['ratio'] =")
+    features = features_by_a_chat_model(tmp_path, iris, logs)
+    assert list(features(pd.DataFrame({"petal width (cm)": [0.0], "petal length (cm)": [1.0]}))["log"]) == [0]
 
 
 def test_features_by_a_chat_model_keep_the_imports_and_constants_that_they_use(tmp_path: Path, iris: Profile) -> None:
@@ -379,16 +387,8 @@ def features(df):
     df["size"] = pd.cut(df["petal length (cm)"], EDGES, labels=False)
     return df
 ```"""
-    agents, _ = chat([
-        json.dumps({"thought": "", "tool": "done"}), json.dumps({"thought": "", **{f"c{i}": "keep" for i in range(4)}}),
-        written, json.dumps({"thought": "", "next": "stop"}),
-    ])  # fmt: skip
-    search, recorder = loop(tmp_path, iris, agents)
-    search.run()
-    number = next(w.attempt for w in events(recorder, CodeWritten) if w.title == "the Coder's features")
-    space: dict[str, Any] = {}
-    exec(search.bench.journal.sources[number], space)
-    assert list(space["features"](pd.DataFrame({"petal length (cm)": [1.0, 5.0]}))["size"]) == [0, 1]
+    features = features_by_a_chat_model(tmp_path, iris, written)
+    assert list(features(pd.DataFrame({"petal length (cm)": [1.0, 5.0]}))["size"]) == [0, 1]
 
 
 def test_a_column_name_cannot_leave_its_line() -> None:
