@@ -187,9 +187,12 @@ def test_a_thread_bomb_is_bounded_and_the_machine_responsive(sandbox, world: Wor
 def test_control_many_threads_run_without_budgets(weakened, world: World):
     code = """
     import threading
-    threads = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(200)]
+    counted = threading.Event()
+    threads = [threading.Thread(target=counted.wait) for _ in range(200)]
     [t.start() for t in threads]
-    return {"alive": threading.active_count()}
+    alive = threading.active_count()
+    counted.set()
+    return {"alive": alive}
     """
     outcome = weakened.attack(world, code, Limits(wall_s=10), without=OPEN_END)
     assert outcome.result["params"]["alive"] > 150
