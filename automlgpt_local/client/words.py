@@ -8,7 +8,6 @@ from collections import Counter
 from automlgpt_local import events as ev
 from automlgpt_local.client.inert import inert_line
 from automlgpt_local.client.view import RunView
-from automlgpt_local.search.confusion import THRESHOLD_METRICS
 from automlgpt_local.settings import format_seconds
 
 
@@ -96,8 +95,7 @@ def line_of(record: ev.Record, seen: RunView) -> str | None:
             return f"attempt {e.attempt}: {'kept' if e.kept else 'dropped'}{gain}"
         case ev.EnsembleChosen() as e:
             parts = ", ".join(f"{w:.0%} of attempt {k}" for k, w in e.weights.items())
-            tuned = " with its threshold tuned" if seen.metric in THRESHOLD_METRICS else ""  # attempts have it at 0.5
-            return f"ensemble: {number(e.score)}{tuned}, {'kept' if e.kept else 'dropped'} ({parts})"
+            return f"ensemble: {number(e.score)}, {'kept' if e.kept else 'dropped'} ({parts})"
         case ev.HoldoutScored() as e:
             return f"locked holdout: {number(e.score)} (validation {number(e.validation_score)}, gap {e.gap:+.3g})"
         case ev.Refitted() as e:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.recipes import Recipe
 from automlgpt_local.recipes import load as all_recipes
+from automlgpt_local.search.decision import decided_score
 from automlgpt_local.search.ensemble import Blend, best_gain, mix, select
 from automlgpt_local.search.evaluate import Evaluation, Evaluator
 from automlgpt_local.search.workspace import Fold
@@ -86,8 +88,8 @@ class Blender:
             self.weights, self.score = self._affordable(blend.weights, refits_s), blend.score
             if self.weights.keys() != blend.weights.keys():
                 blended = mix({n: self._predictions[n] for n in self.weights}, self.weights)
-                self.score = metric.score(
-                    workspace.y_development[rows], blended, None if weight is None else weight[rows]
+                self.score = decided_score(
+                    workspace.y_development[rows], blended, metric, None if weight is None else weight[rows]
                 )
         if self.score is not None:
             self.history.append(metric.loss(self.score))
@@ -155,13 +157,19 @@ class Blender:
         return len(workspace.y) * len(workspace.folds) / max(1, sum(len(f.train) for f in workspace.folds))
 
     def ending_s(self) -> float:
-        refits = [self.refit_s(n) for n in self.weights]
         more_copies_s = sum((COPIES - self._copies(n)) * self._copy_s(n) for n in self.weights)
         return (
             self.closing_s
-            + max([sum(refits) / self.evaluator.parallel, *refits], default=0.0)
+            + self._refits_s(sorted(self.weights, key=lambda n: -self.weights[n]))
             + min(more_copies_s / self.evaluator.parallel, COPIES_SHARE * self.limit_s())
         )
+
+    def _refits_s(self, numbers: Sequence[int]) -> float:
+        """Expected wall seconds of refits that begin in this order, as many side by side as folds are."""
+        ends = [0.0] * self.evaluator.parallel
+        for n in numbers:
+            heapq.heapreplace(ends, ends[0] + self.refit_s(n))
+        return max(ends)
 
     def _copies(self, number: int) -> int:
         """Seeds that a member averaged when it was scored; COPIES where there is nothing to add."""
@@ -193,7 +201,7 @@ class Blender:
         single = len(self.evaluator.workspace.folds) == 1
         limit = min(refits_s, self.limit_s() * (ENDING_SHARE_SINGLE_SPLIT if single else ENDING_SHARE))
         while len(kept) > 1 and (
-            sum(self.refit_s(n) for n in kept) / self.evaluator.parallel > limit
+            self._refits_s(list(kept)) > limit
             or sum(self._evaluations[n].predict_ms for n in kept) > self.predict_limit_ms
         ):
             kept.popitem()

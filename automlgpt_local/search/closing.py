@@ -125,7 +125,7 @@ class Closing:
     def refit(self, test: pd.DataFrame | None) -> list[FittedMember]:
         """Every member on all rows; one that does not fit into the time is left out.
 
-        The member with the most weight comes first, then those that take longest, so that no core waits at the end.
+        The heaviest come first: where fits take longer than was expected, the lightest are lost.
         Where none can be fitted in time, a quick model of the pool is, a little late.
 
         test: rows to predict, or None. Returns [] when nothing could be fitted.
@@ -144,8 +144,7 @@ class Closing:
             names = {n: f"pipeline.member_{i}" for i, n in enumerate((heaviest, *others), 1)}
         fitted = {e.attempt: e for e in self.recorder.take(Refitted) if e.status == "ok"}
         if not self.recorder.ahead(EnsembleChosen):  # else a sitting before this one settled what could be fitted
-            longest = sorted(others, key=lambda n: -evaluations[n].fit_s)
-            pending = [evaluations[n] for n in (heaviest, *longest) if n not in fitted]
+            pending = [evaluations[n] for n in (heaviest, *others) if n not in fitted]
             late_s = max(GRACE_S, self.recorder.clock.left_s() - WRITING_S + LATE_SHARE * self.blender.limit_s())
             fitted |= self._refit_all(pending, names, n_test, first_s=0.0 if fitted else late_s)
             if not fitted:

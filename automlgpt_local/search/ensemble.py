@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.search.confusion import THRESHOLD_METRICS, score_of_labels, scores_by_threshold, smoothed
+from automlgpt_local.search.decision import decided_score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +80,7 @@ def select(
     shares = best_counts / best_counts.sum()
     shares = _evened(shares, found, losses, max_members)
     weights = {i: float(w) for i, w in zip(ids, shares) if w > 0}
-    return Blend(weights, metric.score(y, mix(predictions, weights), weight))
+    return Blend(weights, decided_score(y, mix(predictions, weights), metric, weight))
 
 
 def best_gain(

@@ -18,6 +18,7 @@ from automlgpt_local.sandbox import results
 from automlgpt_local.sandbox.jobs import Job, Limits, Outcome
 from automlgpt_local.sandbox.runner import Sandbox
 from automlgpt_local.search.control import Control
+from automlgpt_local.search.decision import decided_score
 from automlgpt_local.search.gate import hopeless
 from automlgpt_local.search.recorder import Recorder
 from automlgpt_local.search.workspace import Fold, Workspace
@@ -254,7 +255,7 @@ class Evaluator:
                 valid = self._checked(outcome.arrays.get("valid"), len(fold.valid))
                 y = self.workspace.y_development[fold.valid]
                 weight = self.workspace.weight_development
-                score = self.metric.score(y, valid, None if weight is None else weight[fold.valid])
+                score = decided_score(y, valid, self.metric, None if weight is None else weight[fold.valid])
                 holdout = outcome.arrays.get("holdout")
                 if holdout is not None:
                     holdout = self._checked(holdout, len(self.workspace.holdout))
@@ -347,12 +348,11 @@ class Evaluator:
         valid = np.load(self.fold_file(attempt.number, fold.index))["valid"]
         y, weight = self.workspace.y_development[fold.valid], self.workspace.weight_development
         chunks = np.array_split(np.random.default_rng(0).permutation(len(y)), CHUNKS)
+        weight = None if weight is None else weight[fold.valid]
         try:
-            return [
-                self.metric.score(y[c], valid[c], None if weight is None else weight[fold.valid][c]) for c in chunks
-            ]
+            return [decided_score(y[c], valid[c], self.metric, None if weight is None else weight[c]) for c in chunks]
         except ValueError:  # a class that a fifth does not have
-            return [self.metric.score(y, valid, None if weight is None else weight[fold.valid])]
+            return [decided_score(y, valid, self.metric, weight)]
 
     def out_of_fold(self, number: int, folds: Sequence[Fold] | None = None) -> np.ndarray:
         """Predictions of the validated development rows, in the order of `validated_rows`; or of some folds' alone."""

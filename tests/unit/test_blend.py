@@ -89,6 +89,14 @@ def test_the_ending_takes_as_long_as_its_longest_refit_at_least() -> None:
     assert blend.ending_s() >= blend.closing_s + blend.refit_s(2)
 
 
+def test_the_ending_expects_refits_in_the_order_of_their_weights() -> None:
+    blend = blender({1: 0.5, 2: 0.5, 3: 0.5}, fit_s={1: 4.0, 2: 4.0, 3: 20.0})
+    blend.learn(blend.evaluator.pool)  # type: ignore[attr-defined]
+    blend.weights = {3: 0.1, 1: 0.5, 2: 0.4}
+    blend.evaluator.parallel = 2
+    assert blend.ending_s() >= blend.closing_s + blend.refit_s(1) + blend.refit_s(3), "the longest begins last"
+
+
 def test_an_attempt_that_helps_at_no_share_adds_nothing() -> None:
     blend = blender({1: 0.5, 2: 0.55, 3: 0.9, 4: 12.0})
     three, two = blend.evaluator.workspace.folds[:3], blend.evaluator.workspace.folds[:2]

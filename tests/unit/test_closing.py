@@ -107,6 +107,13 @@ def test_a_blend_and_a_single_model_are_compared_with_the_threshold_of_each(tmp_
     assert plain[0] < plain[1], "at 0.5 the single model is ahead"
 
 
+def test_the_heaviest_members_are_fitted_first_so_that_slow_fits_cost_the_lightest(tmp_path: Path) -> None:
+    run = closing(tmp_path, a1="ok", a2="ok", a3="timeout")
+    members = run.refit(None)
+    assert [number for number, _, _ in run.asked] == [1, 2, 3], "3 takes longer than 2"
+    assert [m.evaluation.attempt.number for m in members] == [1, 2]
+
+
 def test_when_all_members_fit_the_choice_stands(tmp_path: Path) -> None:
     run = closing(tmp_path, a1="ok", a2="ok", a3="ok")
     choice = chosen()
@@ -147,7 +154,7 @@ def test_the_events_of_fits_tell_what_became_of_each(tmp_path: Path) -> None:
     run = closing(tmp_path, a1="ok", a2="timeout", a3="ok")
     run.refit(None)
     told = [(r.event.attempt, r.event.status) for r in run.recorder.log.records if isinstance(r.event, Refitted)]
-    assert told == [(1, "ok"), (3, "ok"), (2, "timeout")]
+    assert told == [(1, "ok"), (2, "timeout"), (3, "ok")]
 
 
 def test_locked_rows_of_one_class_give_no_score(tmp_path: Path) -> None:

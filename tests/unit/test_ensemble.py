@@ -6,7 +6,7 @@ from sklearn.metrics import cohen_kappa_score
 from automlgpt_local.decision import adjust
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.search.confusion import THRESHOLD_METRICS, score_of_labels, scores_by_threshold
-from automlgpt_local.search.decision import decision
+from automlgpt_local.search.decision import decided_score, decision
 from automlgpt_local.search.ensemble import _auc, _of_ranks, _rows, mix, select
 
 
@@ -111,6 +111,26 @@ def test_a_rare_class_gets_a_lower_threshold_for_f1() -> None:
     found = decision(y, blended, METRICS["f1"])
     assert found["multipliers"][0] < 0.4
     assert METRICS["f1"].score(y, adjust(blended, found)) > METRICS["f1"].score(y, blended) + 0.1
+
+
+@pytest.mark.parametrize("name", ["f1", "mcc", "balanced_accuracy"])
+def test_attempts_are_ranked_by_what_a_threshold_of_their_own_makes_of_them(name: str) -> None:
+    draw = np.random.default_rng(3)
+    y = (draw.random(6000) < 0.1).astype(int)
+    odds = np.exp([[2.0 * y + draw.normal(size=6000) - 3.5], [2.5 * y + draw.normal(size=6000) - 6.0]])[:, 0]
+    knows_less, knows_more = (np.column_stack([1 / (1 + o), o / (1 + o)]) for o in odds)  # the latter is too cautious
+    metric, weight = METRICS[name], np.ones(len(y))
+    assert metric.score(y, knows_more) < metric.score(y, knows_less)
+    assert decided_score(y, knows_more, metric, weight) > decided_score(y, knows_less, metric, weight)
+
+
+def test_a_decision_is_judged_on_rows_that_it_was_not_chosen_on() -> None:
+    draw = np.random.default_rng(0)
+    y, noise = draw.integers(0, 2, 60), draw.random((60, 1))
+    by_chance = [decided_score(draw.permutation(y), np.hstack([noise, 1 - noise]), METRICS["mcc"]) for _ in range(200)]
+    assert abs(np.mean(by_chance)) < 0.03
+    few = np.hstack([noise, 1 - noise])[:3]
+    assert decided_score(np.array([0, 0, 1]), few, METRICS["f1"]) == METRICS["f1"].score(np.array([0, 0, 1]), few)
 
 
 def test_temperature_undoes_overconfidence_and_leaves_honest_probabilities() -> None:
