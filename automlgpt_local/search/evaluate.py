@@ -390,7 +390,11 @@ def predict_ms(events: list[FoldFinished], folds: list[Fold]) -> float:
 
 
 def mean_params(each: list[dict[str, Any]]) -> dict[str, Any]:
-    """Numbers averaged over the folds (whole ones rounded up); of anything else the first fold's."""
+    """Numbers averaged over the folds (whole ones rounded up); of anything else the first fold's.
+
+    `copies` are rounded down: a fold has fewer where each takes long, so that more of them on all rows, each with the
+    mean number of trees, would take longer than any fold did.
+    """
     names = each[0] if each else {}
     merged: dict[str, Any] = {}
     for name, first in names.items():
@@ -398,7 +402,7 @@ def mean_params(each: list[dict[str, Any]]) -> dict[str, Any]:
         if isinstance(first, bool | str):
             merged[name] = first
         elif all(isinstance(v, int) for v in values):
-            merged[name] = -(-sum(values) // len(values))
+            merged[name] = sum(values) // len(values) if name == "copies" else -(-sum(values) // len(values))
         else:
             merged[name] = sum(values) / len(values)
     return merged

@@ -48,6 +48,11 @@ def test_one_that_adds_nothing_to_the_ensemble_is_left() -> None:
 def test_what_folds_say_of_their_parameters_need_not_agree() -> None:
     each = [{"n": 3, "rate": 0.1, "kind": "a", "huge": 10**400}, {"n": "three", "rate": 0.3, "kind": 7}, {"n": 4}]
     assert mean_params([plain_params(e) for e in each]) == {"n": 4, "rate": pytest.approx(0.2), "kind": "a"}
+
+
+def test_a_refit_takes_no_more_seeds_than_the_folds_had_time_for() -> None:
+    slow_and_quick = [{"n_trees": 1200, "copies": 1}, {"n_trees": 500, "copies": 2}]
+    assert mean_params(slow_and_quick) == {"n_trees": 850, "copies": 1}
     assert plain_params(["no", "object"]) == {}
 
 
