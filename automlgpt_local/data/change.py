@@ -23,7 +23,7 @@ EXAMPLES = "Understood are, for example: only linear models · no neural network
 FIXED = "A run keeps its target, metric and columns, for its scores would no longer compare."
 
 _STOP = re.compile(
-    r"(?:please\s+)?(?:stop|finish|end|quit)(?:\s+(?:it|now|here|the\s+run|the\s+search|please"
+    r"(?:(?:ok(?:ay)?|please|thanks|(?:that['’]?s\s+)?enough)[\s,.!]+)*(?:stop|finish|end|quit)(?:\s+(?:it|now|here|the\s+run|the\s+search|please"
     r"|and\s+keep\s+the\s+best(?:\s+\w+)?))*[.!]*",
     re.IGNORECASE,
 )
@@ -35,9 +35,17 @@ _MORE_BETWEEN = re.compile(
     r"(\b[\w.-]+\s+)(?:more|extra|additional|further)\s+(?=(?:seconds?|secs?|minutes?|mins?|hours?)\b)", re.IGNORECASE
 )
 _MORE = re.compile(
-    r"\b(?:(?<!no )(?<!not )more|longer|another|extra|additional|further|extend\w*|prolong\w*)\b", re.IGNORECASE
+    r"\b(?:(?<!no )(?<!not )more|add|longer|increase|raise|another|extra|additional|further|extend\w*|prolong\w*)\b",
+    re.IGNORECASE,
 )
-_BY = re.compile(r"\bby\s+(?=\d+(?:\.\d+)?\s*(?:[smh]|secs?|seconds?|mins?|minutes?|hrs?|hours?)\b)", re.IGNORECASE)
+_BY = re.compile(r"\bby\s+(?=(?:an?\b|half|\d|[a-z]+\s+(?:seconds?|minutes?|hours?)\b))", re.IGNORECASE)
+_LESS = re.compile(r"\b(?:less|fewer|shorter|(?:reduce|cut|shorten|decrease|lower)\w*\b.*\bby)\b", re.IGNORECASE)
+_TO = re.compile(
+    r"\b(?:extend|prolong|increase|raise|reduce|cut|shorten|decrease|lower|set|change)\b[^.;]*?\bto\s+(?:an?\s+|half\s|\d|\w+\s+\w+)",
+    re.IGNORECASE,
+)
+_AT_MOST = re.compile(r"\b(?:at\s+most|no(?:t)?\s+more\s+than|up\s+to|more\s+than)\b", re.IGNORECASE)
+_QUESTION = re.compile(r"\s*(?:why|how\s+come)\b", re.IGNORECASE)
 _IN_ALL = re.compile(r"\b(?:in\s+all|in\s+total|altogether|overall|limit|budget)\b", re.IGNORECASE)
 _FROM_NOW = re.compile(
     r"\b(?:from\s+(?:now|here)|left)\b|\b(?:stop|finish|end|done|ready|over|wrap\s+up)\b.{0,20}\b(?:in|within)\b", re.I
@@ -70,6 +78,8 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
     text = " ".join(text.split())[:LONGEST_MESSAGE]
     if _STOP.fullmatch(text):
         return Reply("Stopping; the best model is kept.", stop=True)
+    if _QUESTION.match(text):
+        return Reply("Not understood as a change of the run.", known=False)
     more = _MORE_BETWEEN.search(text) is not None
     plain = re.sub(r"@(?=\S)", "", _TARGET.sub("target: ", _BY.sub("for ", _MORE_BETWEEN.sub(r"\1", text))))
     told: list[str] = []
@@ -132,9 +142,13 @@ def _time(
     seconds: float, text: str, more: bool, used_s: float, limit_s: float, changes: dict[str, Any], told: list[str]
 ) -> Reply | None:
     """A question when it is not said from when the time counts."""
-    if more or _MORE.search(text):
+    if more and _AT_MOST.search(text):
+        end_s = used_s + seconds
+    elif _LESS.search(text):
+        end_s = limit_s - seconds
+    elif (more or _MORE.search(text)) and not _TO.search(text):
         end_s = limit_s + seconds
-    elif _IN_ALL.search(text):
+    elif _IN_ALL.search(text) or _TO.search(text):
         end_s = seconds
     elif _FROM_NOW.search(text):
         end_s = used_s + seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from automlgpt_local.errors import UsageError
 from automlgpt_local.metrics import ALIASES, METRICS
@@ -29,17 +29,37 @@ def tokens(name: str) -> list[str]:
     return [t.lower() for t in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)]
 
 
+class ColumnIndex:
+    """The columns of a table by the ways in which people write their names."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self._by_way: list[tuple[Callable[[str], str], dict[str, list[str]]]] = []
+        for way in (str, str.strip, lambda c: c.strip().lower(), _plain):
+            found: dict[str, list[str]] = {}
+            for column in columns:
+                found.setdefault(way(column), []).append(column)
+            self._by_way.append((way, found))
+        self._by_token: dict[str, list[str]] = {}
+        for column in columns:
+            for token in dict.fromkeys(tokens(column)):
+                self._by_token.setdefault(token, []).append(column)
+
+    def find(self, name: str) -> str | None:
+        """The column of that name; failing that, the only one that differs in case, blanks or punctuation."""
+        for way, known in self._by_way:
+            found = known.get(way(name), []) if way(name) else []
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
+
+    def having(self, token: str) -> list[str]:
+        """The columns whose names have this word."""
+        return self._by_token.get(token.lower(), [])
+
+
 def find_column(name: str, columns: Sequence[str]) -> str | None:
-    """The column of that name; failing that, the only one that differs in case, blanks or punctuation."""
-    if name in columns:
-        return name
-    for same in (str.strip, lambda c: c.strip().lower(), _plain):
-        found = [c for c in columns if same(c) == same(name) and same(name)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            return None
-    return None
+    """`ColumnIndex.find`, for one name."""
+    return ColumnIndex(columns).find(name)
 
 
 def near_names(name: str, choices: Sequence[str], most: int = 3) -> str:

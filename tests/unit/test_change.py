@@ -30,6 +30,14 @@ def read(text: str, task: TaskSpec = TASK) -> Reply:
         ("extend it by 90 seconds", {"time_limit_s": LIMIT_S + 90}),
         ("stop in 2 minutes", {"time_limit_s": USED_S + 120}),
         ("5 minutes in all", {"time_limit_s": 300.0}),
+        ("increase the time limit by 5 minutes", {"time_limit_s": LIMIT_S + 300}),
+        ("reduce the limit by a minute", {"time_limit_s": LIMIT_S - 60}),
+        ("2 minutes less", {"time_limit_s": LIMIT_S - 120}),
+        ("extend to 20 minutes", {"time_limit_s": 1200.0}),
+        ("no more than 5 more minutes", {"time_limit_s": USED_S + 300}),
+        ("add 90s", {"time_limit_s": LIMIT_S + 90}),
+        ("I don't want an ensemble", {"ensemble": False}),
+        ("stop using neural networks", {"only": [], "never": ["neural"]}),
         ("only linear models, no ensemble", {"only": ["linear"], "never": [], "ensemble": False}),
     ],
 )
@@ -46,6 +54,7 @@ def test_what_a_run_can_change(text: str, changes: dict[str, Any]) -> None:
         ("change the target to age", {"target": "age"}),
         ("ignore city and the customer id", {"ignore": ["city", "customer id"]}),
         ("use f1 as the metric", {"metric": "f1"}),
+        ("change the metric from auc to f1", {"metric": "f1"}),
         ("group by customer id", {"group": "customer id"}),
     ],
 )
@@ -61,7 +70,16 @@ def test_both_can_be_said_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["stop", "please stop now", "Finish and keep the best model.", "stop it", "end the run!"]
+    "text",
+    [
+        "stop",
+        "please stop now",
+        "ok, stop",
+        "that's enough, stop",
+        "Finish and keep the best model.",
+        "stop it",
+        "end the run!",
+    ],
 )
 def test_a_wish_to_stop(text: str) -> None:
     assert read(text).stop
@@ -72,7 +90,9 @@ def test_no_wish_to_stop(text: str) -> None:
     assert not read(text).stop
 
 
-@pytest.mark.parametrize("text", ["5 minutes", "neural networks", "what about city", "plan"])
+@pytest.mark.parametrize(
+    "text", ["5 minutes", "neural networks", "don't only use linear models", "what about city", "plan"]
+)
 def test_an_unclear_message_gets_one_question_whose_answers_are_clear(text: str) -> None:
     question = read(text)
     assert not question.changes and not question.branch
@@ -84,7 +104,16 @@ def test_an_unclear_message_gets_one_question_whose_answers_are_clear(text: str)
             assert (answer.changes or answer.branch) and not answer.choices, message
 
 
-@pytest.mark.parametrize("text", ["", "be careful, it is for a hospital", "hello", "🤖" * 50])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "why no neural networks",
+        "be careful, it is for a hospital",
+        "hello",
+        "🤖" * 50,
+    ],
+)
 def test_words_that_are_not_known(text: str) -> None:
     reply = read(text)
     assert not reply.known

@@ -82,6 +82,46 @@ def said(text: str) -> dict[str, Any]:
         ("predict Churn; positive=No", {"target": "Churn", "positive": "No"}),
         ("predict the yearly outcome (y)", {"target": "y"}),
         ("Do not use xgboost or catboost to predict y", {"target": "y", "never": ("xgboost", "catboost")}),
+        ("don't predict the price but Churn", {"target": "Churn"}),
+        ("Instead of predicting price, predict Churn", {"target": "Churn"}),
+        ("Churn should be predicted", {"target": "Churn"}),
+        ("use price as the target", {"target": "price"}),
+        ("predict Churn with everything except tenure", {"target": "Churn", "ignore": ("tenure",)}),
+        ("use all columns but the customer ID to predict Churn", {"target": "Churn", "ignore": ("customerID",)}),
+        ("predict Churn; the gender must not be used", {"target": "Churn", "ignore": ("gender",)}),
+        ("predict Churn. gender and tenure should be ignored", {"target": "Churn", "ignore": ("gender", "tenure")}),
+        ("predict Churn. You can't use gender", {"target": "Churn", "ignore": ("gender",)}),
+        ("predict Churn, no gender or tenure please", {"target": "Churn", "ignore": ("gender", "tenure")}),
+        ("predict Churn, no date limit", {"target": "Churn"}),
+        ("predict Churn, leave gender out", {"target": "Churn", "ignore": ("gender",)}),
+        ("predict price; don't use either tenure or gender", {"target": "price", "ignore": ("tenure", "gender")}),
+        ("predict y from tenure, not gender", {"target": "y", "ignore": ("gender",)}),
+        ("predict y, drop tenure and also gender", {"target": "y", "ignore": ("tenure", "gender")}),
+        ("predict y, drop tenure / gender, then price", {"target": "y", "ignore": ("tenure", "gender", "price")}),
+        ("predict y, ignoring tenure (useless) and gender", {"target": "y", "ignore": ("tenure", "gender")}),
+        ("predict y. No need to drop tenure, no reason to ignore gender", {"target": "y"}),
+        ("predict price; date is the time column", {"target": "price", "time": "date"}),
+        ("predict price; validate on the future using visit date", {"target": "price", "time": "visit date"}),
+        ("predict price; split by visit date", {"target": "price", "time": "visit date"}),
+        ("predict price; time based split on date", {"target": "price", "time": "date"}),
+        ("predict price, group: patient_id", {"target": "price", "group": "patient_id"}),
+        (
+            "target=price group=patient_id weight=sample_w",
+            {"target": "price", "group": "patient_id", "weight": "sample_w"},
+        ),
+        ("predict price, grouped cross-validation by gender", {"target": "price", "group": "gender"}),
+        ("predict price for patients the model has never seen", {"target": "price", "group": "patient_id"}),
+        ("predict price; sample_w is the weight column", {"target": "price", "weight": "sample_w"}),
+        ("predict price, weight rows by sample_w", {"target": "price", "weight": "sample_w"}),
+        ("predict y. Not just linear models, all models but neural nets", {"target": "y", "never": ("neural",)}),
+        ("predict Churn, class Yes should be positive", {"target": "Churn", "positive": "Yes"}),
+        ("predict Churn. A false positive is costly", {"target": "Churn"}),
+        ("predict Churn, no accuracy please, use f1", {"target": "Churn", "metric": "f1"}),
+        ("predict Churn. Ignore accuracy; what counts is AUC", {"target": "Churn", "metric": "roc_auc"}),
+        (
+            "predict Churn. accuracy is misleading, use balanced accuracy",
+            {"target": "Churn", "metric": "balanced_accuracy"},
+        ),
     ],
 )
 def test_sentences(text: str, expected: dict[str, Any]) -> None:
@@ -103,6 +143,21 @@ def test_sentences(text: str, expected: dict[str, Any]) -> None:
         ("predict price within 2 hours", 7200.0),
         ("predict y, 90 seconds", 90.0),
         ("the probability of failure within 12h. Budget 1.5 hours", 5400.0),
+        ("Is the patient readmitted within 48 hours of discharge?", None),
+        ("we know the price 2 hours before departure", None),
+        ("a flight is late when it arrives 30 min late; predict y; 4 min", 240.0),
+        ("the old model took 40 minutes, I want 5 minutes", 300.0),
+        ("predict y in 30 days", None),
+        ("predict y, 120s", 120.0),
+        ("predict y, 1h30m max", 5400.0),
+        ("predict y, 1 hour 30 minutes", 5400.0),
+        ("spend an hour and a half on y", 5400.0),
+        ("predict y; time limit twenty-five minutes", 1500.0),
+        ("predict y, two and a half minutes", 150.0),
+        ("predict y, 1,5 hours", 5400.0),
+        ("predict y in 5:00 minutes", 300.0),
+        ("predict y, 2 days", 172800.0),
+        ("don't take more than 10 minutes to predict y", 600.0),
     ],
 )
 def test_a_duration_of_the_question_is_no_time_limit(text: str, seconds: float | None) -> None:
@@ -155,9 +210,52 @@ def test_of_several_metrics_the_wanted_one() -> None:
     assert "several metrics" in asked.warnings[0]
 
 
-def test_use_only_ignores_the_rest() -> None:
-    ignored = said("use only tenure and gender to predict Churn")["ignore"]
-    assert set(ignored) == set(COLUMNS) - {"tenure", "gender", "Churn"}
+@pytest.mark.parametrize(
+    "text",
+    [
+        "use only tenure and gender to predict Churn",
+        "predict Churn from just tenure and gender",
+        "predict Churn with tenure and gender as the only features",
+        "predict Churn. Only tenure and gender may be used",
+        "predict Churn using nothing but gender and tenure",
+        "predict Churn; features: tenure, gender",
+        "predict Churn. Ignore everything but tenure and gender",
+        "predict Churn using tenure and gender. Nothing else.",
+    ],
+)
+def test_use_only_ignores_the_rest(text: str) -> None:
+    assert set(said(text)["ignore"]) == set(COLUMNS) - {"tenure", "gender", "Churn"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "predict price, without what the gender tells us",
+        "predict price for people with no gender",
+        "predict price; do not use tenure for legal reasons, nor gender",
+    ],
+)
+def test_what_is_said_of_a_column_and_not_understood_is_told(text: str) -> None:
+    asked = parse_ask(text, COLUMNS)
+    (warning,) = asked.warnings
+    assert "gender" in warning and "not understood" in warning
+    assert "gender" not in asked.ignore
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("predict price and tenure", "one column"),
+        ("predict Churn, brier score", "no metric 'brier score'"),
+        ("predict price; metric: huber", "no metric 'huber'"),
+        ("predict price with poisson deviance", "no metric 'poisson deviance'"),
+        ("predict Churn using only gender and tenuer", "'tenuer'"),
+        ("predict Churn, drop gender, tenuer", "'tenuer'"),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_that_says_what(text: str, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        parse_ask(text, COLUMNS)
 
 
 def test_a_target_in_other_words_is_taken_with_a_warning() -> None:

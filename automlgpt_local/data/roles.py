@@ -1,0 +1,389 @@
+"""Which role a sentence gives to a column: the target, left out, the group, the time, the weight."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from automlgpt_local.data import phrases
+from automlgpt_local.data.mentions import Mentions
+from automlgpt_local.data.names import is_id_name, tokens
+from automlgpt_local.errors import UsageError
+
+_NOT = r"(?:not|never|n['’]t|nt)"
+_CLAUSE_END = re.compile(
+    r"[.;!?](?:\s|$)|,|\b(?:using|within|minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|ignor\w+)\b", re.I
+)
+_NEGATED = re.compile(
+    rf"(?:{phrases.NEGATION}|\bno\s+(?:need|reason)\s+to\s+|\bneedn['’]?t\s+|\bstop\s+)$", re.IGNORECASE
+)
+
+# --- the target
+_TARGET = re.compile(
+    r"\b(?:predict(?:s|ing)?\b|(?:predictions?|forecasts?|estimates?)\s+(?:of|for)\b|forecast(?:ing)?\b|estimat(?:e|ing)\b"
+    r"|regress(?:ing)?\b|classify\b|guess\b|target(?: column| variable)?"
+    r"(?:\s+is|\s+should be|\s*[:=]|(?=\s+[\"'`]))|(?:label|outcome|response|dependent variable)\s+(?:is|column is))",
+    re.IGNORECASE,
+)
+_NO_TARGET = re.compile(rf"(?:{phrases.NEGATION}|\b(?:instead\s+of|rather\s+than|used\s+to)\s+)$", re.IGNORECASE)
+_BUT = re.compile(r"\s*,?\s*(?:but|rather)\s+(?:predict\s+)?", re.IGNORECASE)
+_IS_TARGET = re.compile(
+    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b"
+    r"|\s+(?:is|as)\s+(?:the\s+)?(?:target|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
+    re.IGNORECASE,
+)
+_SECOND_TARGET_ENDS = re.compile(r"\s*(?:$|[.,;!?]|(?:from|using|with|by|in|for|within|and)\b)", re.IGNORECASE)
+_PROSE = re.compile(r"\s*(?:whether|if|how|which|who|when|what|that|will|on|with|for|from|in)\b", re.IGNORECASE)
+_NOT_BEFORE = re.compile(
+    r"\b(?:next|last|previous|coming|this|every|each|per|by|from|using|with|on|ignor\w+|than)\s+(?:the\s+)?$",
+    re.IGNORECASE,
+)
+
+# --- left out
+_IGNORE_VERB = (
+    r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) out|leave aside|omit(?:ting)?|disregard(?:ing)?"
+    r"|delet(?:e|ing)|get rid of|throw(?:ing)? away|skip(?:ping)?|remov(?:e|ing))"
+)
+_IGNORE = re.compile(
+    rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
+    r"|without(?:\s+(?:using|looking\s+at|considering))?|leav(?:e|ing)(?!\s+(?:one|an?|each)\b)(?=\s[^,.;]{1,60}\sout\b)"
+    r"|(?:(?:do|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot)"
+    r"\s+(?:use|see|include|look at|consider|touch|rely on|know)|(?:not\s+allowed|forbidden|banned)"
+    r"|except(?:ing)?(?:\s+for)?|apart\s+from|aside\s+from|other\s+than"
+    r"|(?:everything|anything|(?:all|any|every)(?:\s+(?:the|other))?\s+\w+)\s+but)\b",
+    re.IGNORECASE,
+)
+_IGNORE_ALONE = re.compile(  # counts where nothing but columns follows: "no region", not "no time limit"
+    r"\b(?:no|minus|(?:do\s*n['’]?t|do\s+not|never)\s+want|not)\b", re.IGNORECASE
+)
+_ENDS = re.compile(
+    r"\s*(?:$|[.,;!?)]|(?:please|columns?|features?|and|or|nor|but|used|included|because|since|in\s+the\s+model|as\s+an?\s+\w+)\b)",
+    re.I,
+)
+_OF_ROWS = re.compile(r"\b(?:with|ha(?:s|ve|d|ving)|is|are)\s+$", re.IGNORECASE)  # "passengers with no cabin"
+_USES = re.compile(r"\b(?:us(?:e|ing)|from|with|keep)\b", re.IGNORECASE)
+_IS_IGNORED = re.compile(
+    rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{_NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
+    r"(?:used|included|considered|available|allowed|known|looked\s+at|part\s+of)\b"
+    r"|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
+    r"|skipped|disregarded|irrelevant|useless|meaningless|leak(?:s|y)?\b|a\s+leak|leaks)\b",
+    re.IGNORECASE,
+)
+_CALLED_A_COLUMN = re.compile(r"\w+\s+(?:columns?|features?)\b", re.IGNORECASE)
+_NOR = re.compile(r"\s*,?\s*(?:nor|and\s+neither)\s+", re.IGNORECASE)
+_HARD = re.compile(r"ignor|drop|exclud|leav|omit|disregard|delet", re.IGNORECASE)
+_NOT_COLUMNS = re.compile(
+    r"\s*(?:missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
+    r"|everything|it\b)",
+    re.IGNORECASE,
+)
+
+# --- nothing but
+_ALL_BUT = re.compile(
+    rf"\b{_IGNORE_VERB}\s+(?:everything|anything|every\s+\w+|all(?:\s+(?:the|other))?(?:\s+\w+)?)\s+"
+    r"(?:but|except(?:\s+for)?|apart\s+from|other\s+than)\b",
+    re.IGNORECASE,
+)
+_USE_ONLY = re.compile(
+    r"\b(?:(?:us(?:e|ing)|with|from|given|by|on|consider(?:ing)?)\s+(?:only|just|solely|exclusively|nothing\s+but|no\s+\w+\s+but)"
+    r"|only\s+(?:us(?:e|ing)|with|from|on|consider(?:ing)?|(?:the\s+)?(?:columns|features)(?:\s+to\s+use)?(?:\s+are)?)"
+    r"|(?:features|inputs|predictors|regressors)(?:\s+are\b|\s*[:=]))",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(r"\bregress\w*\s+[^,.;]{1,60}?\s+on\b|~", re.IGNORECASE)
+_FROM = re.compile(r"\b(?:from|us(?:e|ing)|with|given|based\s+on)\b", re.IGNORECASE)
+_JUST_ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
+_MAY_BE_USED = re.compile(
+    r"\s*(?:may|should|can|must|is|are)\s+(?:to\s+)?(?:be\s+)?(?:used|considered|allowed)\b", re.I
+)
+_AND_NO_MORE = re.compile(
+    r"\s*(?:columns?\s+|features?\s+)?(?:(?:only|alone)\b|[.,;]?\s*(?:and\s+)?nothing\s+else\b|as\s+the\s+only\b)", re.I
+)
+_KEEP = re.compile(r"\b(?:keep(?:ing)?|includ(?:e|ing))\b", re.IGNORECASE)
+
+# --- group, time, weight
+_GROUP = re.compile(
+    r"\b(?:group(?:ed|ing|s)?(?:\s+(?:by|on|column(?:\s+is)?|is|are(?:\s+given\s+by)?)|\s*[:=])|split(?:ting)?\s+(?:by|on)"
+    r"|(?:group(?:ed)?[\s-]*(?:k-?\s?fold|cv|cross[\s-]*validation|split|out))\s+(?:by|on|with|using)"
+    r"|leave[\s-]+(?:one|a)[\s-]+(?=[\w\s-]{1,40}out\b)|(?:cross[\s-]*)?validat(?:e|ion)\s+(?:should\s+be\s+|must\s+be\s+)?(?:by|across|per)"
+    r"|(?:rows\s+of\s+(?:one|the\s+same|each|an?)|keep(?:ing)?(?:\s+(?:each|every|all|one))?)(?=[\w\s]{1,40}\btogether)"
+    r"|unseen|new(?=\s+\w+\s+(?:at|when)\s+predict))",
+    re.IGNORECASE,
+)
+_IS_GROUP = re.compile(
+    rf"\s+is\s+the\s+group(?:ing)?\b|\s+(?:must|should|may|can)\s*{_NOT}\s+(?:appear|be)\s+in\s+both\b"
+    rf"|\s+(?:that\s+)?(?:we|it|you|the\s+model)\s*(?:has|have|had|['’]ve|)\s*{_NOT}\s+(?:yet\s+)?(?:been\s+)?seen\b",
+    re.IGNORECASE,
+)
+_TIME = re.compile(
+    r"\b(?:(?:time|date|timestamp)[\s-]*(?:column\s*)?(?:is|[:=])|(?:time[\s-]*)?order(?:ed)?\s+(?:by|in time by)"
+    r"|sort(?:ed)?\s+by|chronological(?:ly)?(?:\s+split)?\s+(?:by|on|using)|(?:past|history)\s+by|over\s+time\s+by"
+    r"|time[\s-]*(?:based[\s-]*|ordered[\s-]*|series[\s-]*)?(?:split|validation)\s+(?:by|on|with|using)|by\s+time(?:,|\s+(?:using|with|on))"
+    r"|time[\s-]*series(?:,|\s+(?:by|on|in|with|using))"
+    r"|(?:later|latest|most\s+recent|newest|future)\b[^.;]{0,40}?\b(?:by|using|with))",
+    re.IGNORECASE,
+)
+_IS_TIME = re.compile(
+    r"\s+is\s+the\s+(?:time|date|timestamp|order)\b|\s+(?:gives|decides|defines)\s+the\s+(?:order|split|time)\b", re.I
+)
+_SPLIT = re.compile(r"\bsplit(?:ting)?\s+(?:by|on)\b", re.IGNORECASE)
+_TIME_TOKENS = {"date", "time", "datetime", "timestamp", "day", "month", "year", "week"}
+_WEIGHT = re.compile(
+    r"\b(?:weigh(?:t(?:ed|s|ing)?)?\s+(?:(?:the\s+|each\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
+    r"|weights\s+(?:are\s+)?in|weights?\s*[:=]|(?:sample|row)\s+weights?\s+(?:in|from|is)?)",
+    re.IGNORECASE,
+)
+_IS_WEIGHT = re.compile(r"\s+is\s+the\s+(?:sample\s+|row\s+)?weight\b", re.IGNORECASE)
+_AS_WEIGHT = re.compile(
+    r"\buse\s+(?P<name>[^,.;]{1,60}?)\s+as\s+(?:the\s+)?(?:sample\s+|row\s+)?weights?\b", re.IGNORECASE
+)
+_NEW = re.compile(r"\b(?:new|unseen|unknown|future)\s+(?=\w)", re.IGNORECASE)
+
+# --- what was not read
+_GIVES_A_ROLE = re.compile(
+    rf"{phrases.NEGATION}|\b(?:no|nor|only|without|except|leav\w*|leak\w*|split\w*|fold\w*|group\w*|weigh\w*|later|future)\b"
+    rf"|\b{_IGNORE_VERB}\b",
+    re.IGNORECASE,
+)
+_ORDINARY = {"date", "time", "class", "score", "rate", "value", "weight", "name", "label", "group", "type", "order"}
+
+
+def target(said: Mentions, warnings: list[str]) -> str | None:
+    """The column that is to be predicted. Raises UsageError where words name one that does not exist, or two."""
+    formula = re.match(r"\s*(?P<name>[^~,.;]+?)\s*~", said.text)
+    if formula and said.find(formula["name"]):
+        return said.find(formula["name"])
+    for match in _TARGET.finditer(said.text):
+        found, _, unknown = said.list_at(match.end(), most=1)
+        if _NO_TARGET.search(said.text[: match.start()]):
+            but = _BUT.match(said.text, said.used[-1][1]) if found else None
+            found = said.list_at(but.end(), most=1)[0] if but else []
+            if found:
+                return found[0]
+            continue
+        if found:
+            _refuse_a_second(said, found[0])
+            return found[0]
+        clause_end = _CLAUSE_END.search(said.text, match.end())
+        clause = said.text[match.end() : clause_end.start() if clause_end else len(said.text)]
+        mentioned = _in_brackets(said, clause) or _mentioned(said, clause, match.end())
+        if mentioned:
+            return mentioned
+        if not unknown:
+            continue
+        if _PROSE.match(clause):
+            warnings.append(f"The request does not name a column as the target ({clause.strip()[:60]!r}).")
+            continue
+        near = [c for c in said.columns if _stem(unknown) in {_stem(t) for t in tokens(c)}]
+        if len(near) == 1:
+            warnings.append(f"The request's {unknown!r} was read as the column {near[0]!r}.")
+            return near[0]
+        raise said.no_column(unknown)
+    return next((c for m in _IS_TARGET.finditer(said.text) for c in said.subject(m.start())[-1:]), None)
+
+
+def _refuse_a_second(said: Mentions, first: str) -> None:
+    """ "predict revenue and rating": a run has one target."""
+    joint = re.compile(r"\s*(?:and|&|as\s+well\s+as)\s+", re.IGNORECASE).match(said.text, said.used[-1][1])
+    name, end = said.column_at(joint.end()) if joint else (None, 0)
+    if name not in (None, first) and _SECOND_TARGET_ENDS.match(said.text, end):
+        raise UsageError(f"A run predicts one column; the request names {first!r} and {name!r}.", "Say which one.")
+
+
+def only_mention(said: Mentions, taken: Collection[str | None], warnings: list[str]) -> str | None:
+    """ "Who will churn?": the only column that a text mentions, where it asks for no other."""
+    words = [w[0].strip(".") for w in re.finditer(r"[\w.-]{4,}", said.blanked())]
+    named = {
+        c for w in words
+        if (c := said.find(w) or said.by_token(w)) and c not in taken and not phrases.is_term(w)
+    }  # fmt: skip
+    named |= said.verbatim() - set(taken)
+    if len(named) != 1:
+        return None
+    name = named.pop()
+    warnings.append(f"{name!r}, the only column that the request mentions, was taken as the target.")
+    return name
+
+
+def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None:
+    for match in _GROUP.finditer(said.text):
+        found, _, unknown = said.list_at(match.end(), most=1, loose=True)
+        if found and not (_SPLIT.match(match[0]) and _tells_time(found[0])):
+            return found[0]
+        if unknown and re.match(r"group(?:ed|ing|s)?\b(?!\s*-)", match[0], re.IGNORECASE):
+            raise said.no_column(unknown)
+    return _subject(said, _IS_GROUP) or _newcomers(said, target, warnings)
+
+
+def _tells_time(column: str) -> bool:
+    return bool(_TIME_TOKENS & set(tokens(column)))
+
+
+def _newcomers(said: Mentions, target: str | None, warnings: list[str]) -> str | None:
+    """ "for new patients": the id of a patient, where a column has it, is the group."""
+    for match in _NEW.finditer(said.text):
+        word = re.match(r"\w+", said.text[match.end() :])
+        names = {word[0].lower(), word[0].lower().rstrip("s")} if word else set()
+        having = [c for c in dict.fromkeys(c for n in sorted(names) for c in said.having(n)) if is_id_name(c)]
+        if len(having) == 1 and having[0] != target:
+            warnings.append(f"{match[0].strip()!r} {word[0] if word else ''}: rows of one {having[0]!r} stay together.")
+            return having[0]
+    return None
+
+
+def time(said: Mentions) -> str | None:
+    found = _first(said, _TIME) or _subject(said, _IS_TIME)
+    if found is None:
+        split = [said.list_at(m.end(), most=1, loose=True)[0] for m in _SPLIT.finditer(said.text)]
+        found = next((c for columns in split for c in columns if _tells_time(c)), None)
+    return found
+
+
+def weight(said: Mentions) -> str | None:
+    for match in _WEIGHT.finditer(said.text):
+        found, _, unknown = said.list_at(match.end(), most=1, loose=True)
+        if found:
+            return found[0]
+        if unknown and " by" in match[0].lower():
+            raise said.no_column(unknown)
+    used = _AS_WEIGHT.search(said.text)
+    if used is None:
+        return _subject(said, _IS_WEIGHT)
+    found, _, unknown = said.list_at(used.start("name"), most=1, loose=True)
+    if not found:
+        raise said.no_column(unknown or used["name"])
+    return found[0]
+
+
+def _first(said: Mentions, trigger: re.Pattern[str]) -> str | None:
+    """The first column behind one of these words."""
+    for match in trigger.finditer(said.text):
+        found, _, _ = said.list_at(match.end(), most=1, loose=True)
+        if found:
+            return found[0]
+    return None
+
+
+def _subject(said: Mentions, predicate: re.Pattern[str]) -> str | None:
+    """The first column of which this is said."""
+    return next((c for m in predicate.finditer(said.text) for c in said.subject(m.start(), loose=True)[-1:]), None)
+
+
+def ignored(said: Mentions, taken: Collection[str | None], warnings: list[str]) -> list[str]:
+    """Columns that are to be left out. `taken`: those that have another role, which "only" does not take from them."""
+    names: list[str] = []
+    inverted: list[tuple[int, int]] = []  # places where "except" names what is used
+    for match in _ALL_BUT.finditer(said.text):
+        found, end, _ = said.list_at(match.end(), loose=True)
+        if found:
+            inverted.append((match.start(), end))
+            names += _others(said, found, taken)
+    names += _all_but_the_used(said, taken)
+    for match in _KEEP.finditer(said.text):
+        said.list_at(match.end())
+    for match in (*_IGNORE.finditer(said.text), *_IGNORE_ALONE.finditer(said.text)):
+        if not any(start <= match.start() < end for start, end in inverted):
+            names += _behind(said, match, warnings)
+    for match in _IS_IGNORED.finditer(said.text):
+        names += said.subject(match.start(), loose=True)
+        nor = _NOR.match(said.text, match.end())
+        names += said.list_at(nor.end(), loose=True)[0] if nor else []
+    return list(dict.fromkeys(names))
+
+
+def _others(said: Mentions, found: list[str], taken: Collection[str | None]) -> list[str]:
+    return [c for c in said.columns if c not in found and c not in taken]
+
+
+def _all_but_the_used(said: Mentions, taken: Collection[str | None]) -> list[str]:
+    """What "use only these" leaves out. Raises UsageError for a name among them that is nearly a column's."""
+    names: list[str] = []
+    for match in _USE_ONLY.finditer(said.text):
+        if _NEGATED.search(said.text[: match.start()]):
+            continue
+        found, end, unknown = said.list_at(match.end(), loose=True)
+        if unknown and not phrases.starts_with_family(said.text[end:]) and said.is_slip(unknown):
+            raise said.no_column(unknown)
+        names += _others(said, found, taken) if found else []
+    for match in (*_FORMULA.finditer(said.text), *_FROM.finditer(said.text), *_JUST_ONLY.finditer(said.text)):
+        known = len(said.used)
+        found, end, _ = said.list_at(match.end())
+        wanted = match.re is _FORMULA or (_MAY_BE_USED if match.re is _JUST_ONLY else _AND_NO_MORE).match(
+            said.text, end
+        )
+        if found and wanted:
+            names += _others(said, found, taken)
+        elif match.re is _JUST_ONLY:
+            del said.used[known:]
+    return names
+
+
+def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[str]:
+    """The columns behind a word that leaves them out."""
+    after = said.text[match.end() :]
+    if phrases.starts_with_family(after) or phrases.starts_with_metric(after):
+        return []
+    if match.re is _IGNORE_ALONE:
+        known = len(said.used)
+        before = said.text[: match.start()]
+        if _OF_ROWS.search(before) or (match[0].lower() == "not" and not _USES.search(before)):
+            return []
+        found, _, _ = said.list_at(match.end())
+        if found and _ENDS.match(said.text, said.used[-1][1]):
+            return found
+        del said.used[known:]
+        return []
+    found, end, unknown = said.list_at(match.end(), loose=True)
+    if _NEGATED.search(said.text[: match.start()]):
+        return []
+    hard = _HARD.match(match[0])
+    if unknown and not found and hard and not _NOT_COLUMNS.match(unknown):
+        raise said.no_column(unknown)
+    slip = said.is_slip(unknown) or _CALLED_A_COLUMN.match(unknown)
+    if unknown and found and slip and not phrases.starts_with_family(said.text[end:]):
+        raise said.no_column(unknown)
+    if unknown and not found and _NOT_COLUMNS.match(unknown):
+        warnings.append(f"Not understood, and passed over: {match[0]} {after.strip()[:40]!r}.")
+    return found
+
+
+def unread(said: Mentions, taken: Collection[str | None]) -> str | None:
+    """A warning where a clause that speaks of leaving out, splits and the like names columns that got no role."""
+    for clause in re.split(r"[.;!?]\s|,", said.blanked()):
+        if not _GIVES_A_ROLE.search(clause):
+            continue
+        names = [
+            c for c in said.columns
+            if c not in taken and len(c) > 2 and c.lower() not in _ORDINARY
+            and c.casefold() in clause.casefold()
+            and re.search(rf"(?<!\w){re.escape(c.casefold())}(?!\w)", clause.casefold())
+        ]  # fmt: skip
+        if names:
+            return f"What the request says of {', '.join(names)} was not understood ({clause.strip()[:60]!r})."
+    return None
+
+
+def _in_brackets(said: Mentions, clause: str) -> str | None:
+    """ "the final grade (G3)"."""
+    for inside in re.findall(r"\(([^()]+)\)", clause):
+        name = said.find(inside)
+        if name is not None:
+            return name
+    return None
+
+
+def _mentioned(said: Mentions, clause: str, offset: int) -> str | None:
+    """The first column that a clause mentions by its full name of at least three letters."""
+    for word in re.finditer(r"[\w.-]{3,}", clause):
+        name = said.find(word[0].strip(".")) or said.by_token(word[0].strip("."))
+        before = _NOT_BEFORE.search(clause[: word.start()])
+        if name is not None and word[0].lower() not in phrases.COMMON_WORDS and before is None:
+            said.used.append((offset + word.start(), offset + word.end()))
+            return name
+    return None
+
+
+def _stem(phrase: str) -> str:
+    """The first word without its ending: "survival" and "survived" are both "survi"."""
+    words = re.findall(r"[A-Za-z]{3,}", phrase)
+    return str(words[0][: max(4, len(words[0]) - 3)].lower()) if words else phrase
