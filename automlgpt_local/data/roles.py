@@ -33,6 +33,10 @@ _IS_TARGET = re.compile(
     re.IGNORECASE,
 )
 _SECOND_TARGET_ENDS = re.compile(r"\s*(?:$|[.,;!?]|(?:from|using|with|by|in|for|within|and)\b)", re.IGNORECASE)
+_ASKED = re.compile(
+    r"\b(?:will|going\s+to|likely\s+to|(?:risk|chances?|probability)\s+of)\s+(?:be(?:ing)?\s+|get(?:ting)?\s+|have\s+)?",
+    re.I,
+)
 _PROSE = re.compile(r"\s*(?:whether|if|how|which|who|when|what|that|will|on|with|for|from|in)\b", re.IGNORECASE)
 _NOT_BEFORE = re.compile(
     r"\b(?:next|last|previous|coming|this|every|each|per|by|from|using|with|on|ignor\w+|than)\s+(?:the\s+)?$",
@@ -191,17 +195,21 @@ def _refuse_a_second(said: Mentions, first: str) -> None:
 
 
 def only_mention(said: Mentions, taken: Collection[str | None], warnings: list[str]) -> str | None:
-    """ "Who will churn?": the only column that a text mentions, where it asks for no other."""
+    """ "Who will churn?": the only column that a text mentions, or the one behind "will"; None where it is unclear."""
     words = [w[0].strip(".") for w in re.finditer(r"[\w.-]{4,}", said.blanked())]
     named = {
         c for w in words
         if (c := said.find(w) or said.by_token(w)) and c not in taken and not phrases.is_term(w)
     }  # fmt: skip
     named |= said.verbatim() - set(taken)
-    if len(named) != 1:
+    asked = {c for m in _ASKED.finditer(said.text) if (c := said.column_at(m.end())[0]) and c not in taken}
+    if len(named) == 1:
+        name, why = named.pop(), "the only column that the request mentions"
+    elif len(asked) == 1:
+        name, why = asked.pop(), "of which the request asks whether it will be"
+    else:
         return None
-    name = named.pop()
-    warnings.append(f"{name!r}, the only column that the request mentions, was taken as the target.")
+    warnings.append(f"{name!r}, {why}, was taken as the target.")
     return name
 
 

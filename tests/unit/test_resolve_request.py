@@ -262,6 +262,7 @@ def test_a_target_in_other_words_is_taken_with_a_warning() -> None:
     assert said("predict survival")["target"] == "Survived"
     assert said("predict survival")["warnings"]
     assert said("Which customers will churn?")["target"] == "Churn"
+    assert said("Which customers of what gender and tenure will churn?")["target"] == "Churn"
     assert "target" not in said("predict whether they will leave")
 
 
