@@ -9,6 +9,7 @@ import time
 import traceback
 from pathlib import Path
 
+from automlgpt_local import offline
 from automlgpt_local.errors import AutoMLGPTError
 from automlgpt_local.exits import INTERNAL, USAGE
 from automlgpt_local.paths import bundled_models_dir
@@ -26,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="recorded sessions to training rows")
     data.add_argument("sessions", nargs="+", type=Path, help="run directories, or folders of them")
-    data.add_argument("--out", type=Path, default=Path("rows.jsonl"))
+    data.add_argument("--out", type=Path, help="(default: rows.jsonl, or messages.jsonl and so on after the format)")
     data.add_argument(
         "--format", choices=("rows", "messages", "sharegpt"), default="rows",
         help="rows: for the nano, without names and values; else full conversations for chat models",
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, default=Path("adapter.gguf"))
     train.add_argument("--steps", type=int, default=200, help="at most; rows held out may end it before")
     train.add_argument(
-        "--preview", type=int, default=0, metavar="N", help="with --config: N examples with the loss mask"
+        "--preview", type=int, default=0, metavar="N", help="show N examples with the loss mask, train nothing"
     )
 
     evaluate = commands.add_parser(
@@ -71,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     export.add_argument("--out", type=Path, required=True)
     export.add_argument("--adapter", type=Path, help="a PEFT adapter of FOLDER: write it as a GGUF adapter instead")
     export.add_argument("--merge", action="store_true", help="merge the adapter into the model")
-    export.add_argument("--kind", choices=("F32", "F16", *KINDS), default="F16")
+    export.add_argument("--kind", choices=("F32", "F16", *KINDS), help="(default: F16)")
     export.add_argument("--name", help="register the file under this name: `--model NAME` then means it")
     export.add_argument("--licence", default="", help="of the weights, written into the file")
 
@@ -110,6 +111,7 @@ def main(argv: list[str] | None = None) -> int:
 
     70: a defect of ours.
     """
+    offline.enforce()
     args = parser().parse_args(argv)
     steps = {
         "data": _data, "train": _train, "evaluate": _evaluate, "export": _export, "circle": _circle, "nano": _nano,
@@ -140,22 +142,24 @@ def _data(args: argparse.Namespace) -> object:
     from finetune.rows import write_rows
 
     sessions = traces.sessions_below(args.sessions)
-    without = tuple(names for path in args.without for names in traces.columns_of(path))
-    wanted = traces.Wanted(args.only_kept, args.cells, args.licence, without)
-    found, broken = traces.collect(sessions, wanted, chat=args.format != "rows")
+    usable = traces.apart_from(sessions, [names for path in args.without for names in traces.columns_of(path)])
+    left_out = len(sessions) - len(usable)
+    wanted = traces.Wanted(args.only_kept, args.cells, args.licence)
+    found, broken = traces.collect(usable, wanted, chat=args.format != "rows")
     if not found:
-        raise ValueError(f"no decision to learn from in {len(sessions)} sessions ({len(broken)} cannot be read)")
-    rows = traces.split(found, args.held_out)
+        why = f"{left_out} are on tables of --without, {len(broken)} cannot be read"
+        raise ValueError(f"no decision to learn from in {len(sessions)} sessions ({why})")
+    rows, out = traces.split(found, args.held_out), args.out or Path(f"{args.format}.jsonl")
     if args.held_out and not any(r.held_out for r in rows):
         say("no data set is held out: training will not end early, and `evaluate` needs --all")
     if args.preview:
         sys.stderr.write("\n".join(traces.preview(row) for row in rows[: args.preview]) + "\n")
     elif args.format == "rows":
-        write_rows(args.out, rows)
+        write_rows(out, rows)
     else:
         form = traces.as_messages if args.format == "messages" else traces.as_sharegpt
-        args.out.write_text("".join(json.dumps(form(r), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    return {"sessions": len(sessions), "unreadable": [str(p) for p in broken], "rows": len(rows),
+        out.write_text("".join(json.dumps(form(r), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    return {"sessions": len(sessions), "left_out": left_out, "unreadable": [str(p) for p in broken], "rows": len(rows),
             "held_out": sum(r.held_out for r in rows), "data_sets": len({r.group for r in rows})}  # fmt: skip
 
 
@@ -168,6 +172,8 @@ def _evaluate(args: argparse.Namespace) -> object:
         found = sessions.outcomes(traces.sessions_below(runs))
         args.page.write_text(sessions.page(found), encoding="utf-8")
         return found
+    if not args.what and not args.regret:
+        raise ValueError("say what to evaluate: rows (JSONL of `finetune data`), folders of runs, or --regret N")
     result: dict[str, object] = {}
     models = {"before": evaluate.Served(args.base)}
     if args.adapter or args.other:
@@ -186,39 +192,43 @@ def _export(args: argparse.Namespace) -> object:
     if args.adapter and not args.merge:
         if args.name:
             raise ValueError("an adapter has no name of its own: `--model BASE+FILE` means it. Or add --merge")
+        if args.kind not in (None, "F32"):
+            raise ValueError(f"an adapter is always written in F32, not in {args.kind}. Or add --merge")
         from finetune.lora import write_peft_adapter
 
-        return write_peft_adapter(args.adapter, args.folder, args.out)
+        return write_peft_adapter(args.adapter, args.folder, args.out, args.licence)
     from automlgpt_local.llm import catalog
     from finetune.hf_export import export_folder
 
-    found = export_folder(args.folder, args.out, kind=args.kind, adapter=args.adapter, licence=args.licence)
+    found = export_folder(args.folder, args.out, kind=args.kind or "F16", adapter=args.adapter, licence=args.licence)
     if not args.name:
         return found
     return {**found, "registered": catalog.import_(args.out, args.name, link=True).to_json()}
 
 
 def _train(args: argparse.Namespace) -> object:
+    from finetune import adapt, chat
+
     if args.config:
-        from finetune import chat
-
         recipe = chat.Recipe.load(args.config)
-        if args.preview:
-            sys.stderr.write(chat.preview(recipe, args.preview))
-            return {"shown": args.preview}
-        if recipe.base.endswith(".gguf"):
-            from finetune.adapt import train_recipe
-
-            return train_recipe(recipe)
-        return chat.train(recipe)
+        for_nano = recipe.base.endswith(".gguf")
+        if not args.preview:
+            return adapt.train_recipe(recipe) if for_nano else chat.train(recipe)
+        shown = adapt.preview(Path(recipe.rows), args.preview) if for_nano else chat.preview(recipe, args.preview)
+        sys.stderr.write(shown)
+        return {"shown": args.preview}
     if args.rows is None:
         raise ValueError("give rows (JSONL of `finetune data`) or --config RECIPE.yaml")
-    from finetune.adapt import SMALL, train_adapter
+    if args.preview:
+        sys.stderr.write(adapt.preview(args.rows, args.preview))
+        return {"shown": args.preview}
+    if args.steps < 1:
+        raise ValueError("--steps must be 1 or more")
     from finetune.model import Training
     from finetune.rows import read_rows
 
-    settings = Training(seconds=1e9, steps=args.steps, seed=args.seed, threads=args.threads, **SMALL)
-    return train_adapter(args.base, list(read_rows(args.rows)), args.work / "adapter", args.out, settings)
+    settings = Training(seconds=1e9, steps=args.steps, seed=args.seed, threads=args.threads, **adapt.SMALL)
+    return adapt.train_adapter(args.base, list(read_rows(args.rows)), args.work / "adapter", args.out, settings)
 
 
 def _nano(args: argparse.Namespace) -> object:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from finetune import traces
 from finetune.chat import Recipe
 from finetune.gguf_import import read_gguf
 from finetune.lora import add_lora, write_adapter
 from finetune.model import Training, train
 from finetune.parity import compare, gguf_logits, require, torch_logits
-from finetune.records import plot, say, write_effective
+from finetune.records import STATE, plot, say, write_effective
 from finetune.rows import Row, encode, read_rows
 
 # What suits a model of a few million parameters.
@@ -52,7 +54,7 @@ def train_adapter(
     require(found, candidate)
     candidate.replace(out)
     say(f"parity with llama.cpp: {found}")
-    state = torch.load(folder / "state.pt", weights_only=True)["state"]
+    state = torch.load(folder / STATE, weights_only=True)["state"]
     told = {"steps": state["step"], "loss": round(state["loss"], 6), "parity": found, "out": str(out)}
     return {**told, "held_out": state["best"]} if state["best"] < float("inf") else told
 
@@ -67,6 +69,12 @@ def train_recipe(recipe: Recipe) -> dict[str, Any]:
     out = Path(recipe.out)
     rows = list(read_rows(Path(recipe.rows)))
     return train_adapter(Path(recipe.base), rows, out, out / "adapter.gguf", settings, recipe.rank, recipe.alpha)
+
+
+def preview(rows: Path, count: int) -> str:
+    """Rows to train on; what counts in the loss stands between double brackets."""
+    learn = (row for row in read_rows(rows) if not row.held_out)
+    return "".join(f"{traces.preview(row)}\n" for row in islice(learn, count))
 
 
 def _hash(rows: Sequence[Row]) -> str:

@@ -12,22 +12,25 @@ import json
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from automlgpt_local.llm.template import folded
+from finetune.gguf_export import ARCHITECTURES, model_type
 from finetune.lora import TARGETS
 from finetune.precision import autocast, computes_bf16
-from finetune.records import cut_log, plot, say, write_effective
+from finetune.records import STATE, cut_log, plot, save_state, say, write_effective
 from finetune.traces import held_out_groups
 
-STATE = "state.pt"
 # What a recipe may say for a field of each type: in words, and as YAML reads it.
 TYPES: dict[Any, tuple[str, Any]] = {
     "str": ("a text", str), "int": ("a whole number", int), "float": ("a number, as 2.0e-4", (int, float)),
     "bool": ("true or false", bool), "tuple[str, ...]": ("a list", list),
 }  # fmt: skip
+MAY_BE_ZERO = {"steps", "warmup", "held_out", "seed", "threads"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Recipe:
     rank: int = 16
     alpha: float = 32.0
     targets: tuple[str, ...] = TARGETS
-    max_length: int = 2048
+    max_length: int = 8192  # a whole module of the Coder's, asked for with another as the example, needs most of it
     batch: int = 1  # packed sequences in a step of memory
     accumulate: int = 8  # steps of memory in a step of the optimiser
     rate: float = 2e-4
@@ -61,7 +64,7 @@ class Recipe:
 
     @classmethod
     def load(cls, path: Path) -> Recipe:
-        """Raises ValueError for a setting that does not exist, has a value of another type, or is missing."""
+        """Raises ValueError for a setting that does not exist, has a value that makes no sense, or is missing."""
         import yaml
 
         try:
@@ -78,6 +81,9 @@ class Recipe:
             words, types = TYPES[kind]
             if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
                 raise ValueError(f"{path}: {name} must be {words}, not {value!r}")
+            if kind in ("int", "float") and (value < 0 or (value == 0 and name not in MAY_BE_ZERO)):
+                least = "0 or more" if name in MAY_BE_ZERO else "more than 0"
+                raise ValueError(f"{path}: {name} must be {least}, not {value}")
         missing = [name for name in ("base", "rows", "out") if name not in values]
         if missing:
             raise ValueError(f"{path} does not say {', '.join(missing)}")
@@ -100,8 +106,8 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]], group: str, max_l
 
     Raises ValueError when the template rewrites what came before the answer.
     """
-    prompt = tokenizer.apply_chat_template(messages[:-1], add_generation_prompt=True, tokenize=False)
-    whole = tokenizer.apply_chat_template(messages, tokenize=False)
+    prompt = _templated(tokenizer, messages[:-1], add_generation_prompt=True)
+    whole = _templated(tokenizer, messages)
     if not whole.startswith(prompt):
         raise ValueError("the chat template changes the prompt once an answer follows; this model cannot be trained so")
     before = tokenizer(prompt, add_special_tokens=False)["input_ids"]
@@ -111,23 +117,42 @@ def render(tokenizer: Any, messages: Sequence[dict[str, str]], group: str, max_l
     return Example((*before, *answer), len(before), group)
 
 
+def _templated(tokenizer: Any, messages: Sequence[dict[str, str]], **options: Any) -> str:
+    """As live prompts are made: a template that refuses a system turn gets it folded into the user's."""
+    import jinja2
+
+    try:
+        try:
+            return str(tokenizer.apply_chat_template(messages, tokenize=False, **options))
+        except jinja2.TemplateError:
+            return str(tokenizer.apply_chat_template(folded(messages), tokenize=False, **options))
+    except jinja2.TemplateError as error:
+        raise ValueError(f"the chat template failed: {error}") from error
+
+
 def read_examples(path: Path, tokenizer: Any, recipe: Recipe) -> tuple[list[Example], list[Example]]:
-    """(training, held out), apart by data set."""
+    """(training, held out), apart by data set. Raises ValueError where a kind of decision has no row that fits."""
     found: list[tuple[Example, bool | None]] = []  # None: the row does not say whether it is held out
-    too_long = 0
+    read, too_long = Counter[str](), Counter[str]()  # by decision
     for line in path.read_bytes().splitlines():  # bytes, as text would also split at U+2028
         try:
             row = json.loads(line)
             messages = row["messages"]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{path}: no rows of `finetune data --format messages` ({error!r})") from error
+        decision = str(row.get("decision") or "conversation")
+        read[decision] += 1
         example = render(tokenizer, messages, str(row.get("group", "")), recipe.max_length)
         if example is not None:
             found.append((example, row.get("held_out")))
         else:
-            too_long += 1
+            too_long[decision] += 1
     if too_long:
-        say(f"{too_long} conversations are longer than {recipe.max_length} tokens and left out")
+        counts = ", ".join(f"{count} of {read[name]} {name} rows" for name, count in too_long.items())
+        say(f"longer than {recipe.max_length} tokens and left out: {counts}")
+    gone = [name for name, count in too_long.items() if count == read[name]]
+    if gone:
+        raise ValueError(f"{path}: no {' or '.join(gone)} row fits into {recipe.max_length} tokens: raise max_length")
     apart = held_out_groups({example.group for example, said in found if said is None}, recipe.held_out)
     train: list[Example] = []
     held: list[Example] = []
@@ -140,9 +165,7 @@ def read_examples(path: Path, tokenizer: Any, recipe: Recipe) -> tuple[list[Exam
 
 def preview(recipe: Recipe, count: int) -> str:
     """Examples as the model sees them; what counts in the loss stands between double brackets."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(recipe.base)
+    tokenizer = load_tokenizer(recipe)
     learn, _ = read_examples(Path(recipe.rows), tokenizer, recipe)
     parts = [(tokenizer.decode(e.ids[: e.loss_from]), tokenizer.decode(e.ids[e.loss_from :])) for e in learn[:count]]
     return "".join(f"{asked}[[{answer}]]\n\n" for asked, answer in parts)
@@ -194,17 +217,16 @@ def collate(groups: Sequence[Sequence[Example]], pad: int, dtype: Any) -> dict[s
 def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
     """Train, or go on with what is in `out`; stop_at: end with a checkpoint at this step of the optimiser."""
     import torch
-    from transformers import AutoTokenizer
 
+    tokenizer = load_tokenizer(recipe)
     out = Path(recipe.out)
     out.mkdir(parents=True, exist_ok=True)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     torch.manual_seed(recipe.seed)
-    tokenizer = AutoTokenizer.from_pretrained(recipe.base)
     learn, held = read_examples(Path(recipe.rows), tokenizer, recipe)
     if not learn:
-        why = "all examples are held out" if held else f"no example fits into {recipe.max_length} tokens"
+        why = "all examples are held out" if held else "there is no example in it"
         raise ValueError(f"{recipe.rows}: {why}")
     model, device = load_model(recipe)
     settings = {k: v for k, v in asdict(recipe).items() if k not in ("out", "threads")}
@@ -213,8 +235,8 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         *sorted(Path(recipe.base).glob("*.json")),
         *sorted(Path(recipe.base).glob("*.safetensors")),
     ]
-    dtype = torch.bfloat16 if recipe.bf16 and computes_bf16(device) else torch.float32
-    facts = {"dtype": str(dtype).removeprefix("torch.")}  # of the products; bf16 is wanted, not had everywhere
+    dtype = product_dtype(recipe, device)
+    facts = {"dtype": str(dtype).removeprefix("torch.")}
     write_effective(out, settings, files, **facts, examples={"train": len(learn), "held_out": len(held)})
     weights = [p for p in model.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=recipe.rate, weight_decay=0.0)
@@ -232,6 +254,11 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         state = saved["state"]
         say(f"resumed at step {state['step']} of {total}")
     cut_log(out, state["step"])
+
+    def save() -> None:
+        saved = [w.detach().cpu() for w in weights]
+        save_state(out, {"weights": saved, "optimiser": optimiser.state_dict(), "state": state})
+
     started, before_s = time.monotonic(), state["seconds"]
     log = (out / "log.jsonl").open("a", encoding="utf-8")
     epoch, groups = -1, []
@@ -249,10 +276,11 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
         model.train()
         last = 0.0
         parts = [groups[i : i + recipe.batch] for i in range(first, min(first + step_size, len(groups)), recipe.batch)]
+        answers = sum(len(e.ids) - e.loss_from for part in parts for group in part for e in group)  # tokens
         for part in parts:
             batch = {k: v.to(device) for k, v in collate(part, pad, dtype).items()}
             with autocast(device, recipe.bf16):
-                loss = model(**batch).loss / len(parts)
+                loss = answer_loss(model, batch) / answers
             loss.backward()
             last += float(loss.detach())
             state["tokens"] += int(batch["input_ids"].numel())
@@ -271,18 +299,35 @@ def train(recipe: Recipe, stop_at: int | None = None) -> dict[str, Any]:
                 state["best"] = line["held_out"]
                 model.save_pretrained(out / "adapter")
         if told:
-            _save(out, weights, optimiser, state)
+            save()
         log.write(json.dumps(line) + "\n")
         log.flush()
         left_s = (total - state["step"]) * state["seconds"] / state["step"]
         say(f"{line} {state['tokens'] / max(1e-9, state['seconds']):.0f} tokens/s, {left_s:.0f} s left")
     log.close()
-    _save(out, weights, optimiser, state)
+    save()
     if not held or not (out / "adapter").exists():
         model.save_pretrained(out / "adapter")
     plot(out)
     found = {"steps": state["step"], "of": total, "loss": round(state["loss"], 6), "out": str(out)}
     return {**found, "held_out": state["best"]} if held else found
+
+
+def load_tokenizer(recipe: Recipe) -> Any:
+    """That of the base. Raises ValueError where there is no such folder: nothing is ever fetched."""
+    from transformers import AutoTokenizer
+
+    kind = model_type(Path(recipe.base))
+    if kind not in ARCHITECTURES:
+        say(f"{kind} is none of {', '.join(ARCHITECTURES)}: its adapter cannot be exported as GGUF")
+    return AutoTokenizer.from_pretrained(recipe.base)
+
+
+def product_dtype(recipe: Recipe, device: str) -> Any:
+    """Of products: bf16 is wanted, not had everywhere."""
+    import torch
+
+    return torch.bfloat16 if recipe.bf16 and computes_bf16(device) else torch.float32
 
 
 def load_model(recipe: Recipe) -> tuple[Any, str]:
@@ -292,17 +337,17 @@ def load_model(recipe: Recipe) -> tuple[Any, str]:
     from transformers import AutoModelForCausalLM
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    more: dict[str, Any] = {}
+    dtype, more = product_dtype(recipe, device), dict[str, Any]()
     if recipe.four_bits:
         if importlib.util.find_spec("bitsandbytes") is None:
             raise ValueError("four_bits needs bitsandbytes: pip install bitsandbytes")
         from transformers import BitsAndBytesConfig
 
         more["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
-    dtype = torch.bfloat16 if recipe.bf16 and device == "cuda" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(recipe.base, dtype=dtype, **more)
+    stored = dtype if device == "cuda" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(recipe.base, dtype=stored, **more)
     config = LoraConfig(
         r=recipe.rank, lora_alpha=recipe.alpha, target_modules=list(recipe.targets), bias="none", task_type="CAUSAL_LM"
     )
@@ -314,6 +359,17 @@ def load_model(recipe: Recipe) -> tuple[Any, str]:
     return (model if recipe.four_bits else model.to(device)), device
 
 
+def answer_loss(model: Any, batch: dict[str, Any]) -> Any:
+    """Summed loss of the answers' tokens. Logits, which are wide, are made only where one of them follows."""
+    import torch
+
+    labels = batch["labels"][:, 1:]
+    at = (labels >= 0).any(dim=0).nonzero().flatten()
+    asked = {k: v for k, v in batch.items() if k != "labels"}
+    logits = model(**asked, logits_to_keep=at).logits.float()
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, at].flatten(), reduction="sum")
+
+
 def held_out_loss(model: Any, held: Sequence[Example], recipe: Recipe, pad: int, dtype: Any, device: str) -> float:
     """Mean loss of the answers' tokens."""
     import torch
@@ -322,17 +378,7 @@ def held_out_loss(model: Any, held: Sequence[Example], recipe: Recipe, pad: int,
     total, count = 0.0, 0
     for group in pack(held, recipe.max_length, random.Random(0)):
         batch = {k: v.to(device) for k, v in collate([group], pad, dtype).items()}
-        tokens = int((batch["labels"] >= 0).sum())
         with torch.no_grad(), autocast(device, recipe.bf16):
-            total += float(model(**batch).loss) * tokens
-        count += tokens
+            total += float(answer_loss(model, batch))
+        count += sum(len(e.ids) - e.loss_from for e in group)
     return total / max(1, count)
-
-
-def _save(out: Path, weights: Sequence[Any], optimiser: Any, state: dict[str, Any]) -> None:
-    import torch
-
-    part = out / "state.part"
-    saved = {"weights": [w.detach().cpu() for w in weights], "optimiser": optimiser.state_dict(), "state": state}
-    torch.save(saved, part)
-    part.replace(out / STATE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,6 +11,22 @@ import numpy as np
 
 # transformers' model_type -> (architecture of llama.cpp, name in gguf.MODEL_ARCH)
 ARCHITECTURES = {"llama": ("llama", "LLAMA"), "qwen2": ("qwen2", "QWEN2"), "qwen3": ("qwen3", "QWEN3")}
+
+
+def model_type(folder: Path) -> str:
+    """What a Hugging Face folder holds, as `transformers` calls it. Raises ValueError where it holds no model."""
+    file = folder / "config.json"
+    if not file.is_file():
+        raise ValueError(f"{folder} is no folder of a Hugging Face model: it has no config.json")
+    return str(json.loads(file.read_text(encoding="utf-8")).get("model_type"))
+
+
+def exportable(folder: Path) -> str:
+    """The same; raises ValueError also for a model that cannot become a GGUF here."""
+    kind = model_type(folder)
+    if kind not in ARCHITECTURES:
+        raise ValueError(f"{folder}: {kind} is none of {', '.join(ARCHITECTURES)}")
+    return kind
 
 
 class Vocabulary(Protocol):
@@ -53,7 +69,7 @@ def write_gguf(
 
     config = model.config
     arch = ARCHITECTURES[config.model_type][0]
-    head_width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    head_width = _head_width(config)
     part = path.with_suffix(".part")
     writer = gguf.GGUFWriter(str(part), arch)
     writer.add_type(gguf.GGUFType.MODEL)
@@ -74,20 +90,23 @@ def write_gguf(
     writer.add_key_length(head_width)
     writer.add_value_length(head_width)
     writer.add_rope_freq_base(float(config.rope_parameters["rope_theta"]))
-    factors = rope_factors(config.rope_parameters, head_width)
-    if factors is not None:
-        writer.add_tensor("rope_freqs.weight", factors)
     for key, value in (extra or {}).items():
         writer.add_string(key, value)
     _add_tokenizer(writer, tokenizer, config.vocab_size)
-    for target, weight in gguf_tensors(model).items():
-        writer.add_tensor(target, weight.astype(np.float16 if kind == "F16" and weight.ndim == 2 else np.float32))
+    for target, weight in gguf_tensors(model, kind):
+        writer.add_tensor_info(target, weight.shape, weight.dtype, weight.nbytes)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
+    writer.write_ti_data_to_file()
+    for _, weight in gguf_tensors(model, kind):
+        writer.write_tensor_data(weight)
     writer.close()
     part.replace(path)
     return path.stat().st_size
+
+
+def _head_width(config: Any) -> int:
+    return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
 
 def rope_factors(rope: Mapping[str, Any], head_width: int) -> np.ndarray | None:
@@ -107,14 +126,19 @@ def rope_factors(rope: Mapping[str, Any], head_width: int) -> np.ndarray | None:
     return np.asarray(1 / ((1 - smooth) / factor + smooth), dtype=np.float32)
 
 
-def gguf_tensors(model: Any) -> dict[str, np.ndarray]:
-    """GGUF name -> float32 weights. A tied output layer is left out."""
+def gguf_tensors(model: Any, kind: str) -> Iterator[tuple[str, np.ndarray]]:
+    """(GGUF name, weights as they are stored), one by one: copies of all would not fit. kind: F32 or F16, of matrices.
+
+    A tied output layer is left out.
+    """
     import gguf
 
     config = model.config
+    factors = rope_factors(config.rope_parameters, _head_width(config))
+    if factors is not None:
+        yield "rope_freqs.weight", factors
     arch, model_arch = ARCHITECTURES[config.model_type]
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, model_arch), config.num_hidden_layers)
-    tensors: dict[str, np.ndarray] = {}
     for key, value in model.state_dict().items():
         if key == "lm_head.weight" and config.tie_word_embeddings:
             continue
@@ -126,8 +150,8 @@ def gguf_tensors(model: Any) -> dict[str, np.ndarray]:
         target = names.get_name(key, try_suffixes=(".weight", ".bias"))
         if target is None:
             raise ValueError(f"no GGUF name for {key}")
-        tensors[target] = np.ascontiguousarray(weight)
-    return tensors
+        stored = np.float16 if kind == "F16" and weight.ndim == 2 else np.float32
+        yield target, np.ascontiguousarray(weight, dtype=stored)
 
 
 def _add_tokenizer(writer: Any, tokenizer: Vocabulary, size: int) -> None:

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from finetune.gguf_export import ARCHITECTURES, write_gguf
+from finetune.gguf_export import exportable, write_gguf
 from finetune.parity import compare, gguf_logits, gguf_tokens, require, torch_logits
 from finetune.quantise import KINDS, quantise
 
@@ -59,6 +59,8 @@ class HubTokenizer:
             return None if token is None else core.token_to_id(token)
 
         template = config.get("chat_template") or ""
+        if isinstance(template, list):  # several, by name
+            template = {one["name"]: one["template"] for one in template}.get("default", "")
         separate = folder / "chat_template.jinja"
         if not template and separate.exists():
             template = separate.read_text(encoding="utf-8")
@@ -89,17 +91,15 @@ def export_folder(
     in 16 bits before, and `quantised_agreement` says how often its likeliest token is still the same.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    model_type = AutoConfig.from_pretrained(folder).model_type
-    if model_type not in ARCHITECTURES:
-        raise ValueError(f"{model_type} is none of {', '.join(ARCHITECTURES)}")
+    exportable(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     if adapter is not None:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload().eval()
-    tokenizer = HubTokenizer.load(folder, model_type)
+    tokenizer = HubTokenizer.load(folder, model.config.model_type)
     candidate = out.with_suffix(".candidate.gguf")
     try:
         write_gguf(

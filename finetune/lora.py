@@ -20,7 +20,7 @@ def add_lora(model: Any, rank: int = 8, alpha: float = 16.0) -> Any:
     return inject_adapter_in_model(config, model)
 
 
-def write_adapter(path: Path, model: Any, *, name: str, rank: int, alpha: float) -> int:
+def write_adapter(path: Path, model: Any, *, name: str, rank: int, alpha: float, licence: str = "") -> int:
     """Writes the adapter of a model made by `add_lora`; returns the file's bytes. Scale is alpha / rank."""
     import gguf
 
@@ -32,6 +32,8 @@ def write_adapter(path: Path, model: Any, *, name: str, rank: int, alpha: float)
     writer.add_string(gguf.Keys.Adapter.TYPE, "lora")
     writer.add_float32(gguf.Keys.Adapter.LORA_ALPHA, float(alpha))
     writer.add_name(name)
+    if licence:
+        writer.add_license(licence)
     names = gguf.get_tensor_name_map(getattr(gguf.MODEL_ARCH, model_arch), config.num_hidden_layers)
     found = {k: v.detach().float().cpu().numpy() for k, v in model.state_dict().items() if ".lora_" in k}
     for key, value in found.items():
@@ -52,10 +54,11 @@ def write_adapter(path: Path, model: Any, *, name: str, rank: int, alpha: float)
     return path.stat().st_size
 
 
-def write_peft_adapter(folder: Path, base: Path, out: Path) -> dict[str, float]:
+def write_peft_adapter(folder: Path, base: Path, out: Path, licence: str = "") -> dict[str, float]:
     """A saved PEFT adapter of the Hugging Face folder `base` as GGUF, compared in llama.cpp with transformers.
 
-    Raises ValueError for what llama.cpp cannot add (DoRA, patterns, whole modules), ParityError when the two differ.
+    For that the base is held in memory and lies beside `out` for a while, in 32 bits. Raises ValueError for a base that
+    cannot be exported and for what llama.cpp cannot add (DoRA, patterns, whole modules), ParityError when they differ.
     """
     import json
     import tempfile
@@ -64,10 +67,11 @@ def write_peft_adapter(folder: Path, base: Path, out: Path) -> dict[str, float]:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from finetune.gguf_export import write_gguf
+    from finetune.gguf_export import exportable, write_gguf
     from finetune.hf_export import HubTokenizer
     from finetune.parity import compare, gguf_logits, require, torch_logits
 
+    exportable(base)
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     refused = [k for k in ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save") if config.get(k)]
     if refused or config.get("bias", "none") != "none":
@@ -77,14 +81,13 @@ def write_peft_adapter(folder: Path, base: Path, out: Path) -> dict[str, float]:
         alpha *= rank**0.5
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     tokenizer = HubTokenizer.load(base, model.config.model_type)
-    with tempfile.TemporaryDirectory() as scratch:
-        plain = Path(scratch) / "base.gguf"
+    with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
+        plain, candidate = Path(scratch) / "base.gguf", Path(scratch) / "adapter.gguf"
         write_gguf(plain, model, tokenizer, name="base", kind="F32")
         tuned = PeftModel.from_pretrained(model, str(folder)).eval()
-        candidate = out.with_suffix(".candidate")
-        size = write_adapter(candidate, tuned, name=folder.name, rank=rank, alpha=alpha)
+        size = write_adapter(candidate, tuned, name=folder.name, rank=rank, alpha=alpha, licence=licence)
         ids = list(range(3, min(131, model.config.vocab_size)))
         found = compare(torch_logits(tuned, [ids]), gguf_logits(plain, [ids], candidate))
-    require(found, candidate)
-    candidate.replace(out)
+        require(found, candidate)
+        candidate.replace(out)
     return {**found, "bytes": float(size)}

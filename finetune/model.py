@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from finetune.precision import autocast
-from finetune.records import cut_log, say
+from finetune.records import STATE, cut_log, save_state, say
 from finetune.rows import Encoded
 from finetune.tokenizer import NanoTokenizer
 
@@ -138,7 +138,7 @@ def train(
         "step": 0, "seconds": 0.0, "epoch": 0, "at": 0, "tokens": 0, "loss": None, "best": math.inf, "worse": 0,
     }  # fmt: skip
     best: dict[str, Any] = {}
-    checkpoint = folder / "state.pt"
+    checkpoint = folder / STATE
     if checkpoint.exists():
         saved = torch.load(checkpoint, weights_only=True, map_location=model.device)
         model.load_state_dict(saved["model"])
@@ -148,10 +148,8 @@ def train(
     cut_log(folder, state["step"])
 
     def save() -> None:
-        part = folder / "state.part"
         saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "state": state, "best": best}
-        torch.save(saved, part)
-        part.replace(checkpoint)
+        save_state(folder, saved)
 
     log = (folder / "log.jsonl").open("a", encoding="utf-8")
     began = told = saved_at = time.monotonic()
@@ -277,6 +275,6 @@ def load_trained(work: Path) -> tuple[Any, NanoTokenizer]:
 
     tokenizer = tokenizer_of(work)
     model = shape_of(work, tokenizer).build()
-    saved = torch.load(work / "train" / "state.pt", weights_only=True, map_location="cpu")
+    saved = torch.load(work / "train" / STATE, weights_only=True, map_location="cpu")
     model.load_state_dict(saved["model"])
     return model.float().eval(), tokenizer

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+TIMEOUT_S = 600.0  # of llama.cpp's answer, and as long again for each SLOW_BYTES of the file: it has one thread
+SLOW_BYTES = 8_000_000_000
 LEAST_AGREEMENT = 0.995  # share of positions whose likeliest token is the same
 
 
@@ -32,7 +34,7 @@ def gguf_logits(path: Path, sequences: Sequence[Sequence[int]], lora: Path | Non
         work = Path(folder)
         request = {"model": str(path), "lora": str(lora) if lora else None, "sequences": [list(s) for s in sequences]}
         (work / "request.json").write_text(json.dumps(request))
-        _child("logits", work)
+        _child("logits", work, path)
         with np.load(work / "logits.npz") as arrays:
             return [arrays[f"s{i}"] for i in range(len(sequences))]
 
@@ -42,7 +44,7 @@ def gguf_tokens(path: Path, texts: Sequence[str], special: bool = False) -> list
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "request.json").write_text(json.dumps({"model": str(path), "texts": list(texts), "special": special}))
-        _child("tokens", work)
+        _child("tokens", work, path)
         found: list[list[int]] = json.loads((work / "tokens.json").read_text())
         return found
 
@@ -63,14 +65,13 @@ def torch_logits(model: Any, sequences: Sequence[Sequence[int]]) -> list[np.ndar
         return [model(input_ids=torch.tensor([list(s)])).logits[0].numpy() for s in sequences]
 
 
-def _child(what: str, work: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "finetune.parity", what, str(work)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+def _child(what: str, work: Path, model: Path) -> None:
+    command = [sys.executable, "-m", "finetune.parity", what, str(work)]
+    timeout_s = TIMEOUT_S * (1 + model.stat().st_size / SLOW_BYTES)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ParityError(f"llama.cpp did not answer within {timeout_s:.0f} s") from error
     if done.returncode != 0:
         raise ParityError(f"llama.cpp child ended with {done.returncode}: {done.stderr[-1500:]}")
 

@@ -11,11 +11,11 @@ CPU_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # x86 and, the last one, ARM
 
 @cache
 def computes_bf16(device: str) -> bool:
-    """Does the device ("cpu", "cuda", ...) multiply bf16 itself? A CPU that imitates it is many times slower."""
+    """Does the device ("cpu", "cuda", ...) multiply bf16 itself? One that imitates it is many times slower."""
     import torch
 
     if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")
     return device != "cpu" or (cpuinfo.exists() and bool(CPU_FLAGS & set(cpuinfo.read_text().split())))
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+STATE = "state.pt"
 LIBRARIES = ("torch", "transformers", "peft", "tokenizers", "gguf", "llama-cpp-python", "automlgpt-local")
 
 
@@ -33,7 +34,7 @@ def write_effective(folder: Path, settings: Mapping[str, Any], inputs: Iterable[
     hashes = {str(path): sha256(path) for path in inputs if path.is_file()}
     print_ = hashlib.sha256(json.dumps([settings, sorted(hashes.values())]).encode()).hexdigest()[:16]
     file = folder / "effective.yaml"
-    if file.exists() and (folder / "state.pt").exists():
+    if file.exists() and (folder / STATE).exists():
         before = (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("facts", {}).get("fingerprint")
         if before != print_:
             raise ValueError(f"{folder} holds a checkpoint of other settings or rows: remove it, or choose another one")
@@ -48,6 +49,20 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "missing"
+
+
+def save_state(folder: Path, content: Mapping[str, Any]) -> None:
+    """The checkpoint, replaced as a whole. Raises OSError where it cannot be written: the one before it stays."""
+    import torch
+
+    part = folder / "state.part"
+    try:
+        torch.save(content, part)
+        part.replace(folder / STATE)
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise OSError(f"{folder / STATE} cannot be written, is the disk full? ({error})") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def cut_log(folder: Path, step: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from automlgpt_local.agents.process import MAX_IDEAS, PROBE_RECIPE, advised_colu
 from automlgpt_local.data.profile import ColumnProfile, Profile
 from automlgpt_local.events import (
     AttemptFinished,
+    Budget,
     CodeRejected,
     CodeWritten,
     Decided,
@@ -26,6 +27,8 @@ from automlgpt_local.events import (
     Noted,
     Profiled,
     Record,
+    Resumed,
+    TaskChanged,
     TaskResolved,
 )
 from automlgpt_local.llm.backend import BackendInfo, Message, Template
@@ -37,12 +40,17 @@ CONTEXT_TOKENS = 32_768  # of the model that a row is written for
 
 
 class AskedError(Exception):
-    """No failure: carries a question out of the code that would have put it to a model."""
+    """No failure: carries a question out of the code that would have put it to a model.
+
+    slots: what a chat model may answer, name -> options; empty where it writes code.
+    """
 
     def __init__(
-        self, agent: str, transcript: Sequence[str] = (), template: Template = (), messages: Sequence[Message] = ()
-    ) -> None:
+        self, agent: str, transcript: Sequence[str] = (), template: Template = (), messages: Sequence[Message] = (),
+        slots: Mapping[str, Sequence[Any]] | None = None,
+    ) -> None:  # fmt: skip
         self.agent, self.transcript, self.template, self.messages = agent, tuple(transcript), template, tuple(messages)
+        self.slots = dict(slots or {})
 
 
 class Listener:
@@ -53,8 +61,10 @@ class Listener:
     def fill(self, agent: str, transcript: Sequence[str], template: Template, **_: Any) -> Any:
         raise AskedError(agent, transcript, template)
 
-    def chat(self, agent: str, messages: Sequence[Message], **_: Any) -> Any:
-        raise AskedError(agent, messages=messages)
+    def chat(self, agent: str, messages: Sequence[Message], *, schema: dict[str, Any] | None = None, **_: Any) -> Any:
+        properties = schema["properties"] if schema else {}
+        slots = {name: slot["enum"] for name, slot in properties.items() if "enum" in slot}
+        raise AskedError(agent, messages=messages, slots=slots)
 
     def count_tokens(self, text: str) -> int:
         return len(text) // 3
@@ -78,6 +88,7 @@ class Replay:
     profile: Profile | None = None
     journal: Journal | None = None
     t: float = 0.0
+    limit_s: float = 0.0
     written: dict[int, CodeWritten] = field(default_factory=dict)
     tools: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -87,13 +98,20 @@ class Replay:
     source: str = ""  # the module that an agent wrote last
     error: str = ""
     batch: int = 0
+    tuned: str = ""  # the recipe that gets other hyper-parameters now
 
     def take(self, record: Record) -> None:
         """Bring the situation up to date; a decision is taken after it was asked about."""
         event, self.t = record.event, record.t
         if isinstance(event, TaskResolved):
             self.task = TaskSpec.from_json(event.task)
-            self.journal = Journal(METRICS[self.task.metric])
+            self.journal, self.limit_s = Journal(METRICS[self.task.metric]), self.task.time_limit_s
+        elif isinstance(event, TaskChanged) and self.journal is not None:
+            self.task, self.journal.left_out = TaskSpec.from_json(event.task), set(event.left_out)
+        elif isinstance(event, Budget):
+            self.limit_s = event.limit_s
+        elif isinstance(event, Resumed):
+            self.limit_s = max(self.limit_s, event.limit_s)
         elif isinstance(event, Profiled):
             self.profile = Profile.from_json(event.profile)
             self.treatments = compact.default_treatments(self.profile)
@@ -111,14 +129,14 @@ class Replay:
         elif isinstance(event, Decided):
             self._decided(event)
 
-    def ask(self, event: Decided, recipe: str) -> AskedError | None:
+    def ask(self, event: Decided) -> AskedError | None:
         """The question that was answered by this decision; None where there is none in this dialect.
 
-        recipe: what the decision's hyper-parameters are for.
+        A choice of recipes that is about none was put to nobody: the rules had only one answer.
         """
         if self.task is None or self.profile is None or self.journal is None:
             return None
-        left_s = max(0.0, self.task.time_limit_s - self.t)
+        left_s = max(0.0, self.limit_s - self.t)
         now = Situation(self.task, self._shown(self.profile), self.journal, left_s, 60.0, 0, tuple(self.notes))
         known, advisor = recipes.load(installed_only=False), self._advisor(self.task)
         try:
@@ -132,12 +150,12 @@ class Replay:
                         self.profile.columns, self.treatments, ideas.cells_of(self.features)
                     )
                     advisor.features(now, self.ideas(), base)
-                case "next_recipe":
+                case "next_recipe" if event.about:
                     advisor.next_recipe(now, event.about)
-                case "next_tune":
+                case "next_tune" if event.about:
                     advisor.next_tune(now, event.about)
-                case "params" if recipe in known and event.values:
-                    advisor.params(now, known[recipe])
+                case "params" if self.tuned in known and event.values:
+                    advisor.params(now, known[self.tuned])
                 case "solution":
                     advisor.solution(now, known[PROBE_RECIPE].source, self.features)
                 case "repair":
@@ -191,6 +209,8 @@ class Replay:
             self.batch += 1
         elif event.decision == "next_recipe" and event.values.get("next") == "own" and self.journal is not None:
             self.journal.own_asked += 1
+        elif event.decision == "next_tune":
+            self.tuned = str(event.values.get("next"))
         elif event.decision in ("solution", "repair"):
             self.source = str(event.values.get("source") or "")
 
@@ -198,6 +218,11 @@ class Replay:
 def is_advised(code: CodeWritten) -> bool:
     """The module that tries the Reasoning agent's treatment of the columns."""
     return "Reasoner's treatment" in code.title
+
+
+def is_features(code: CodeWritten) -> bool:
+    """The module that tries the Coding agent's features."""
+    return "Coder's features" in code.title
 
 
 def _evaluation(code: CodeWritten, event: AttemptFinished) -> Evaluation:

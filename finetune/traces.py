@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from automlgpt_local.errors import ResumeError
-from automlgpt_local.events import AttemptFinished, CodeWritten, Decided, Event, Gated, Profiled, read_events
+from automlgpt_local.events import Decided, Profiled, read_events
+from finetune.outcome import failed, outcome_of
 from finetune.redact import redact
-from finetune.replay import AskedError, Replay, is_advised
+from finetune.replay import AskedError, Replay
 from finetune.rows import Row, filled
 
 # What the rows call a decision, where that is not its name in the events.
@@ -41,15 +42,11 @@ AnyRow = TypeVar("AnyRow", Row, Chat)
 
 @dataclass(frozen=True)
 class Wanted:
-    """only_kept: leave out what the gate refused and mended modules that did not run. cells: as in Replay.
-
-    without: column names of tables that must not be learned from; sessions on such a table are left out whole.
-    """
+    """only_kept: leave out what the gate refused and mended modules that did not run. cells: as in Replay."""
 
     only_kept: bool = False
     cells: bool = False
     licence: str = ""
-    without: tuple[frozenset[str], ...] = ()
 
 
 def session_rows(path: Path, wanted: Wanted = Wanted()) -> Iterator[Row]:
@@ -65,16 +62,22 @@ def session_rows(path: Path, wanted: Wanted = Wanted()) -> Iterator[Row]:
 def session_chats(path: Path, wanted: Wanted = Wanted()) -> Iterator[Chat]:
     """The same decisions as a chat model would have been asked them and should have answered them."""
     for decision, group, event, asked, outcome, replay in _decisions(path, wanted, chat=True):
-        source = event.values.get("source") or (replay.features_code(event) if event.decision == "features" else "")
-        if source:
-            answer = f"{event.thought}\n\n```python\n{source.strip()}\n```".strip()
-        elif event.values and event.decision != "features":
-            answer = json.dumps({"thought": event.thought, **event.values}, ensure_ascii=False)
-        else:
-            continue
-        said = [*((m.role, m.content) for m in asked.messages), ("assistant", answer)]
-        messages = tuple({"role": role, "content": redact(str(text))} for role, text in said)
-        yield Chat(decision, group, False, f"recorded {event.by}", messages, outcome)
+        answer = _answer(event, asked, replay)
+        if answer:
+            said = [*((m.role, m.content) for m in asked.messages), ("assistant", answer)]
+            messages = tuple({"role": role, "content": redact(str(text))} for role, text in said)
+            yield Chat(decision, group, False, f"recorded {event.by}", messages, outcome)
+
+
+def _answer(event: Decided, asked: AskedError, replay: Replay) -> str:
+    """What a chat model should have written; empty where the question has no such answer."""
+    source = event.values.get("source") or (replay.features_code(event) if event.decision == "features" else "")
+    if source:
+        return f"{event.thought}\n\n```python\n{source.strip()}\n```".strip()
+    values = {name: event.values.get(name) for name in asked.slots}
+    if not values or any(values[name] not in options for name, options in asked.slots.items()):
+        return ""
+    return json.dumps({"thought": event.thought, **values}, ensure_ascii=False)
 
 
 def _decisions(
@@ -86,45 +89,17 @@ def _decisions(
     profiled = next((r.event for r in records if isinstance(r.event, Profiled)), None)
     if profiled is None:
         return
-    names = {str(c["name"]) for c in profiled.profile["columns"]}
-    if any(len(names & other) >= SAME_TABLE * len(names) for other in wanted.without):
-        return
+    group = fingerprint(columns_in(profiled))
     replay = Replay(log.parent, chat, wanted.cells)
     for i, record in enumerate(records):
         event = record.event
         if isinstance(event, Decided):
-            later = [r.event for r in records[i + 1 :]]
-            written = next((e for e in later if isinstance(e, CodeWritten)), None)
-            asked = replay.ask(event, written.recipe if written else "")
-            decision = NAMES.get(event.decision, event.decision)
-            outcome = _outcome(decision, later, written)
-            if asked is not None and not (wanted.only_kept and _failed(decision, outcome)):
+            asked = replay.ask(event)
+            outcome = outcome_of(event, [r.event for r in records[i + 1 :]])
+            if asked is not None and not (wanted.only_kept and failed(event.decision, outcome)):
                 outcome |= {"licence": wanted.licence} if wanted.licence else {}
-                yield decision, fingerprint(names), event, asked, outcome, replay
+                yield NAMES.get(event.decision, event.decision), group, event, asked, outcome, replay
         replay.take(record)
-
-
-def _outcome(decision: str, later: Sequence[Event], written: CodeWritten | None) -> dict[str, Any]:
-    """What came of it: ran, score, and whether the gate kept it."""
-    if written is None or decision == "tool":
-        return {}
-    number = written.attempt
-    if decision == "treat":  # two probes follow: the rules' and the advised one
-        advised = (e for e in later if isinstance(e, CodeWritten) and is_advised(e))
-        number = next((e.attempt for e in advised), number)
-    done = next((e for e in later if isinstance(e, AttemptFinished) and e.attempt == number), None)
-    gate = next((e for e in later if isinstance(e, Gated) and e.attempt == number), None)
-    found: dict[str, Any] = {}
-    if done is not None:
-        found |= {"ran": done.status == "ok", "score": done.score}
-    if gate is not None:
-        found |= {"gain": gate.gain, "kept": gate.kept}
-    return found
-
-
-def _failed(decision: str, outcome: dict[str, Any]) -> bool:
-    """A mended module has done its part when it runs, whether or not it gains."""
-    return not outcome.get("ran", True) or (decision != "repair" and outcome.get("kept") is False)
 
 
 def fingerprint(names: Iterable[str]) -> str:
@@ -132,18 +107,35 @@ def fingerprint(names: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(sorted(names)).encode()).hexdigest()[:16]
 
 
-def columns_of(path: Path) -> list[frozenset[str]]:
-    """The column names of a table (CSV or Parquet), or of every session below a folder."""
-    if path.is_dir():
-        profiles = (
-            next((r.event for r in read_events(log) if isinstance(r.event, Profiled)), None)
-            for log in sessions_below([path])
-        )
-        return [frozenset(str(c["name"]) for c in p.profile["columns"]) for p in profiles if p is not None]
-    import pandas as pd
+def columns_in(profiled: Profiled) -> frozenset[str]:
+    return frozenset(str(c["name"]) for c in profiled.profile["columns"])
 
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, nrows=1)
-    return [frozenset(map(str, frame.columns))]
+
+def columns_of(path: Path) -> list[frozenset[str]]:
+    """The column names of a table, or of every session below a folder. Raises DataError."""
+    if path.is_dir():
+        found = (_session_columns(log) for log in sessions_below([path]))
+        return [names for names in found if names is not None]
+    from automlgpt_local.data.load import column_names
+
+    return [frozenset(column_names(path))]
+
+
+def apart_from(sessions: Iterable[Path], tables: Sequence[frozenset[str]]) -> list[Path]:
+    """The sessions on none of these tables, of which column names are given, whichever of their rows they saw."""
+
+    def known(path: Path) -> bool:
+        try:
+            names = _session_columns(path) or frozenset()
+        except (OSError, ResumeError):  # `collect` names it
+            return False
+        return bool(names) and any(len(names & other) >= SAME_TABLE * len(names) for other in tables)
+
+    return [path for path in sessions if not known(path)]
+
+
+def _session_columns(log: Path) -> frozenset[str] | None:
+    return next((columns_in(r.event) for r in read_events(log) if isinstance(r.event, Profiled)), None)
 
 
 def collect(paths: Iterable[Path], wanted: Wanted = Wanted(), *, chat: bool = False) -> tuple[list[Any], list[Path]]:
@@ -182,8 +174,10 @@ def as_messages(row: Chat) -> dict[str, Any]:
 
 
 def as_sharegpt(row: Chat) -> dict[str, Any]:
+    """The same with turns as ShareGPT names them."""
     names = {"system": "system", "user": "human", "assistant": "gpt"}
-    return {"conversations": [{"from": names[m["role"]], "value": m["content"]} for m in row.messages]}
+    turns = [{"from": names[m["role"]], "value": m["content"]} for m in row.messages]
+    return {"conversations": turns, **{k: v for k, v in asdict(row).items() if k != "messages"}}
 
 
 def preview(row: Row | Chat) -> str:

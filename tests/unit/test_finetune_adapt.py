@@ -79,9 +79,22 @@ def test_what_cannot_be_trained_on_is_said(rows, tmp_path, capsys, monkeypatch):
     assert main(command) == 2 and "lacks tokenizer.ggml.merges" in capsys.readouterr().err
 
 
+def test_rows_are_shown_instead_of_trained_on(rows, tmp_path, capsys):
+    path, config = tmp_path / "rows.jsonl", tmp_path / "nano.yaml"
+    write_rows(path, rows)
+    config.write_text(f"base: {NANO}\nrows: {path}\nout: {tmp_path / 'out'}\n")
+    for source in (["--config", str(config)], [str(path)]):
+        assert main(["train", *source, "--preview", "2"]) == 0
+        assert "h-=[[keep]]\n" in capsys.readouterr().err
+    assert main(["train", str(path), "--steps", "0"]) == 2 and "--steps" in capsys.readouterr().err
+    assert {p.name for p in tmp_path.iterdir()} == {"rows.jsonl", "nano.yaml"}
+
+
 def test_presets_are_recipes():
     from finetune.chat import Recipe
 
     configs = sorted(Path(teachers.__file__).parent.glob("configs/*.yaml"))
     assert {c.stem for c in configs} >= {"nano", "qwen3-4b", "qwen2.5-coder-7b", "llama-3.2-1b"}
     assert all(Recipe.load(c).base.startswith("models/") for c in configs)
+    # A solution is asked for with a whole recipe as its example, in some 4,000 tokens.
+    assert all(Recipe.load(c).max_length >= 8192 for c in configs if c.stem != "nano")

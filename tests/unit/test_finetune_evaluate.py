@@ -66,6 +66,12 @@ def test_code_repairs_and_scores_by_model(tmp_path):
     assert "| new new012345678 | 3 |" in text and "repairs per module" in text
 
 
+def test_nothing_to_evaluate_is_said(capsys):
+    from finetune.__main__ import main
+
+    assert main(["evaluate"]) == 2 and "say what to evaluate" in capsys.readouterr().err
+
+
 def test_models_are_compared_by_hash(tmp_path, monkeypatch, capsys):
     pytest.importorskip("torch")
     import hashlib

@@ -2,12 +2,14 @@
 
 import json
 
+import numpy
 import pytest
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from finetune.gguf_export import rope_factors, write_gguf  # noqa: E402
+from finetune import parity  # noqa: E402
+from finetune.gguf_export import gguf_tensors, rope_factors, write_gguf  # noqa: E402
 from finetune.hf_export import SAMPLES, HubTokenizer, export_folder, splitting_rule  # noqa: E402
 from finetune.lora import add_lora, write_adapter  # noqa: E402
 from finetune.parity import compare, gguf_logits, torch_logits  # noqa: E402
@@ -120,6 +122,42 @@ def test_a_merged_adapter_is_quantised_and_registered(tmp_path, monkeypatch, kin
 
 def model_of(folder):
     return transformers.AutoModelForCausalLM.from_pretrained(folder)
+
+
+def test_the_default_of_several_chat_templates_is_taken(tmp_path):
+    folder = hub_folder(tmp_path / "model", "qwen2", QWEN2)
+    several = [{"name": name, "template": f"{name} template"} for name in ("tool_use", "default")]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": several}))
+    assert HubTokenizer.load(folder, "qwen2").chat_template == "default template"
+
+
+def test_what_cannot_become_a_gguf_is_refused_at_once(tmp_path, capsys):
+    from finetune.__main__ import main
+
+    for config, problem in (
+        (None, "no folder of a Hugging Face model"),
+        ('{"model_type": "mistral"}', "mistral is none"),
+    ):
+        if config:
+            (tmp_path / "config.json").write_text(config)
+        for more in ([], ["--adapter", str(tmp_path)]):
+            assert main(["export", str(tmp_path), "--out", str(tmp_path / "out.gguf"), *more]) == 2
+            assert problem in capsys.readouterr().err
+
+
+def test_weights_are_not_copied_to_be_written():
+    model = transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**TINY, vocab_size=64))
+    embedded = model.get_input_embeddings().weight.detach().numpy()
+    found = gguf_tensors(model, "F32")
+    assert iter(found) is found  # one at a time
+    assert any(numpy.shares_memory(weight, embedded) for _, weight in found)
+
+
+def test_llama_cpp_has_time_and_an_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(parity, "TIMEOUT_S", 0.01)
+    (tmp_path / "base.gguf").write_bytes(b"")
+    with pytest.raises(parity.ParityError, match="did not answer within 0 s"):
+        gguf_logits(tmp_path / "base.gguf", [[1]])
 
 
 def test_an_unknown_splitting_rule_is_refused():
