@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from automlgpt_local.data import association
-from automlgpt_local.data.dates import parse_dates
-from automlgpt_local.data.kinds import text_as_number, text_kind
+from automlgpt_local.data.conditions import Condition, comparable
 from automlgpt_local.data.load import Table
 from automlgpt_local.data.profile import ColumnProfile, profile
-from automlgpt_local.data.question import Question, understand
+from automlgpt_local.data.question import ANY_STATISTIC, SHARE, STATISTICS, Question, understand
 from automlgpt_local.task import TaskSpec
 
 MOST_LINES = 12
+MOST_GROUPS = 50
 SAMPLE_ROWS = 20_000
 EXAMPLES = (
     "how many rows?", "which columns have missing values?", "what is the average PRICE by CITY?", "describe AGE",
-    "how many rows have STATUS = paid?", "what is correlated with PRICE?", "what drives the target?", "any leaks?",
+    "how many rows have STATUS = paid or open?", "highest PRICE where AGE is between 20 and 30 and CITY is not Rome",
+    "what is correlated with PRICE?", "what drives the target?", "any leaks?",
 )  # fmt: skip
 
 
@@ -40,40 +42,51 @@ def answer(question: str, table: Table, task: TaskSpec | None = None) -> Answer:
     asked = understand(question, frame)
     if task is not None and asked.asks("target|outcome|label|classes|balanced?") and not asked.columns:
         asked.columns.append(task.target)
-    rows: np.ndarray = np.ones(len(frame), dtype=bool)
-    for condition in asked.conditions:
-        rows &= condition.rows(frame).to_numpy()
-    part = frame[rows]
+    if asked.unread:
+        return _not_understood(asked, frame, task)
+    met = [condition.rows(frame) for condition in asked.conditions] or [np.ones(len(frame), dtype=bool)]
+    part = frame[(np.logical_or if asked.either else np.logical_and).reduce(met)]
     for pattern, reply in _REPLIES:
         if asked.asks(pattern):
+            if asked.groups and reply not in (_statistic, _count, _values):
+                return _not_understood(asked, frame, task)
             found = reply(asked, part, frame, task)
             if found is not None:
-                return found
-    if asked.group and asked.columns and not asked.statistic:
-        if _as_numbers(part[asked.columns[0]]) is None:
-            return _count(asked, part, frame) or _describe(asked, part)
-        asked.statistic = "mean"
-    of_groups = asked.statistic in ("max", "min") and len(asked.columns) == 1
-    if of_groups and task is not None and task.kind == "regression" and _kind(part[asked.columns[0]]) == "category":
-        # "the most expensive neighbourhood" of a table whose target is the price
-        asked.columns, asked.group, asked.statistic = [task.target], asked.columns[0], "mean"
-    if asked.statistic and asked.columns:
-        return _statistic(asked, part)
-    if asked.columns:
-        return _describe(asked, part)
-    if asked.conditions:
-        return _count(asked, part, frame) or _describe(asked, part)
-    summary = _overview(asked, part, frame, task)
-    asks = "\n".join(f"  {example}" for example in EXAMPLES)
-    return Answer(
-        f"{summary.text}\nThis was not understood as a question. It can be asked, for example:\n{asks}",
-        summary.values,
-        False,
-    )
+                return _finished(found, asked, pattern)
+    found = None
+    if asked.groups and asked.columns and not asked.statistics and _as_numbers(frame[asked.columns[0]]) is not None:
+        asked.statistics = ["mean"]
+    if asked.statistics:
+        found = _statistic(asked, part, frame, task)
+    elif asked.columns and not asked.groups:
+        found = _describe(asked, part)
+    elif asked.conditions or asked.columns or asked.order:
+        found = _count(asked, part, frame, task)
+    return _finished(found or _not_understood(asked, frame, task), asked)
+
+
+def _not_understood(asked: Question, frame: pd.DataFrame, task: TaskSpec | None) -> Answer:
+    summary = _overview(asked, frame, frame, task)
+    what = ": " + ", ".join(dict.fromkeys(asked.unread)) if asked.unread else " as a question"
+    lines = [summary.text, f"This was not understood{what}. It can be asked, for example:", *EXAMPLES]
+    return Answer("\n  ".join(lines).replace("\n  ", "\n", 1), summary.values, False)
+
+
+def _finished(found: Answer, asked: Question, pattern: str = " ") -> Answer:
+    """With the words that were passed over, which may have meant something."""
+    over = [word for word in dict.fromkeys(asked.unknown) if not re.fullmatch(pattern, word, re.IGNORECASE)]
+    if not over or not (set(found.values) & {"rows", "unique", *(how for how, _ in STATISTICS)}):
+        return found
+    return replace(found, text=f"{found.text}\nNot read: {', '.join(over)}.")
 
 
 def _where(asked: Question) -> str:
-    return f" where {' and '.join(map(str, asked.conditions))}" if asked.conditions else ""
+    return f" where {_said(asked.conditions, asked.either)}" if asked.conditions else ""
+
+
+def _said(conditions: Sequence[Condition], either: bool = False) -> str:
+    said = [f"({c})" if len(c.tests) > 1 and len(conditions) > 1 else str(c) for c in conditions]
+    return (" or " if either else " and ").join(said)
 
 
 def _number(value: float) -> str:
@@ -88,18 +101,8 @@ def _as_numbers(values: pd.Series) -> pd.Series | None:
     """A column as numbers, money and the like included; None for what is not one."""
     if pd.api.types.is_numeric_dtype(values):
         return values
-    return text_as_number(values) if _kind(values) == "numeric_text" else None
-
-
-def _kind(values: pd.Series) -> str:
-    if pd.api.types.is_numeric_dtype(values):
-        return "number"
-    return text_kind(str(values.name), values.value_counts(), int(values.notna().sum()))[0]
-
-
-def _as_dates(values: pd.Series) -> pd.Series | None:
-    kind, written = text_kind(str(values.name), values.value_counts(), int(values.notna().sum()))
-    return parse_dates(values, written) if kind == "date" else None
+    kind, numbers, _ = comparable(values)
+    return numbers if kind == "number" else None
 
 
 def _overview(asked: Question, part: pd.DataFrame, frame: pd.DataFrame, task: TaskSpec | None) -> Answer:
@@ -132,40 +135,70 @@ def _count(asked: Question, part: pd.DataFrame, frame: pd.DataFrame, task: TaskS
     if asked.asks("columns|features|variables") and not asked.asks("rows"):
         names = ", ".join(map(str, frame.columns[:30])) + (", …" if frame.shape[1] > 30 else "")
         return Answer(f"{frame.shape[1]} columns: {names}", {"columns": [str(c) for c in frame.columns]})
+    if set(asked.statistics) - {"sum"}:
+        return _not_understood(asked, frame, task)
     distinct = asked.asks("unique|different|distinct|classes|categories|kinds of|types of")
-    if asked.columns and (distinct or not (asked.conditions or asked.group)):
+    shares = asked.asks(SHARE)
+    if not (asked.columns or asked.conditions or asked.groups) and asked.counted:
+        asked.columns.append(asked.counted)
+    many = [c for c in (*asked.columns, *asked.groups) if frame[c].nunique() > MOST_LINES]
+    if shares and any(_as_numbers(frame[c]) is not None for c in many):  # a share of an amount
+        return _not_understood(replace(asked, unread=many), frame, task)
+    if len(asked.columns) == 1 and not asked.groups:
         return _values(asked, part, frame, task)
-    if asked.group is not None:
-        counts = part[asked.group].value_counts(dropna=False)
-        lines = [f"{_label(v)}: {n:,} ({n / max(1, len(part)):.1%})" for v, n in counts.head(MOST_LINES).items()]
-        split = asked.columns[0] if asked.columns and part[asked.columns[0]].nunique() <= 10 else None
-        if split is not None:
-            table = pd.crosstab(part[asked.group], part[split])
-            lines = [
-                f"{_label(v)}: " + ", ".join(f"{_label(k)} {n:,} ({n / max(1, row.sum()):.1%})" for k, n in row.items())
-                for v, row in table.loc[table.sum(axis=1).sort_values(ascending=False).index]
-                .head(MOST_LINES)
-                .iterrows()
-            ]
-        head = f"{split or 'Rows'} by {asked.group}{_where(asked)}"
-        return Answer(f"{head}\n" + "\n".join(lines), {"rows": _plain(counts)})
+    if len(asked.columns) == 2 and not asked.groups:
+        asked.groups.append(asked.columns.pop(0))
+    if asked.columns and (len(asked.columns) > 1 or distinct or asked.columns[0] in many):
+        return _not_understood(replace(asked, unread=[*asked.columns, *asked.groups]), frame, task)
+    whole = frame[np.logical_and.reduce([c.rows(frame) for c in asked.among])] if asked.among else frame
+    claims = [c for c in asked.conditions if c not in asked.among]
+    if asked.groups:
+        return _count_groups(asked, part, whole if shares and claims else part)
     if not asked.conditions:
         return Answer(f"{len(frame):,} rows.", {"rows": len(frame), "share": 1.0})
-    whole, among = frame, ""
-    if asked.asks("share|percent\\w*|proportion|fraction") and len(asked.conditions) > 1:
-        for condition in asked.conditions[1:]:
-            whole = whole[condition.rows(whole).to_numpy()]
-        among = f" where {' and '.join(map(str, asked.conditions[1:]))}"
+    among = f" where {_said(asked.among)}" if asked.among else ""
     share = len(part) / max(1, len(whole))
-    which = asked.conditions[0] if among else " and ".join(map(str, asked.conditions))
-    text = f"{len(part):,} of {len(whole):,} rows{among} ({share:.1%}) have {which}."
+    text = f"{len(part):,} of {len(whole):,} rows{among} ({share:.1%}) have {_said(claims, asked.either)}."
+    if asked.counted and part[asked.counted].nunique() < len(part):
+        text += f" They hold {part[asked.counted].nunique():,} different values of {asked.counted}."
     return Answer(text, {"rows": len(part), "share": share})
+
+
+def _count_groups(asked: Question, part: pd.DataFrame, whole: pd.DataFrame) -> Answer:
+    """Rows of each group, how they split over a column, or what share they are of the group's rows in `whole`."""
+    key = _keys(part, asked.groups)
+    counts = key.value_counts(dropna=False, ascending=asked.order == "up")
+    head = f"{asked.columns[0] if asked.columns else 'Rows'} by {' and '.join(asked.groups)}{_where(asked)}"
+    if asked.columns:
+        table = pd.crosstab(key, part[asked.columns[0]])
+        lines = [
+            f"{_label(v)}: " + ", ".join(f"{_label(k)} {n:,} ({n / max(1, row.sum()):.1%})" for k, n in row.items())
+            for v, row in table.reindex(counts.index).fillna(0).astype(int).iterrows()
+        ]
+    elif len(whole) > len(part):
+        all_rows = _keys(whole, asked.groups).value_counts(dropna=False)
+        counts = counts.reindex(all_rows.index, fill_value=0)
+        lines = [f"{_label(v)}: {n:,} of {all_rows[v]:,} ({n / all_rows[v]:.1%})" for v, n in counts.items()]
+    else:
+        lines = [f"{_label(v)}: {n:,} ({n / max(1, len(part)):.1%})" for v, n in counts.items()]
+    return Answer(f"{head}\n{_shortened(lines)}", {"rows": _plain(counts)})
+
+
+def _keys(part: pd.DataFrame, groups: Sequence[str]) -> pd.Series:
+    """What each row is grouped by, several columns as "Rome, 3"."""
+    each = [part[c].map(_label) for c in groups]
+    return part[groups[0]] if len(groups) == 1 else each[0].str.cat(each[1:], sep=", ")
+
+
+def _shortened(lines: Sequence[str]) -> str:
+    more = [f"… and {len(lines) - MOST_LINES:,} more"] if len(lines) > MOST_LINES else []
+    return "\n".join([*lines[:MOST_LINES], *more])
 
 
 def _label(value: Any) -> str:
     if value != value:
         return "(missing)"
-    return f"{value:g}" if isinstance(value, float) else str(value)[:60]
+    return f"{value:.12g}" if isinstance(value, float) else str(value)[:60]
 
 
 def _plain(counts: pd.Series) -> dict[str, int]:
@@ -173,48 +206,78 @@ def _plain(counts: pd.Series) -> dict[str, int]:
 
 
 def _values(asked: Question, part: pd.DataFrame, frame: pd.DataFrame, task: TaskSpec | None) -> Answer | None:
+    if len(asked.columns) != 1 or asked.groups:
+        return _count(asked, part, frame, task) if asked.columns else None
+    column = asked.columns[0]
+    counts = part[column].value_counts(ascending=asked.asks("least"))
+    lines = [f"{_label(v)}: {n:,} ({n / max(1, len(part)):.1%})" for v, n in counts.items()]
+    head = f"{column} has {len(counts):,} different values{_where(asked)}"
+    return Answer(f"{head}\n{_shortened(lines)}", {"unique": len(counts), "values": _plain(counts)})
+
+
+def _statistic(asked: Question, part: pd.DataFrame, frame: pd.DataFrame, task: TaskSpec | None) -> Answer | None:
+    """Statistics of the numbers, or else dates, that are asked for; by the other columns. None where there are none."""
     if not asked.columns:
         return None
-    column = asked.columns[0]
-    counts = part[column].value_counts()
-    lines = [f"{_label(v)}: {n:,} ({n / max(1, len(part)):.1%})" for v, n in counts.head(MOST_LINES).items()]
-    more = f"\n… and {len(counts) - MOST_LINES:,} more" if len(counts) > MOST_LINES else ""
-    head = f"{column} has {len(counts):,} different values{_where(asked)}"
-    return Answer(f"{head}\n" + "\n".join(lines) + more, {"unique": len(counts), "values": _plain(counts)})
+    kinds = {c: comparable(frame[c])[0] for c in asked.columns}
+    regresses = task is not None and task.kind == "regression" and asked.statistics[0] in ("max", "min")
+    if task is not None and regresses and not asked.groups and list(kinds.values()) == ["text"]:
+        # "the most expensive neighbourhood" of a table whose target is the price
+        asked.columns, asked.groups, asked.statistics = [task.target], asked.columns, ["mean"]
+        kinds = {task.target: "number"}
+    numbers = [c for c in asked.columns if kinds[c] == "number"]
+    measured = [c for c in numbers if frame[c].nunique() > 2] or numbers or [c for c in kinds if kinds[c] == "date"]
+    by = [*asked.groups, *(c for c in asked.columns if c not in measured)]
+    if not measured:
+        if asked.statistics == ["sum"]:
+            return None  # "the total number of cities"
+        text = f"{asked.columns[0]} holds text, so it has no {asked.statistics[0]}."
+        return Answer(f"{text}\n{_describe(asked, part).text}", {}, False)
+    dated = set(asked.statistics) - {"min", "max", "median", "mean"} and not numbers
+    if dated or any(c not in asked.groups and frame[c].nunique() > MOST_GROUPS for c in by):
+        return _not_understood(replace(asked, unread=asked.columns), frame, task)
+    found = [_of_column(asked, c, by, part, comparable(frame[c])[1].loc[part.index]) for c in measured]
+    values = found[0].values if len(found) == 1 else {c: f.values for c, f in zip(measured, found)}
+    return Answer("\n".join(f.text for f in found), values)
 
 
-def _statistic(asked: Question, part: pd.DataFrame) -> Answer:
-    column, how = asked.columns[0], asked.statistic or "mean"
-    numbers = _as_numbers(part[column])
-    if numbers is None:
-        dates = _as_dates(part[column])
-        if dates is not None and how in ("min", "max", "median", "mean"):
-            day = str(getattr(dates, how)())[:19].removesuffix(" 00:00:00")
-            return Answer(f"The {how} of {column}{_where(asked)} is {day}.", {how: day})
-        return Answer(f"{column} holds text, so it has no {how}.\n{_describe(asked, part).text}", {}, False)
-    group = asked.group or (
-        asked.columns[1] if len(asked.columns) > 1 and part[asked.columns[1]].nunique() <= 50 else None
-    )
-    if group is not None:
-        table = numbers.groupby(part[group]).agg([how, "count"]).sort_values(how, ascending=False)
+def _of_column(asked: Question, column: str, by: Sequence[str], part: pd.DataFrame, values: pd.Series) -> Answer:
+    hows = asked.statistics
+    if by:
+        table = values.groupby(_keys(part, by)).agg([*hows, "count"])
+        table = table.sort_values(hows[0], ascending=asked.order == "up" or (not asked.order and hows == ["min"]))
         lines = [
-            f"{_label(v)}: {_number(r[how])} ({int(r['count']):,} rows)" for v, r in table.head(MOST_LINES).iterrows()
+            f"{_label(v)}: {', '.join(_shown(_json(r[how])) for how in hows)} ({int(r['count']):,} rows)"
+            for v, r in table.iterrows()
         ]
-        values = {_label(v): float(x) for v, x in table[how].head(50).items() if x == x}
-        return Answer(f"{how} of {column} by {group}{_where(asked)}\n" + "\n".join(lines), {how: values})
-    value = float(getattr(numbers, how)())
-    present = int(numbers.notna().sum())
-    return Answer(
-        f"The {how} of {column}{_where(asked)} is {_number(value)} ({present:,} values).",
-        {how: value if value == value else None, "rows": present},
-    )
+        head = f"{' and '.join(hows)} of {column} by {' and '.join(by)}{_where(asked)}"
+        shown = {how: {_label(v): _json(x) for v, x in table[how].dropna().head(50).items()} for how in hows}
+        return Answer(f"{head}\n{_shortened(lines)}", shown)
+    found = {how: _json(getattr(values, how)()) for how in hows}
+    of = f" of {column}{_where(asked)}"
+    said = ", the ".join(f"{how}{'' if i else of} is {_shown(x)}" for i, (how, x) in enumerate(found.items()))
+    if pd.api.types.is_datetime64_any_dtype(values):
+        return Answer(f"The {said}.", found)
+    present = int(values.notna().sum())
+    return Answer(f"The {said} ({present:,} values).", {**found, "rows": present})
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else "missing" if value is None else _number(float(value))
+
+
+def _json(value: Any) -> str | float | None:
+    if value != value:
+        return None
+    return str(value)[:19].removesuffix(" 00:00:00") if isinstance(value, pd.Timestamp) else float(value)
 
 
 def _describe(asked: Question, part: pd.DataFrame, *_: Any) -> Answer:
     if not asked.columns:
         return Answer(f"{len(part):,} rows{_where(asked)}.", {"rows": len(part)})
     found = profile(part[asked.columns]).columns
-    return Answer("\n".join(_sentence(c, len(part)) for c in found), {c.name: _facts(c) for c in found})
+    head = f"{len(part):,} rows{_where(asked)}\n" if asked.conditions else ""
+    return Answer(head + "\n".join(_sentence(c, len(part)) for c in found), {c.name: _facts(c) for c in found})
 
 
 def _facts(column: ColumnProfile) -> dict[str, Any]:
@@ -298,7 +361,7 @@ def _kinds(asked: Question, part: pd.DataFrame, frame: pd.DataFrame, task: TaskS
         "category": "categor\\w+|labels?", "number": "numbers?|numeric\\w*|amounts?",
         "numeric_text": "numbers? in text|money",
     }  # fmt: skip
-    wanted = [kind for kind, pattern in words.items() if asked.asks(pattern)]
+    wanted = [kind for kind, pattern in words.items() if re.search(rf"\b(?:{pattern})\b", asked.text, re.IGNORECASE)]
     found = profile(part)
     listed = {kind: found.of_kind(kind) for kind in (wanted or words)}
     lines = [
@@ -324,8 +387,12 @@ _REPLIES: tuple[tuple[str, Reply], ...] = (
     (r"correlat\w+|associat\w+|relat\w+", _correlation),
     (_DRIVES, _drivers),
     (_COLUMNS, _kinds),
+    (ANY_STATISTIC, _statistic),
     (r"how many|number of|count|share|percent\w*|proportion|fraction|how often", _count),
-    (r"most common|most frequent|which values|what values|distribution|categories|balanced?|classes|mode", _values),
+    (
+        r"(?:most|least) (?:common|frequent)|which values|what values|distribution|categories|balanced?|classes|mode",
+        _values,
+    ),
     (
         r"overview|summar\w+|shape|how (?:big|large)|size of the (?:data|table)|describe|tell me about|statistics",
         _general,

@@ -15,6 +15,7 @@ from automlgpt_local.cli.main import _run as command
 from automlgpt_local.data.describe import Answer, answer
 from automlgpt_local.data.load import Table, load
 from automlgpt_local.data.resolve import resolve
+from automlgpt_local.data.schema import Schema
 from automlgpt_local.task import Request, TaskSpec
 
 
@@ -89,6 +90,118 @@ def test_what_is_not_understood_says_what_can_be_asked(shop: tuple[Table, TaskSp
     assert not found.understood
     assert "what drives the target?" in found.text
     assert found.values["rows"] == 200
+
+
+@pytest.mark.parametrize(
+    ("question", "rows"),
+    [
+        ("how many orders are not in Rome?", 100),
+        ("how many orders outside Rome", 100),
+        ("how many rows have city other than Rome or Oslo", 50),
+        ("how many orders in Oslo or Lima?", 100),
+        ("how many orders where city is neither Rome nor Oslo", 50),
+        ("how many orders with stars under 2 or stars over 4", 100),
+        ("how many orders with stars > 1 and < 3", 50),
+        ("how many orders with 2 or more stars", 100),
+        ("how many orders with stars of 2 or more", 100),
+        ("how many orders where stars is between 2 and 5", 100),
+        ("how many orders with 1-2 stars", 100),
+        ("how many orders with stars above 1.5 and city Rome", 0),
+        ("how many rows have price over 1.1k?", 99),
+        ("how many rows have price >1.1e3", 99),
+        ("how many rows have price not above 1,100", 101),
+        ("how many rows where class is b", 100),
+        ("how many orders before 2022-02", 31),
+        ("how many orders in 2022?", 200),
+        ("how many orders have an order date after January 2022", 169),
+        ("how many orders since 2022-07-01", 19),
+        ("what share of Rome orders have stars = 1?", 50),
+    ],
+)
+def test_conditions(shop: tuple[Table, TaskSpec], question: str, rows: int) -> None:
+    found = answer(question, *shop)
+    assert found.understood
+    assert found.values["rows"] == rows
+
+
+def test_a_share_is_of_the_rows_that_the_question_starts_from(shop: tuple[Table, TaskSpec]) -> None:
+    assert answer("what share of city = Rome orders have stars = 1?", *shop).values["share"] == 0.5
+    assert answer("what percentage of orders with stars = 1 are in Rome?", *shop).values["share"] == 1.0
+    assert "yes: 50 of 50 (100.0%)" in answer("share of stars = 1 by returned", *shop).text
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("average stars by class", {"mean": {"b": 3.5, "a": 1.0}}),
+        ("lowest average stars by city", {"mean": {"Rome": 1.0, "Oslo": 2.0, "Lima": 5.0}}),
+        ("which city has the highest stars?", {"max": {"Lima": 5.0, "Oslo": 2.0, "Rome": 1.0}}),
+        ("average stars by city and class", {"mean": {"Lima, b": 5.0, "Oslo, b": 2.0, "Rome, a": 1.0}}),
+        ("smallest price above 1100", {"min": 1101.0, "rows": 99}),
+        ("min and max of price", {"min": 1000.0, "max": 1199.0, "rows": 200}),
+        ("max of stars where class is not a", {"max": 5.0, "rows": 100}),
+        ("which city has the fewest orders", {"rows": {"Oslo": 50, "Lima": 50, "Rome": 100}}),
+    ],
+)
+def test_statistics(shop: tuple[Table, TaskSpec], question: str, expected: dict[str, Any]) -> None:
+    found = answer(question, shop[0])
+    assert found.understood
+    assert found.values == expected
+    assert [list(v) for v in found.values.values() if isinstance(v, dict)] == [
+        list(v) for v in expected.values() if isinstance(v, dict)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "unread"),
+    [
+        ("average price of all cities but Rome", "but"),
+        ("average stars above or in Rome", "above, or"),
+        ("how many orders with stars above price", "above"),
+        ("top 5 prices", "top, 5"),
+        ("average price by district", "by district"),
+        ("average price per month", "per"),
+        ("average price in Paris", "Paris"),
+        ("average price where city is Paris", "where city"),
+        ("price after 2022-13-45", "2022-13-45"),
+        ("average price in class a or city Rome and stars 5", "or"),
+        ("which city has an average price above 1100", "price above 1100"),
+        ("return rate of prices over 5 apples and 7", "7"),
+        ("how many orders with three stars", "three"),
+        ("what percentage of price is Rome?", "price"),
+        ("missing stars by city", ""),
+        ("average price in Rome to Oslo", "city"),
+    ],
+)
+def test_what_stays_unread_is_said_and_nothing_is_computed(
+    shop: tuple[Table, TaskSpec], question: str, unread: str
+) -> None:
+    found = answer(question, shop[0])
+    assert not found.understood
+    assert unread in found.text
+    assert set(found.values) == {"rows", "columns", "numbers"}
+
+
+def test_words_that_name_part_of_a_column() -> None:
+    frame = pd.DataFrame(
+        {
+            "patient_id": [f"p{i % 30}" for i in range(60)],
+            "age": range(20, 80),
+            "discount_rate": [0.1, 0.3] * 30,
+            "sqft_above": range(60),
+            "returned": ["True", "False"] * 30,
+            "carrier": ["UA", "DL", "AA"] * 20,
+        }
+    )
+    table = Table(frame, Schema("csv", {}), (), "")
+    assert answer("how many patients older than 60", table).values["rows"] == 19
+    assert not answer("youngest patient", table).understood
+    assert "returned" in answer("return rate by carrier", table).text
+    assert not answer("smallest age above 30 by carrier", table).values.get("min")
+    assert answer("how many discount rates above 20%", table).values["rows"] == 30
+    assert answer("average age for UA", table).values["rows"] == 20
+    assert answer("average age for dl", table).values["rows"] == 20
+    assert "Not read: bungalows" in answer("average age of bungalows", table).text
 
 
 def test_asking_a_file_or_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
