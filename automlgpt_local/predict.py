@@ -14,12 +14,17 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from automlgpt_local.errors import AutoMLGPTError, NoModelError, UsageError
 from automlgpt_local.exits import DONE, INTERNAL, exit_code
 
+if TYPE_CHECKING:
+    from automlgpt_local.sandbox.jobs import Limits
+    from automlgpt_local.sandbox.runner import Sandbox
+
 WALL_S = 24 * 3600.0
+MOST_NUMBERS = 1 << 25  # predicted by one job: 256 MiB, less than it may leave behind
 
 
 def predict(run_dir: Path, data: Path, out: Path, *, unsafe: bool = False) -> Path:
@@ -60,10 +65,11 @@ def _writing(out: Path) -> Iterator[None]:
 
 def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any, unsafe: bool) -> Any:
     """The weighted mean of the members: probabilities (n_rows, n_classes), or floats (n_rows,)."""
+    import numpy as np
+
     from automlgpt_local.machine import available_memory_mib
-    from automlgpt_local.sandbox.jobs import Job, Limits
+    from automlgpt_local.sandbox.jobs import Limits
     from automlgpt_local.sandbox.runner import Sandbox
-    from automlgpt_local.search.workspace import write_features
 
     members = [
         {
@@ -77,16 +83,30 @@ def _in_sandbox(run_dir: Path, model: dict[str, Any], features: Any, unsafe: boo
     ]
     threads = max(member["ctx"]["n_threads"] for member in members)
     limits = Limits(WALL_S, available_memory_mib() * 3 // 4, threads)
+    n_classes = len(model["classes"])
+    at_once = max(1, MOST_NUMBERS // max(1, n_classes))
+    with Sandbox(threads, limits.memory_mib, unsafe=unsafe) as sandbox:
+        blocks = [
+            _block(sandbox, limits, members, features.iloc[start : start + at_once], n_classes)
+            for start in range(0, len(features), at_once)
+        ]
+    return np.concatenate(blocks)
+
+
+def _block(sandbox: Sandbox, limits: Limits, members: list[dict[str, Any]], features: Any, n_classes: int) -> Any:
+    """What `_in_sandbox` gives, for some of the rows."""
+    from automlgpt_local.sandbox.jobs import Job
+    from automlgpt_local.search.workspace import write_features
+
     with tempfile.TemporaryDirectory(prefix="automlgpt-predict-") as scratch:
         rows, work = Path(scratch) / "features.feather", Path(scratch) / "work"
         work.mkdir()
         write_features(features, rows)
         read = (rows, *(Path(m[key]) for m in members for key in ("solution", "model")))
-        spec = {"members": members, "features": str(rows), "n_classes": len(model["classes"]), "seed": 0}
-        with Sandbox(threads, limits.memory_mib, unsafe=unsafe) as sandbox:
-            outcome = sandbox.run(Job("predict", spec, work, read, limits))
+        spec = {"members": members, "features": str(rows), "n_classes": n_classes, "seed": 0}
+        outcome = sandbox.run(Job("predict", spec, work, read, limits))
     prediction = outcome.arrays.get("prediction")
-    shape = (len(features), len(model["classes"])) if model["classes"] else (len(features),)
+    shape = (len(features), n_classes) if n_classes else (len(features),)
     if outcome.status != "ok" or prediction is None or prediction.shape != shape:
         said = outcome.error.strip().splitlines()
         raise NoModelError(

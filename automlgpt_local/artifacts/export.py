@@ -41,7 +41,7 @@ OURS = frozenset({
     "DECIMAL", "SPELLINGS",
     "read_table", "read_file", "read_csv", "read_training", "read_ids", "as_number", "as_text", "conform",
     "extend_columns", "prepare", "fit_estimator", "predict_aligned", "seed_everything", "fit", "predict", "adjust",
-    "predictions_frame", "train", "predict_files", "main",
+    "shown_probabilities", "predictions_frame", "train", "predict_files", "main",
 })  # fmt: skip
 
 
@@ -235,7 +235,7 @@ def _copied() -> dict[str, str]:
         harness.extend_columns, harness.prepare, harness.fit_estimator, harness.predict_aligned,
         harness.seed_everything,
     )  # fmt: skip
-    answering = (adjust, predictions.predictions_frame)
+    answering = (adjust, predictions.shown_probabilities, predictions.predictions_frame)
     return {
         "reading_source": _sources(reading),
         "fitting_source": _sources(fitting),

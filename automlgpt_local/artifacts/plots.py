@@ -36,6 +36,13 @@ class Evidence:
     classes: tuple[str, ...] = ()
     decision: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def shown(self) -> Any:
+        """The probabilities (n_rows, n_classes) as predictions.csv has them."""
+        from automlgpt_local.artifacts.predictions import shown_probabilities
+
+        return shown_probabilities(self.prediction, self.decision)
+
     def save(self, run_dir: Path) -> None:
         """Write what the plots need, evenly thinned to at most MAX_ROWS rows."""
         import numpy as np
@@ -158,8 +165,7 @@ def _confusion(evidence: Evidence, svgs: dict[str, str]) -> None:
     table = np.zeros((n, n))
     np.add.at(table, (truth, guess), 1)
     shown = np.sort(np.argsort(-table.sum(axis=1), kind="stable")[:10])
-    table = table[np.ix_(shown, shown)]
-    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    share = (table / np.maximum(table.sum(axis=1, keepdims=True), 1))[np.ix_(shown, shown)]
     names = [_tick(evidence.classes[k], 12) for k in shown]
     with _figure("Confusion, out of fold" + (" (10 most frequent classes)" if n > 10 else ""), svgs, 3.2) as axes:
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1.3)
@@ -178,14 +184,14 @@ def _roc(evidence: Evidence, svgs: dict[str, str]) -> None:
     import numpy as np
     from sklearn.metrics import roc_curve
 
-    n = len(evidence.classes)
+    n, shown = len(evidence.classes), evidence.shown
     frequent = np.argsort(-np.bincount(evidence.y.astype(int), minlength=n), kind="stable")[:6]
     codes = [1] if n == 2 else [int(k) for k in np.sort(frequent)]
     with _figure("ROC, out of fold", svgs) as axes:
         for k in codes:
             truth = evidence.y == k
             if truth.any() and not truth.all():
-                false_rate, true_rate, _ = roc_curve(truth, evidence.prediction[:, k])
+                false_rate, true_rate, _ = roc_curve(truth, shown[:, k])
                 keep = np.unique(np.linspace(0, len(false_rate) - 1, 200).astype(int))
                 axes.plot(false_rate[keep], true_rate[keep], linewidth=1.3, label=_tick(evidence.classes[k]))
         axes.plot([0, 1], [0, 1], color=_FAINT, linewidth=0.7, linestyle=":")
@@ -197,11 +203,12 @@ def _roc(evidence: Evidence, svgs: dict[str, str]) -> None:
 def _calibration(evidence: Evidence, svgs: dict[str, str]) -> None:
     import numpy as np
 
+    shown = evidence.shown
     if len(evidence.classes) == 2:
-        said, true = evidence.prediction[:, 1], evidence.y == 1
+        said, true = shown[:, 1], evidence.y == 1
         meaning = f"predicted probability of {_tick(evidence.classes[1])}"
     else:
-        said, true = evidence.prediction.max(axis=1), evidence.prediction.argmax(axis=1) == evidence.y
+        said, true = shown.max(axis=1), shown.argmax(axis=1) == evidence.y
         meaning = "probability of the predicted class"
     bins = np.array_split(np.argsort(said, kind="stable"), min(10, max(2, len(said) // 20)))
     points = [(said[rows].mean(), true[rows].mean()) for rows in bins if len(rows)]

@@ -1,6 +1,6 @@
 """predictions.csv: the id where one is known, the prediction in the target's own labels, each class's probability.
 
-`predictions_frame` stands alone beside `decision.adjust`: the exporter copies the source of both.
+`predictions_frame` and `shown_probabilities` stand alone beside `decision.adjust`: the exporter copies their source.
 """
 
 from __future__ import annotations
@@ -13,6 +13,11 @@ import numpy as np
 import pandas as pd
 
 from automlgpt_local.decision import adjust
+
+
+def shown_probabilities(probability: np.ndarray, decision: dict[str, Any] | None) -> np.ndarray:
+    """A temperature mends the probabilities; multipliers and cuts only choose among them."""
+    return adjust(probability, decision) if decision and "temperature" in decision else probability
 
 
 def predictions_frame(
@@ -28,10 +33,8 @@ def predictions_frame(
     if not classes:
         frame["prediction"] = prediction
         return frame
-    adjusted = adjust(prediction, decision)
-    frame["prediction"] = [classes[code] for code in adjusted.argmax(axis=1)]
-    # A temperature mends the probabilities; multipliers and cuts only choose among them.
-    shown = adjusted if decision and "temperature" in decision else prediction
+    frame["prediction"] = [classes[code] for code in adjust(prediction, decision).argmax(axis=1)]
+    shown = shown_probabilities(prediction, decision)
     return pd.concat([frame, pd.DataFrame(shown, columns=[f"proba_{label}" for label in classes])], axis=1)
 
 

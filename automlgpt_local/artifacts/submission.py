@@ -24,11 +24,17 @@ def write_test_predictions(
     sample: str | None,
     probabilities: bool,
 ) -> tuple[Path, str]:
-    """Write the predictions of the test table. Returns the path, and why the sample's shape was not taken ("": it was).
+    """Write the predictions of the test table. Returns the path, and what it lacks and why ("": nothing).
 
     probabilities: the metric is about probabilities, not labels.
     """
-    ids = test.exact(id_column) if id_column is not None and id_column in test.frame.columns else None
+    try:
+        if len(prediction) != len(test.frame):
+            raise DataError(f"{test.paths[0]} changed after its rows were predicted.", "Predict it as it is now.")
+        ids = test.exact(id_column) if id_column is not None and id_column in test.frame.columns else None
+    except DataError as error:
+        alone = predictions_frame(prediction, classes, decision)
+        return write_csv(alone, path), f"predictions.csv holds the predictions alone. {error.message}"
     frame = predictions_frame(prediction, classes, decision, ids)
     if sample is None:
         return write_csv(frame, path), ""

@@ -32,7 +32,8 @@ def summarize(run_dir: Path) -> dict[str, Any]:
         attempt["weight"] = chosen.get(str(attempt["attempt"]), 0.0)
     finished = _last(happened, ev.Finished)
     score = _field(ensemble, "score" if _field(ensemble, "kept", False) else "single_score", None)
-    stopped = _last(happened, ev.Stopped)
+    stopped, budget = _last(happened, ev.Stopped), _last(happened, ev.Budget)
+    last_stop = max((i for i, e in enumerate(happened) if isinstance(e, ev.Stopped)), default=len(happened))
     resumes = sum(isinstance(e, ev.Resumed) for e in happened)
     return {
         "version": VERSION,
@@ -41,6 +42,7 @@ def summarize(run_dir: Path) -> dict[str, Any]:
             "started_at": records[0].at if records else "",
             "ended_at": records[-1].at if records else "",
             "seconds": finished.seconds if finished else (records[-1].t if records else 0.0),
+            "limit_s": _field(budget, "limit_s", task.get("time_limit_s")),  # a resume may have changed it
             "resumes": resumes,
             "stopped": asdict(stopped) if stopped else None,
             "score": score,
@@ -58,8 +60,8 @@ def summarize(run_dir: Path) -> dict[str, Any]:
         "members": [a for a in attempts if a["weight"] > 0],
         "holdout": _dict(_last(happened, ev.HoldoutScored)),
         "importance": _importance(run_dir, happened),
-        "refits": [asdict(e) for e in happened if isinstance(e, ev.Refitted)],
-        "budget": _dict(_last(happened, ev.Budget)),
+        "refits": [asdict(e) for e in happened[last_stop:] if isinstance(e, ev.Refitted)],
+        "budget": _dict(budget),
         "files": _files(run_dir),
         "made_by": {
             "version": session.version if session else "",

@@ -40,6 +40,8 @@ class Table:
         schema = self.schema.with_target(column, "text", exact=self.schema.exact_target)
         parts = [_read(p, fmt, [column], text=[column], schema=schema) for p, fmt in zip(self.paths, self.formats)]
         text: pd.Series = as_text(pd.concat(parts, ignore_index=True)[column])
+        if len(text) != len(self.frame):
+            raise DataError(f"{_label(self.paths)} changed while it was in use.", "Start again with the file as it is.")
         return text
 
     def with_target(self, target: str, kind: ColumnType, *, exact: bool = False) -> Table:
@@ -87,7 +89,7 @@ def load(
     files = [Path(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
     if not files:
         raise DataError("No file was named.", "Name a CSV or parquet file.")
-    formats = [sniff(path, sep, alone=schema is not None) for path in files]
+    formats = [sniff(path, sep, like=schema) for path in files]
     if schema is not None:
         return _load_known(files, formats, schema)
     found = [w for f in formats for w in f.warnings]
@@ -106,7 +108,9 @@ def load(
     whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     final = replace(options, columns=columns, encoding=formats[0].encoding)
     frame = conform(whole, columns, final.decimal)
-    _check(files, frame)
+    _check_rows(files, frame)
+    if frame.shape[1] < 2:
+        raise DataError(f"{_label(files)} has a single column.", "A table needs a target and at least one more column.")
     found += _name_warnings(list(frame.columns))
     return Table(frame, final, tuple(files), fingerprint(files), tuple(found), tuple(formats))
 
@@ -114,8 +118,9 @@ def load(
 def column_names(path: str | Path, sep: str | None = None) -> list[str]:
     """The names of a file's columns, from its first rows. Raises DataError."""
     path = Path(path)
-    fmt = sniff(path, sep, alone=True)
-    return [str(c) for c in _read(path, fmt, None, text=[], schema=Schema(fmt.format, {}), nrows=5).columns]
+    unknown = Schema("csv", {})
+    fmt = sniff(path, sep, like=unknown)
+    return [str(c) for c in _read(path, fmt, None, text=[], schema=unknown, nrows=5).columns]
 
 
 def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema) -> Table:
@@ -134,6 +139,7 @@ def _load_known(files: list[Path], formats: list[FileFormat], schema: Schema) ->
             )
         frames.append(conform(part, columns, fmt.decimal if fmt.format == "csv" else schema.decimal))
     whole = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)[list(columns)]
+    _check_rows(files, whole)
     return Table(
         whole, replace(schema, columns=dict(columns)), tuple(files), fingerprint(files), tuple(found), tuple(formats)
     )
@@ -232,7 +238,7 @@ def _read_parquet(path: Path, only: list[str] | None) -> pd.DataFrame:
 def _read_excel(path: Path, options: dict[str, Any]) -> pd.DataFrame:
     try:
         frame = pd.read_excel(path, **options)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: {error}", "Name one of its sheets with --sheet.") from error
     frame.columns = [str(c) for c in frame.columns]
     return frame
@@ -289,12 +295,13 @@ def _same_columns(files: list[Path], frames: list[pd.DataFrame]) -> None:
             )
 
 
-def _check(files: list[Path], frame: pd.DataFrame) -> None:
-    label = ", ".join(map(str, files))
-    if frame.shape[1] < 2:
-        raise DataError(f"{label} has a single column.", "A table needs a target and at least one more column.")
+def _check_rows(files: Sequence[Path], frame: pd.DataFrame) -> None:
     if len(frame) == 0:
-        raise DataError(f"{label} has column names, but no rows.", "Name a file that holds rows.")
+        raise DataError(f"{_label(files)} has column names, but no rows.", "Name a file that holds rows.")
+
+
+def _label(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files))
 
 
 def _name_warnings(names: list[str]) -> list[str]:

@@ -103,8 +103,8 @@ def as_number(values: pd.Series, decimal: str = ".") -> pd.Series:
     if unread.any():  # "$1,234.50", "35 %", decimal commas, "(12.50)" and "12.50-" below zero
         thousands = "," if decimal == "." else "."
         text = values[unread].astype("str").str.replace(r"[\s$€£¥₹%'’]", "", regex=True)
-        if decimal == ".":  # a single comma before other than three digits counts no thousands
-            text = text.str.replace(r"^(\D*\d+),(\d{1,2}|\d{4,})(\D*)$", r"\1.\2\3", regex=True)
+        # A single mark before other than three digits counts no thousands.
+        text = text.str.replace(rf"^(\D*\d+)[{thousands}](\d{{1,2}}|\d{{4,}})(\D*)$", rf"\1{decimal}\2\3", regex=True)
         text = text.str.replace(thousands, "", regex=False)
         text = text.str.replace(r"^\((.*)\)$|^(.*\d)-$", r"-\1\2", regex=True)
         again = pd.to_numeric(text.str.replace(decimal, ".", regex=False), errors="coerce")
@@ -118,8 +118,10 @@ def as_text(values: pd.Series) -> pd.Series:
         values = values.astype(values.cat.categories.dtype)
     if pd.api.types.is_datetime64_any_dtype(values):
         return values.dt.strftime("%Y-%m-%dT%H:%M:%S").astype("str").where(values.notna())
-    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
-        values = values.astype("Int64")
+    if pd.api.types.is_float_dtype(values):
+        there = values.dropna()
+        if (there % 1 == 0).all() and (there.abs() < 2.0**63).all():  # Int64 holds no more
+            values = values.astype("Int64")
     return values.astype("str").where(values.notna())
 
 

@@ -11,11 +11,12 @@ import lzma
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from automlgpt_local.data.schema import Schema
 from automlgpt_local.errors import DataError
 
 SAMPLE_BYTES = 1 << 20
@@ -48,9 +49,11 @@ class FileFormat:
     warnings: tuple[str, ...] = ()
 
 
-def sniff(path: Path, sep: str | None = None, *, alone: bool = False) -> FileFormat:
-    """Look at the beginning of a file. Raises DataError for what is no table that we can read; a column may be `alone`
-    in new rows."""
+def sniff(path: Path, sep: str | None = None, *, like: Schema | None = None) -> FileFormat:
+    """Look at the beginning of a file. Raises DataError for what is no table that we can read.
+
+    like: of the table that these are new rows of; they may have a single column.
+    """
     head = _head(path)
     if head[:4] == b"PAR1":
         return FileFormat("parquet")
@@ -67,7 +70,7 @@ def sniff(path: Path, sep: str | None = None, *, alone: bool = False) -> FileFor
     sample = _sample(path, compression)
     encoding = _encoding(path, sample)
     lines = _lines(path, sample, encoding)
-    return _csv_format(path, lines, sep, compression, encoding, alone)
+    return _csv_format(path, lines, sep, compression, encoding, like)
 
 
 def _head(path: Path) -> bytes:
@@ -243,7 +246,7 @@ def _best_separator(text: str) -> str:
 
 
 def _csv_format(
-    path: Path, text: str, sep: str | None, compression: str | None, encoding: str, alone: bool
+    path: Path, text: str, sep: str | None, compression: str | None, encoding: str, like: Schema | None
 ) -> FileFormat:
     if sep is not None:
         sep = {"\\t": "\t", "tab": "\t", "comma": ",", "semicolon": ";"}.get(sep, sep)
@@ -264,7 +267,7 @@ def _csv_format(
     header, body = rows[0], rows[1:]
     if not body:
         raise DataError(f"{path} has a line of column names, but no rows.", "Name a file that holds rows.")
-    if not alone and len(header) < 2 and all(len(row) < 2 for row in body):
+    if like is None and len(header) < 2 and all(len(row) < 2 for row in body):
         raise DataError(
             f"{path} has a single column ({header[0][:60]!r}) when split at {chosen!r}.",
             "A table needs a target and at least one more column. Is the separator another one? Name it with --sep.",
@@ -279,8 +282,9 @@ def _csv_format(
     cells = [h.strip() for h in header]
     if all(_NUMBER.fullmatch(c) for c in cells) and (len(set(cells)) < len(cells) or any("." in c for c in cells)):
         found.append("The first line looks like data, not like column names; it was taken as the names.")
+    decimal = _decimal(body, chosen) if like is None else _decimal_like(like, names or header, body)
     return FileFormat(
-        "csv", compression, encoding, chosen, _decimal(body, chosen), names, int(declared is not None) + len(titles),
+        "csv", compression, encoding, chosen, decimal, names, int(declared is not None) + len(titles),
         blanks, tuple(found),
     )  # fmt: skip
 
@@ -291,7 +295,7 @@ def _decimal(rows: list[list[str]], sep: str) -> str:
     commas = points = thousands = dotted = 0
     for row in rows:
         for cell in row:
-            text = cell.strip().strip("$€£¥₹% ")
+            text = _amount(cell)
             points += bool(_DECIMAL_POINT.fullmatch(text))
             dotted += bool(_DOTTED_THOUSANDS.fullmatch(text))
             thousands += bool(_THOUSANDS.fullmatch(text))
@@ -301,3 +305,17 @@ def _decimal(rows: list[list[str]], sep: str) -> str:
     if sep == "," or commas == 0 or points >= commas:
         return "."
     return "." if thousands == commas and points > 0 else ","
+
+
+def _decimal_like(like: Schema, names: Sequence[str], rows: list[list[str]]) -> str:
+    """The mark that the columns of numbers show, or that of `like` where all that they hold may count thousands."""
+    cells = [_amount(cell) for row in rows for name, cell in zip(names, row) if like.columns.get(name) == "number"]
+    comma = any(_DECIMAL_COMMA.fullmatch(c) and not _THOUSANDS.fullmatch(c) for c in cells)
+    point = any(_DECIMAL_POINT.fullmatch(c) and not _DOTTED_THOUSANDS.fullmatch(c) for c in cells)
+    if comma == point:
+        return like.decimal
+    return "," if comma else "."
+
+
+def _amount(cell: str) -> str:
+    return cell.strip().strip("$€£¥₹% ")

@@ -6,14 +6,17 @@ import json
 from pathlib import Path
 
 import joblib
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
 
 from automlgpt_local.cli.predict import command
 from automlgpt_local.data.schema import Schema
 from automlgpt_local.errors import NoModelError
 from automlgpt_local.predict import predict
+from automlgpt_local.sandbox.runner import Sandbox
 
 HOSTILE = """
 try:
@@ -50,6 +53,17 @@ def test_a_run_that_says_it_went_without_a_sandbox_is_loaded_in_it_all_the_same(
     predict(run_dir, tmp_path / "data.csv", tmp_path / "out.csv")
     assert (tmp_path / "out.csv").read_text().split() == ["prediction", "2.0", "2.0"]
     assert not (tmp_path / "marker").exists()
+
+
+def test_many_rows_are_predicted_in_blocks(run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("automlgpt_local.predict.MOST_NUMBERS", 2)
+    jobs, run_job = [], Sandbox.run
+    monkeypatch.setattr(Sandbox, "run", lambda sandbox, job: jobs.append(job) or run_job(sandbox, job))
+    joblib.dump(LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0]), run_dir / "model/model.joblib")
+    (tmp_path / "data.csv").write_text("a\n1\n2\n3\n4\n5\n")
+    predict(run_dir, tmp_path / "data.csv", tmp_path / "out.csv")
+    assert pd.read_csv(tmp_path / "out.csv")["prediction"].tolist() == pytest.approx([1, 2, 3, 4, 5])
+    assert len(jobs) == 3
 
 
 def test_control_without_the_sandbox_it_reads_and_writes_what_it_likes(run_dir: Path, tmp_path: Path) -> None:

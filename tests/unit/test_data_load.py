@@ -109,6 +109,38 @@ def test_decimal_commas_beside_thousands(tmp_path: Path, text: str, numbers: lis
 BODY = "".join(f"{i},{i % 7 * 1.5},{'abc'[i % 3]},{i % 2}\n" for i in range(60))
 
 
+GERMAN = "a;b;note\n" + "1.250,00;2.500;x\n7,5;850;z\n" * 9
+ENGLISH = GERMAN.translate(str.maketrans(",.", ".,"))
+
+
+@pytest.mark.parametrize(
+    ("training", "new", "numbers"),
+    [
+        (GERMAN, "a;b\n1.250;2.500\n", [1250.0, 2500.0]),
+        (GERMAN, "a;b;note\n1.250;2.500;4.5\n", [1250.0, 2500.0]),  # the mark in a text is none of its numbers
+        (GERMAN, "a,b\n1.250,2\n", [1250.0, 2.0]),
+        (ENGLISH, "a;b\n1,250;2,500\n", [1250.0, 2500.0]),
+        (ENGLISH, "a;b;note\n1,250;2,500;4,5\n", [1250.0, 2500.0]),
+        (ENGLISH, "a;b\n1.250;2.5\n", [1.25, 2.5]),
+    ],
+)
+def test_new_rows_that_leave_the_decimal_mark_open_have_that_of_training(
+    tmp_path: Path, training: str, new: str, numbers: list[float]
+) -> None:
+    schema = load(write(tmp_path / "a.csv", training)).schema
+    schema = replace(schema, columns={"a": "number", "b": "number", "note": "text"}, required=("a", "b"))
+    got = load(write(tmp_path / "b.csv", new), schema=schema).frame[["a", "b"]]
+    assert got.iloc[0].tolist() == numbers
+    written_alike = replace(schema, columns={"a": "number", "b": "number"}, sep=new[1])
+    pd.testing.assert_frame_equal(reread(tmp_path / "b.csv", written_alike), got)
+
+
+@pytest.mark.parametrize(("training", "new"), [(GERMAN, "a;b\n1.5;1.250\n"), (ENGLISH, "a;b\n1,5;1,250\n")])
+def test_new_rows_may_have_another_decimal_mark_than_training(tmp_path: Path, training: str, new: str) -> None:
+    schema = replace(load(write(tmp_path / "a.csv", training)).schema, columns={"a": "number", "b": "number"})
+    assert load(write(tmp_path / "b.csv", new), schema=schema).frame.iloc[0].tolist() == [1.5, 1.25]
+
+
 @pytest.mark.parametrize(
     "above", ["Quarterly report 2023\n\n", "Quarterly report 2023,,,\n,,,\n", "# exported\n# on monday\n"]
 )
@@ -365,6 +397,23 @@ def test_what_is_no_table(tmp_path: Path, content: bytes, message: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("name", ["b.csv", "b.parquet"])
+def test_new_rows_must_be_some(tmp_path: Path, name: str) -> None:
+    rows = pd.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})
+    rows.to_csv(tmp_path / "a.csv", index=False)
+    none = rows.iloc[:0]
+    none.to_csv(tmp_path / name, index=False) if name == "b.csv" else none.to_parquet(tmp_path / name)
+    with pytest.raises(DataError, match=f"{name} has .*column names, but no rows"):
+        load(tmp_path / name, schema=load(tmp_path / "a.csv").schema)
+
+
+def test_a_file_that_changed_while_it_was_in_use(tmp_path: Path) -> None:
+    table = load(write(tmp_path / "a.csv", "a,b\n1,x\n2,y\n"))
+    write(tmp_path / "a.csv", "a,b\n1,x\n")
+    with pytest.raises(DataError, match="changed"):
+        table.exact("a")
+
+
 def test_places_without_a_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="folder") as caught:
         write(tmp_path / "inside.csv", PLAIN)
@@ -406,12 +455,14 @@ def test_numbers_as_people_write_them() -> None:
     assert got.tolist()[:3] == [1234.5, 35.0, 7.0]
     assert got[3:].isna().all()
     assert as_number(pd.Series(["9,5", "-12,1234", "1,234", "€3,50"])).tolist() == [9.5, -12.1234, 1234.0, 3.5]
-    assert as_number(pd.Series(["1.234,50", "7,5", "8"]), decimal=",").tolist() == [1234.5, 7.5, 8.0]
+    got = as_number(pd.Series(["1.234,50", "7,5", "8", "9.5", "1.234", "€3.50"]), decimal=",")
+    assert got.tolist() == [1234.5, 7.5, 8.0, 9.5, 1234.0, 3.5]
 
 
 def test_text_of_whole_floats() -> None:
     assert as_text(pd.Series([1.0, np.nan, 2.0])).tolist()[::2] == ["1", "2"]
     assert as_text(pd.Series([1.5, 2.0])).tolist() == ["1.5", "2.0"]
+    assert as_text(pd.Series([2.0**63, -3e19])).tolist() == ["9.223372036854776e+18", "-3e+19"]
     assert as_text(pd.Series([True, False])).tolist() == ["True", "False"]
 
 

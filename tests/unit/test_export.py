@@ -302,6 +302,16 @@ def test_exported_code_reads_utf8_after_windows(tmp_path: Path, header: str) -> 
         check_read(tmp_path / f"{encoding}.csv", schema, code)
 
 
+def test_exported_code_reads_a_complete_header_after_one_without_a_first_name(tmp_path: Path) -> None:
+    for name, header in (("training", "x,y"), ("complete", "row_name,x,y"), ("new", "row_name,x")):
+        rows = "".join(f"r{i},{i}{',1' * (name != 'new')}\n" for i in range(30))
+        (tmp_path / f"{name}.csv").write_text(f"{header}\n{rows}")
+    schema = load(tmp_path / "training.csv", target="y").schema
+    code = exported(tmp_path, schema)
+    for name in ("training", "complete", "new"):
+        check_read(tmp_path / f"{name}.csv", schema, code)
+
+
 def test_docstring_becomes_comments_and_future_imports_go() -> None:
     section = as_section(BOOSTED.strip())
     assert section.startswith("# A pipeline with a transformer")

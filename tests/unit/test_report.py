@@ -14,10 +14,11 @@ import pytest
 from automlgpt_local import events as ev
 from automlgpt_local.artifacts import inert
 from automlgpt_local.artifacts.manifest import changed, write_manifest
-from automlgpt_local.artifacts.plots import MAX_ROWS, Evidence
+from automlgpt_local.artifacts.plots import MAX_ROWS, Evidence, draw
 from automlgpt_local.artifacts.predictions import predictions_frame
 from automlgpt_local.artifacts.report import number, write_report
 from automlgpt_local.artifacts.summary import summarize
+from automlgpt_local.decision import adjust
 from automlgpt_local.task import Request, TaskSpec
 
 HOSTILE = "<script>alert(1)</script> | `rm` [x](http://evil.example) \x1b]52;c;aGk=\x07 \u202egnp\n# head"
@@ -203,6 +204,20 @@ def test_a_change_that_is_carried_out_again_after_a_resume_is_told_once(tmp_path
     assert summarize(run)["changes"] == ["No ensemble."]
 
 
+def test_a_run_that_went_on_reports_its_last_ending_and_limit(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run")
+    log = ev.EventLog(run / "events.jsonl")
+    ending = ev.Stopped("nothing_left_to_gain", "ten attempts without a gain"), ev.Refitted(1, "ok", 3.0)
+    went_on = ev.Budget(61.0, 700.0, 0.0, 50.0, "tune")
+    for event in (ev.Finished(0.9, 0.9, "roc_auc", 60.0, 0), ev.Resumed("0", 700.0), went_on, *ending):
+        log.append(event, 650.0)
+    log.close()
+    assert [r["attempt"] for r in summarize(run)["refits"]] == [1]
+    write_report(run)
+    assert "s of 700 s used" in (run / "report.md").read_text()
+    assert "of 700 s" in (run / "report.html").read_text()
+
+
 def test_manifest_names_every_file_and_sees_changes(tmp_path: Path) -> None:
     run_dir = finished_run(tmp_path / "run")
     write_report(run_dir)
@@ -235,3 +250,23 @@ def test_only_a_temperature_changes_the_probabilities_shown() -> None:
     assert frame["proba_yes"].tolist() == [0.4, 0.1]
     cooler = predictions_frame(p, ["no", "yes"], {"temperature": 0.5})
     assert cooler["proba_yes"].tolist() == pytest.approx([0.16 / 0.52, 0.01 / 0.82])
+
+
+def test_plots_are_of_the_probabilities_that_are_shown() -> None:
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(3), 200)
+    y, decision = p.argmax(axis=1), {"temperature": 3.0}
+    told = draw(Evidence(y, p, ("a", "b", "c"), decision), [], "y", "log_loss")
+    mended = draw(Evidence(y, adjust(p, decision), ("a", "b", "c")), [], "y", "log_loss")
+    assert told["Calibration, out of fold"] == mended["Calibration, out of fold"]
+    assert told["ROC, out of fold"] == mended["ROC, out of fold"]
+
+
+def test_shares_of_a_class_count_what_is_taken_for_a_class_not_drawn() -> None:
+    y = np.append(np.repeat(np.arange(10), 4), [10, 11])
+    guess = np.where(np.arange(len(y)) % 2 == 0, y, 11)
+    classes = tuple("abcdefghijkl")
+    svg = draw(Evidence(y, np.eye(12)[guess], classes), [], "y", "accuracy")[
+        "Confusion, out of fold (10 most frequent classes)"
+    ]
+    assert svg.count(">50%<") == 10 and ">100%<" not in svg

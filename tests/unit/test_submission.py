@@ -69,6 +69,19 @@ def test_a_test_file_with_the_target_gives_predictions_all_the_same(tmp_path: Pa
     assert pd.read_csv(path)["y"].tolist() == list(range(30))
 
 
+@pytest.mark.parametrize("rows", [30, 31])
+def test_a_test_table_that_changed_leaves_the_predictions_alone(tmp_path: Path, rows: int) -> None:
+    test = tmp_path / "test.csv"
+    pd.DataFrame({"Id": range(30), "x": range(30)}).to_csv(test, index=False)
+    table = load(test)
+    test.unlink()
+    path, problem = write_test_predictions(
+        tmp_path / "predictions.csv", np.arange(float(rows)), table, classes=(), decision=None, id_column="Id",
+        sample=None, probabilities=False,
+    )  # fmt: skip
+    assert list(pd.read_csv(path)) == ["prediction"] and "test.csv" in problem
+
+
 def test_from_files_ids_keep_their_text_and_a_strange_sample_is_told(tmp_path: Path) -> None:
     rows = pd.DataFrame({"Id": [f"{i:03d}" for i in range(30)], "x": range(30)})
     rows.to_csv(tmp_path / "test.csv", index=False)
