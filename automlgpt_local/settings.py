@@ -14,18 +14,19 @@ from typing import Any
 from automlgpt_local import paths
 from automlgpt_local.errors import UsageError
 
-_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?|d|days?|)\s*")
+_UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}  # by the first letter
 _UNITS_MIB = {"m": 1.0, "mb": 1.0, "mib": 1.0, "g": 1024.0, "gb": 1024.0, "gib": 1024.0, "t": 1024.0**2}
 
 
 def parse_seconds(text: str | float) -> float:
-    """`90`, `90s`, `10m`, `1.5h` in seconds. Raises UsageError."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-z]*)\s*", str(text).lower())
-    if not match or match[2] not in _UNITS_S or float(match[1]) <= 0:
+    """`90`, `90s`, `10m`, `1.5 hours` in seconds. Raises UsageError."""
+    match = _DURATION.fullmatch(str(text).lower())
+    if not match or float(match[1]) <= 0:
         raise UsageError(
             f"{str(text)!r} is not a duration.", "Write seconds, or a number with s, m or h: 90, 10m, 1.5h."
         )
-    return float(match[1]) * _UNITS_S[match[2]]
+    return float(match[1]) * _UNITS_S[match[2][:1]]
 
 
 def parse_mib(text: str | int) -> int:
@@ -130,7 +131,7 @@ def template() -> str:
         value = getattr(defaults, name)
         lines.append(f"# {HELP[name]}")
         if name == "keys":
-            lines += ["# [keys]", '# help = "f1"']
+            lines += ["# [keys]", '# "app.help" = "f1"']
         else:
             example = {"threads": "2", "memory": '"8g"'}.get(name, f'"{value}"')
             lines += [f"# {name} = {example}", ""]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -104,7 +105,17 @@ def _run(args: list[str] | None = None) -> int:
         return exits.INTERNAL
 
 
+def _speak_utf8() -> None:
+    """Data are UTF-8 whatever the locale says, as all our files are; a terminal shows of them what it can."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        if sys.stdout.isatty():
+            sys.stdout.reconfigure(errors="replace")
+        else:
+            sys.stdout.reconfigure(encoding="utf-8")
+
+
 def main() -> None:
+    _speak_utf8()
     code = _run()
     try:
         sys.stdout.flush()

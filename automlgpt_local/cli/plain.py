@@ -7,6 +7,7 @@ import sys
 import click
 
 from automlgpt_local import client, settings
+from automlgpt_local.cli.options import Duration
 from automlgpt_local.client.children import preview
 from automlgpt_local.client.inert import inert_line
 from automlgpt_local.errors import AutoMLGPTError, UsageError
@@ -23,7 +24,8 @@ def converse() -> int:
     chosen = settings.load()
     click.echo("AutoML-GPT Local. Ctrl+C ends at any time.", err=True)
     open_runs = [r for r in client.list_runs() if r.state == "interrupted"]
-    if open_runs and click.confirm(f"Go on with the interrupted run {open_runs[0].id}?", default=True, err=True):
+    latest = inert_line(open_runs[0].id) if open_runs else ""
+    if latest and click.confirm(f"Go on with the interrupted run {latest}?", default=True, err=True):
         return _follow(client.resume(open_runs[0].path))
     data = _data()
     columns: list[str] = []
@@ -41,9 +43,10 @@ def converse() -> int:
         if not columns:
             raise
         click.echo(inert_line(error.message, 400), err=True)
-    while (target := click.prompt("Column to predict", default=suggested or None, err=True)) not in columns:
+    question = "Column to predict" + (f" [{inert_line(suggested, 40)}]" if suggested else "")
+    while (target := click.prompt(question, default=suggested or None, show_default=False, err=True)) not in columns:
         click.echo(f"There is no column {target!r}.", err=True)
-    limit = click.prompt("Time for it", default=chosen.time_limit, value_proc=settings.parse_seconds, err=True)
+    limit = click.prompt("Time for it", default=chosen.time_limit, type=Duration(), err=True)
     memory_mib = settings.parse_mib(chosen.memory) if chosen.memory else None
     request = Request(
         data=(data,), target=target, time_limit_s=limit, model=chosen.model, threads=chosen.threads,

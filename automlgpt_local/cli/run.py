@@ -105,6 +105,7 @@ def _dry_run(request: Any, out: str | None) -> None:
 
     from automlgpt_local.client import runs
     from automlgpt_local.client.children import preview
+    from automlgpt_local.client.inert import inert_line
 
     task: dict[str, Any] = {}
     for step in preview(request):
@@ -113,7 +114,7 @@ def _dry_run(request: Any, out: str | None) -> None:
             break
     text = json.dumps(task, ensure_ascii=False, indent=1)
     for warning in task.get("warnings", []):
-        click.echo(f"Warning: {warning}", err=True)
+        click.echo(f"Warning: {inert_line(warning, 400)}", err=True)
     if out is not None:
         folder = Path(out)
         runs.check_out(folder.absolute())

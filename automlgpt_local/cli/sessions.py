@@ -64,19 +64,22 @@ def show(run: str, as_json: bool, events: bool, follow: bool) -> None:
 
 
 def _print(info: Any, seen: Any) -> None:
-    from automlgpt_local.client.inert import inert_line
+    from automlgpt_local.client.inert import inert, inert_line
     from automlgpt_local.settings import format_seconds
 
     limit = f" of {format_seconds(seen.limit_s)}" if seen.limit_s else ""
-    click.echo(f"{info.id}  {info.state}  {info.path}")
+    lines = []
     if seen.task:
-        click.echo(f"predict {inert_line(info.target)} ({seen.task.get('kind')}), {seen.metric}, model {seen.model}")
-    click.echo(f"time {format_seconds(info.seconds)}{limit}, stage {seen.stage or '–'}, {len(seen.attempts)} attempts")
+        lines.append(f"predict {info.target} ({seen.task.get('kind')}), {seen.metric}, model {seen.model}")
+    used = f"time {format_seconds(info.seconds)}{limit}"
+    lines.append(f"{used}, stage {seen.stage or '–'}, {len(seen.attempts)} attempts")
     if seen.score is not None:
         locked = f", locked holdout {seen.holdout.score:.5g}" if seen.holdout else ""
-        click.echo(f"validation {seen.score:.5g}{locked}")
-    for warning in seen.warnings:
-        click.echo(f"warning: {inert_line(warning, 400)}")
+        lines.append(f"validation {seen.score:.5g}{locked}")
+    lines += [f"warning: {warning}" for warning in seen.warnings]
+    click.echo(inert(f"{info.id}  {info.state}  {info.path}"))
+    for line in lines:
+        click.echo(inert_line(line, 400))
     if seen.attempts:
         click.echo()
         ranked = seen.ranking()
@@ -117,10 +120,10 @@ def stop(run: str) -> None:
 @click.argument("runs", nargs=-1, required=True)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 def remove(runs: tuple[str, ...], yes: bool) -> None:
-    """Delete the folders of RUNS, models and reports included."""
+    """Delete the folders of RUNS (paths or whole ids), models and reports included."""
     from automlgpt_local import client
 
-    for path in [client.find_run(run) for run in runs]:
+    for path in [client.find_run(run, whole=True) for run in runs]:
         if not yes:
             click.confirm(f"Delete {path} with everything in it?", abort=True, err=True)
         client.remove_run(path)

@@ -17,7 +17,7 @@ from automlgpt_local.cli.progress import Drawing, PlainLines, make_drawing
 from automlgpt_local.cli.talk import Talk
 from automlgpt_local.client import RunView, Session
 from automlgpt_local.client.inert import inert, inert_line
-from automlgpt_local.events import ApprovalAsked, Failed
+from automlgpt_local.events import ApprovalAsked, Failed, Resumed
 
 LINGER_S = 2.0  # for an engine to end after its last event
 
@@ -28,6 +28,7 @@ class _Interrupts:
     def __init__(self, session: Session) -> None:
         self.session = session
         self.count = 0
+        self.asking = False  # a question is open: its prompt ends at once, too
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Interrupts:
@@ -42,13 +43,23 @@ class _Interrupts:
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
-        if self.count == 1 and self.session.stop():
-            return
-        self.session.kill()
+        if self.count > 1 or not self.session.stop():
+            self.session.kill()
+        if self.asking:
+            raise click.Abort
 
 
 def watch(session: Session, as_json: bool, talk: Talk | None = None) -> int:
     """Draw a session to its end; the exit code of the command. With `talk`, in plain lines, obeying those typed."""
+    try:
+        return _watch(session, as_json, talk)
+    except BrokenPipeError:
+        if session.process is None:  # that of others goes on
+            raise
+        return exits.INTERRUPTED
+
+
+def _watch(session: Session, as_json: bool, talk: Talk | None) -> int:
     drawing = PlainLines() if talk is not None else make_drawing(as_json, session)
     seen = RunView()
     with _Interrupts(session) as interrupts, drawing:
@@ -73,7 +84,7 @@ def watch(session: Session, as_json: bool, talk: Talk | None = None) -> int:
             seen.apply(record)
             drawing.draw(record, seen)
             if isinstance(record.event, ApprovalAsked) and session.process and record.seq > session.recorded_seq:
-                _ask(session, record.event, drawing)
+                _ask(session, record.event, drawing, interrupts)
     _linger(session)
     if not as_json:
         _conclude(session, seen)
@@ -90,7 +101,7 @@ def _linger(session: Session) -> None:
         time.sleep(0.01)
 
 
-def _ask(session: Session, event: ApprovalAsked, drawing: Drawing) -> None:
+def _ask(session: Session, event: ApprovalAsked, drawing: Drawing, interrupts: _Interrupts) -> None:
     """Without a person at the keyboard, what was not allowed beforehand is denied."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         session.approve(event.attempt, "reject")
@@ -100,10 +111,16 @@ def _ask(session: Session, event: ApprovalAsked, drawing: Drawing) -> None:
     click.echo(f"\n{inert(code.read_text(encoding='utf-8')) if code.is_file() else ''}", err=True)
     click.echo(f"May attempt {event.attempt} run? {inert_line(event.title)}", err=True)
     answers = {"a": "once", "A": "always", "r": "reject"}
-    answer = click.prompt(
-        "[a]llow, [A]lways in this run, [r]eject", type=click.Choice(list(answers)), default="r", err=True
-    )
-    session.approve(event.attempt, answers[answer])
+    choice, question = click.Choice(list(answers)), "[a]llow, [A]lways in this run, [r]eject"
+    try:
+        interrupts.asking = True
+        answer = click.prompt(question, type=choice, default="r", err=True)
+    except click.Abort:  # a signal, or Ctrl+D
+        answer = "r"
+    finally:
+        interrupts.asking = False
+    if not interrupts.count:
+        session.approve(event.attempt, answers[answer])
     drawing.go_on()
 
 
@@ -135,7 +152,7 @@ def wave_off(session: Session, as_json: bool) -> int:
     seen = RunView()
     for record in session:
         seen.apply(record)
-        if seen.stage:
+        if seen.stage and record.seq > session.recorded_seq and not isinstance(record.event, Resumed):
             break
     if isinstance(session.outcome, Failed):
         exits.complain(session.outcome.message, session.outcome.hint)

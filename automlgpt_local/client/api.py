@@ -92,10 +92,10 @@ def run(
     unknown = set(flags) - {f.name for f in fields(Request)}
     if unknown:
         raise errors.UsageError(f"There is no option {sorted(unknown)[0]!r}.", "Options: see `automlgpt run --help`.")
-    if flags.get("approve") == "ask":
+    if flags.get("approve", chosen.approve) == "ask":
         raise errors.UsageError(
             "run() has nobody whom it could ask before code runs.",
-            'Leave out approve="ask", or run it in a terminal: automlgpt run --approve ask.',
+            'Allow all with approve="auto", or run it in a terminal: automlgpt run --approve ask.',
         )
     values = {"model": chosen.model, "threads": chosen.threads, "target": target, **flags}
     for name in ("ignore",):

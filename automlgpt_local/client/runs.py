@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import secrets
 import shutil
@@ -18,8 +19,10 @@ from automlgpt_local import paths, settings
 from automlgpt_local.client.view import RunView
 from automlgpt_local.errors import AutoMLGPTError, ResumeError, UsageError
 from automlgpt_local.events import Record, decode, read_events
+from automlgpt_local.exits import INTERRUPTED
 from automlgpt_local.paths import typed_path
 from automlgpt_local.sandbox import results
+from automlgpt_local.task import Request
 
 State = Literal["running", "done", "failed", "interrupted", "empty", "unreadable"]
 
@@ -51,6 +54,10 @@ def write_durably(path: Path, text: str) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def write_request(run_dir: Path, request: Request) -> None:
+    write_durably(run_dir / "request.json", json.dumps(request.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def check_name(path: str | Path) -> None:
@@ -186,7 +193,7 @@ def state(run_dir: Path, seen: RunView | None = None) -> State:
         return "running"
     seen = seen or view(run_dir)
     if seen.failed:
-        return "failed"
+        return "interrupted" if seen.failed.exit_code == INTERRUPTED else "failed"
     if seen.finished:
         return "done"
     return "interrupted" if seen.started_at else "empty"
@@ -208,13 +215,20 @@ def list_runs() -> list[RunInfo]:
     return sorted((info(p) for p in _known_paths()), key=lambda r: (r.started_at or "", r.id), reverse=True)
 
 
-def find_run(name: str | Path) -> Path:
-    """The folder of a run, by its path, its id, or the beginning of an id that no other run shares."""
+def find_run(name: str | Path, whole: bool = False) -> Path:
+    """The folder of a run, by its path, its id, or (but for a `whole` name) a beginning that no other id has.
+
+    Raises UsageError.
+    """
+    if not str(name):
+        raise UsageError("The name of a run is empty.", "`automlgpt sessions list` shows the runs that exist.")
     path = typed_path(name).absolute()
     if path.is_dir() and ((path / "request.json").is_file() or (path / "events.jsonl").is_file()):
         return path
     known = _known_paths()
-    same = [p for p in known if p.name == str(name)] or [p for p in known if p.name.startswith(str(name))]
+    same = [p for p in known if p.name == str(name)]
+    if not same and not whole:
+        same = [p for p in known if p.name.startswith(str(name))]
     if len(same) == 1:
         return same[0]
     if same:

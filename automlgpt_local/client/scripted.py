@@ -24,6 +24,7 @@ from typing import Any
 
 from automlgpt_local import __version__
 from automlgpt_local import events as ev
+from automlgpt_local.client.runs import write_request
 from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.search.clock import Clock
 from automlgpt_local.search.control import Control
@@ -153,7 +154,9 @@ def script(request: Request, run_id: str = "scripted", folds: int = 5) -> Iterat
 
 
 class _Engine:
-    def __init__(self, run_dir: Path, pace_s: float, mode: str, resume: bool, detach: bool) -> None:
+    def __init__(
+        self, run_dir: Path, pace_s: float, mode: str, resume: bool, detach: bool, time_limit_s: float | None
+    ) -> None:
         self.run_dir, self.pace_s, self.mode, self.resume, self.detach = run_dir, pace_s, mode, resume, detach
         self.lock = os.open(run_dir / "lock", os.O_WRONLY | os.O_CREAT)
         fcntl.flock(self.lock, fcntl.LOCK_EX)
@@ -164,6 +167,9 @@ class _Engine:
         self.always = mode != "ask"
         self.answer = ""
         self.request = Request.from_json(json.loads((run_dir / "request.json").read_text(encoding="utf-8")))
+        if time_limit_s is not None:
+            self.request = replace(self.request, time_limit_s=time_limit_s)
+            write_request(run_dir, self.request)
         self.clock = Clock(self.request.time_limit_s)
         recorder = Recorder(self.log, self.clock, self.tell)
         self.control = Control(recorder, asks=False)
@@ -341,11 +347,12 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=0, help="of a flood, at least")
     parser.add_argument("--started-at", type=float, required=True)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--time-limit", type=float)
     parser.add_argument("--detach", action="store_true")
     args = parser.parse_args()
     if args.mode == "flood":
         return flood(args.pace, args.events)
-    engine = _Engine(args.run_dir, args.pace, args.mode, args.resume, args.detach)
+    engine = _Engine(args.run_dir, args.pace, args.mode, args.resume, args.detach, args.time_limit)
     threading.Thread(target=engine.listen, daemon=True).start()
     return engine.run()
 

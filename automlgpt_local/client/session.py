@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,11 @@ class Session:
     """A run that is under way. Iterate over it for its records; the last one is `finished` or `failed`."""
 
     def __init__(
-        self, run_dir: Path, process: subprocess.Popen[str] | None, recorded: list[Record], detached: bool = False
-    ) -> None:
+        self, run_dir: Path, process: subprocess.Popen[str] | None, recorded: list[Record], detached: bool = False,
+        new: bool = False,
+    ) -> None:  # fmt: skip
         self.run_dir = run_dir
+        self._new = new  # the folder was made for this sitting
         self.process = None if detached else process  # the one that hears commands
         self._detached = process if detached else None
         self.recorded_seq = self.last_seq = recorded[-1].seq if recorded else 0  # recorded: before this sitting
@@ -120,11 +122,8 @@ class Session:
 
     def _clear_stillborn(self, last: Event | None) -> None:
         """A request that was refused before its first attempt leaves no folder: the corrected one may want its name."""
-        if (
-            isinstance(last, Failed)
-            and last.exit_code in (USAGE, NOT_READY)
-            and not (self.run_dir / "attempts").exists()
-        ):
+        refused = isinstance(last, Failed) and last.exit_code in (USAGE, NOT_READY)
+        if self._new and refused and not (self.run_dir / "attempts").exists():
             with suppress(OSError, ResumeError):
                 runs.remove_run(self.run_dir)
 
@@ -132,6 +131,9 @@ class Session:
         """The engine ended without a last event: killed, or broken."""
         if self.stopping:
             return self._interrupted()
+        if code == USAGE:
+            error = _in_use(self.run_dir)
+            return Failed(type(error).__name__, error.message, error.hint, USAGE)
         by = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit code {code}"
         text = f"The engine ended {by}. Its last words:\n{self.log_tail() or '(none)'}"
         if code == -signal.SIGKILL:
@@ -156,7 +158,7 @@ class Session:
         log = runs.LogTail(self.run_dir / "events.jsonl")
         idle, ended = 0, False
         while not ended and idle <= (5 if self.last_seq else STARTING_STEPS):
-            alive = runs.is_locked(self.run_dir) or (self._detached is not None and self._detached.poll() is None)
+            alive = runs.is_locked(self.run_dir) if self._detached is None else self._detached.poll() is None
             fresh = [r for r in log.read() if r.seq > self.last_seq]
             for record in fresh:
                 self.last_seq = record.seq
@@ -333,9 +335,13 @@ def _check_unasked(request: Request, recorded: Sequence[Record] = ()) -> None:
 
 def begin(request: Request, run_dir: Path, started_at: float, detach: bool = False) -> Session:
     """Start the engine of a request with absolute paths in a run folder that was made for it."""
-    runs.write_durably(run_dir / "request.json", json.dumps(request.to_json(), indent=1, ensure_ascii=False) + "\n")
+    runs.write_request(run_dir, request)
     process = _launch(run_dir, started_at, detach=detach)
-    return Session(run_dir, process, [], detach)
+    return Session(run_dir, process, [], detach, new=True)
+
+
+def _in_use(run_dir: Path) -> ResumeError:
+    return ResumeError(f"{run_dir} is in use by a running engine.", "Wait for its end, or stop it.")
 
 
 def resume(
@@ -350,7 +356,7 @@ def resume(
     started_at = time.monotonic() if started_at is None else started_at
     run_dir = runs.find_run(run)
     if runs.is_locked(run_dir):
-        raise ResumeError(f"{run_dir} is in use by a running engine.", "Wait for its end, or stop it.")
+        raise _in_use(run_dir)
     recorded = _events(run_dir)
     request = load_request(run_dir)
     if not request.sandbox and not unsafe_no_sandbox:
@@ -360,13 +366,12 @@ def resume(
         )
     if detach:
         _check_unasked(request, recorded)
+    flags = ["--resume"]
     if time_limit_s is not None:
-        request = replace(request, time_limit_s=(recorded[-1].t if recorded else 0.0) + time_limit_s)
-        text = json.dumps(asdict(request), indent=1, ensure_ascii=False) + "\n"
-        runs.write_durably(run_dir / "request.json", text)
+        flags += ["--time-limit", repr((recorded[-1].t if recorded else 0.0) + time_limit_s)]
     elif recorded and isinstance(recorded[-1].event, Finished):
         raise ResumeError(f"{run_dir.name} has ended.", "Give it more time to go on: --time-limit 10m")
-    process = _launch(run_dir, started_at, "--resume", detach=detach)
+    process = _launch(run_dir, started_at, *flags, detach=detach)
     return Session(run_dir, process, recorded, detach)
 
 

@@ -18,6 +18,7 @@ ASSOCIATION_ROWS = 5_000
 ASSOCIATION_CELLS = 5_000_000
 DISTINCT_ROWS = 100_000
 MOST_TEXT = 40
+TELLING = 0.3  # association of an id with the target that chance hardly gives
 MOST_BINNED = 300  # numeric columns whose association is also looked for beyond a rise or a fall
 
 
@@ -73,6 +74,11 @@ class Profile:
 
     def of_kind(self, *wanted: str) -> list[str]:
         return [c.name for c in self.columns if c.kind in wanted]
+
+    @property
+    def telling_ids(self) -> dict[str, float]:
+        """Ids, which no model gets, that go with the target all the same: name -> association."""
+        return {c.name: c.association for c in self.columns if c.kind == "id" and c.association >= TELLING}
 
     @property
     def leaks(self) -> dict[str, str]:

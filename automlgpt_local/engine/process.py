@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import io
 import json
 import os
 import signal
@@ -15,10 +16,12 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from automlgpt_local import __version__, offline
+from automlgpt_local.agents.workbench import write_durably
 from automlgpt_local.engine.session import Session
 from automlgpt_local.errors import AutoMLGPTError, ResumeError
 from automlgpt_local.events import Answered, Commanded, EventLog, Failed, Resumed, SessionStarted, TaskResolved
@@ -36,9 +39,14 @@ def main(argv: Sequence[str]) -> int:
     run_dir: Path = options.run_dir
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the client hears Ctrl+C and sends `stop`
     offline.enforce()
-    lock = _lock(run_dir)
+    _speak_utf8()
+    try:
+        lock = _lock(run_dir)
+    except ResumeError as error:  # the log is another engine's: the exit code says it
+        print(error.message, file=sys.stderr)
+        return exit_code(error)
     log = EventLog(run_dir / "events.jsonl")
-    request = Request.from_json(json.loads((run_dir / "request.json").read_text(encoding="utf-8")))
+    request = _request(run_dir, options.time_limit)
     clock = Clock(_limit_s(log, request), options.started_at, log.used_s)
     resumed = bool(log.records)
     if resumed:  # before the recorder decides what is answered from the log
@@ -53,7 +61,11 @@ def main(argv: Sequence[str]) -> int:
         if not options.detach:
             threading.Thread(target=_listen, args=(control, session), daemon=True, name="commands").start()
         return session.run()
-    except (StopSearchError, AbandonedError):
+    except AbandonedError:
+        return INTERRUPTED
+    except StopSearchError:
+        problem = "The run was stopped before a first model was ready."
+        recorder.ambient(Failed("Interrupted", problem, "Go on with `automlgpt sessions resume`.", INTERRUPTED))
         return INTERRUPTED
     except AutoMLGPTError as error:
         code = exit_code(error)
@@ -75,6 +87,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("run_dir", type=Path)
     parser.add_argument("--started-at", type=float, default=time.monotonic(), help="CLOCK_MONOTONIC seconds")
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--time-limit", type=float, help="of a resumed run: seconds of the whole budget from now on")
     parser.add_argument("--detach", action="store_true", help="go on without a parent")
     options = parser.parse_args(argv)
     options.run_dir = options.run_dir.resolve()
@@ -100,6 +113,16 @@ def _lock(run_dir: Path) -> IO[str]:
     return file
 
 
+def _request(run_dir: Path, time_limit_s: float | None) -> Request:
+    """What was asked for; a new time limit, in seconds, is kept with it."""
+    path = run_dir / "request.json"
+    request = Request.from_json(json.loads(path.read_text(encoding="utf-8")))
+    if time_limit_s is not None:
+        request = replace(request, time_limit_s=time_limit_s)
+        write_durably(path, json.dumps(request.to_json(), indent=1, ensure_ascii=False) + "\n")
+    return request
+
+
 def _limit_s(log: EventLog, request: Request) -> float:
     """The budget as last asked for, with what was changed since then."""
     asked_s, limit_s = None, request.time_limit_s
@@ -115,6 +138,13 @@ def _limit_s(log: EventLog, request: Request) -> float:
         elif isinstance(event, Answered) and "time_limit_s" in event.changes:
             limit_s = float(event.changes["time_limit_s"])
     return limit_s if asked_s == request.time_limit_s else request.time_limit_s
+
+
+def _speak_utf8() -> None:
+    """Both channels are UTF-8, as the log is, whatever the locale says."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 def _emit(line: str) -> None:

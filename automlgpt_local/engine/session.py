@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from automlgpt_local import __version__
 from automlgpt_local.agents.workbench import write_durably
-from automlgpt_local.errors import BackendError, BudgetError, DeniedError, NoModelError
+from automlgpt_local.errors import BackendError, BudgetError, DataError, DeniedError, NoModelError
 from automlgpt_local.events import (
     Agent,
     Author,
@@ -30,7 +30,7 @@ from automlgpt_local.events import (
 )
 from automlgpt_local.exits import DONE, INTERRUPTED
 from automlgpt_local.search.control import Control
-from automlgpt_local.search.recorder import Recorder
+from automlgpt_local.search.recorder import Recorder, StopSearchError
 from automlgpt_local.task import Request, TaskSpec
 
 # Of the time that is left, or the least: a model that takes longer to load is given up.
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from automlgpt_local.artifacts.export import Member
     from automlgpt_local.data.load import Table
     from automlgpt_local.data.profile import Profile
+    from automlgpt_local.data.schema import Schema
     from automlgpt_local.llm.backend import Backend, BackendInfo
     from automlgpt_local.sandbox.runner import Sandbox
     from automlgpt_local.search.closing import Closing, FittedMember
@@ -79,12 +80,15 @@ class Session:
                 part.close()
 
     def run(self) -> int:
-        """The whole run. Returns the exit code; raises AutoMLGPTError for what the user must know."""
+        """The whole run. Returns the exit code.
+
+        Raises AutoMLGPTError for what the user must know, StopSearchError when they stopped it without a model.
+        """
         self._open_children()
         table, task = self._resolve()
-        workspace, profile = self._prepare(table, task)
+        workspace, profile, test = self._prepare(table, task)
         pool, stopped = self._search(task, workspace, profile)
-        return self._finish(table, self.task, workspace, profile, pool, stopped)
+        return self._finish(test, self.task, workspace, profile, pool, stopped)
 
     def _open_children(self) -> None:
         """The sandbox's broker and the model load while the table is read."""
@@ -175,7 +179,8 @@ class Session:
     def _first_sitting(self) -> bool:
         return not any(isinstance(r.event, Profiled) for r in self.recorder.log.records)
 
-    def _prepare(self, table: Table, task: TaskSpec) -> tuple[Workspace, Profile]:
+    def _prepare(self, table: Table, task: TaskSpec) -> tuple[Workspace, Profile, Table | None]:
+        """The workspace, what the data are, and the rows to predict, where there are any."""
         from dataclasses import replace
 
         from automlgpt_local.data.profile import Profile, profile
@@ -198,6 +203,14 @@ class Session:
                 self.recorder.ambient(
                     Warned(f"Column {name!r} may give the answer away ({reason}). To leave it out: --leaks drop.")
                 )
+        for name, association in found.telling_ids.items() if first else ():
+            self.recorder.ambient(
+                Warned(
+                    f"Column {name!r} names or numbers rows and is left out, though it goes with the target"
+                    f" ({association:.2f} of 1): the rows may be sorted by the answer."
+                )
+            )
+        test = self._test_rows(dataset.schema)
         write_durably(self.run_dir / "task.json", _pretty(task.to_json()))
         write_durably(self.run_dir / "schema.json", _pretty(dataset.schema.to_json()))
         workspace = Workspace(self.run_dir, task, dataset)
@@ -208,7 +221,22 @@ class Session:
         self.recorder.step(SplitMade, lambda: split, fingerprint=table.fingerprint)
         workspace.write()
         self.control.begin(task, list(table.schema.columns))
-        return workspace, found
+        return workspace, found, test
+
+    def _test_rows(self, schema: Schema) -> Table | None:
+        """Raises DataError where no search has begun; later a model without predictions is better than none."""
+        from automlgpt_local.data.load import load
+
+        # Once exported, predictions.csv is there, and work/ with the members' own predictions may be gone.
+        if self.request.test is None or self.recorder.ahead(Exported):
+            return None
+        try:
+            return load(self.request.test, schema=schema)
+        except DataError as error:
+            if not self.recorder.ahead(SplitMade):
+                raise
+            self.recorder.ambient(Warned(f"The test rows are not predicted. {error.message}"))
+            return None
 
     # --- the search
     def _search(self, task: TaskSpec, workspace: Workspace, profile: Profile) -> tuple[list[Evaluation], Stopped]:
@@ -251,13 +279,11 @@ class Session:
         write_durably(self.run_dir / "task.json", _pretty(bench.task.to_json()))
         self.evaluator = evaluator
         if not pool:
+            if stopped.reason == "user":
+                raise StopSearchError(stopped.reason)
             if any(e.status == "rejected" for e in bench.journal.evaluations):
                 raise DeniedError(
                     "No module was allowed to run, so there is no model.", "Answer with `a`, or use --approve auto."
-                )
-            if stopped.reason == "user" and not bench.journal.evaluations:
-                raise NoModelError(
-                    "The run was stopped before its first attempt was done.", "Go on with `automlgpt sessions resume`."
                 )
             if bench.journal.left_out:
                 raise BudgetError(
@@ -297,7 +323,7 @@ class Session:
     # --- the ending
     def _finish(
         self,
-        table: Table,
+        test: Table | None,
         task: TaskSpec,
         workspace: Workspace,
         profile: Profile,
@@ -322,8 +348,6 @@ class Session:
         holdout = closing.score_holdout(chosen, rule)
         recorder.note(StageStarted("refit"))
         threading.Thread(target=warm_up, daemon=True).start()  # while the forks fit
-        # Once exported, predictions.csv is there, and work/ with the members' own predictions may be gone.
-        test = None if recorder.ahead(Exported) else self._test_rows(workspace)
         members = closing.refit(None if test is None else test.frame[list(workspace.features.columns)])
         if not members:
             raise NoModelError(
@@ -348,13 +372,6 @@ class Session:
             ),
         )
         return code
-
-    def _test_rows(self, workspace: Workspace) -> Table | None:
-        if self.request.test is None:
-            return None
-        from automlgpt_local.data.load import load
-
-        return load(self.request.test, schema=workspace.dataset.schema)
 
     def _export(
         self, task: TaskSpec, workspace: Workspace, profile: Profile, members: list[FittedMember], rule: dict[str, Any],

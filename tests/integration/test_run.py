@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 
-from automlgpt_local.client import Session, resume, start, stop_run
+from automlgpt_local.client import Session, resume, start, state, stop_run
 from automlgpt_local.errors import UsageError
 from automlgpt_local.events import (
     Answered,
@@ -151,6 +151,16 @@ def test_stopping_keeps_the_best_model_and_with_more_time_the_search_goes_on(fol
     assert len(of(records, Finished)) == 2
 
 
+def test_a_run_stopped_before_its_first_model_is_interrupted_and_goes_on(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    session = start(ask(folder, model="none", trials=1, time_limit_s=300.0), out=out)
+    session.stop()
+    failed = list(session)[-1].event
+    assert isinstance(failed, Failed) and failed.error == "Interrupted" and "resume" in failed.hint
+    assert session.exit_code == 130 and state(out) == "interrupted"
+    assert isinstance(list(resume(out))[-1].event, Finished)
+
+
 def test_what_a_person_says_changes_the_run_even_over_a_kill(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     session = start(ask(folder, model="none", trials=6, time_limit_s=300.0), out=out)
@@ -199,6 +209,17 @@ def test_what_cannot_be_is_said_with_a_remedy(folder: Path, tmp_path: Path, valu
     assert session.exit_code == (3 if "model" in values else 2)
     assert says in failed.message
     assert failed.hint
+
+
+def test_rows_to_predict_that_cannot_be_read_are_told_before_the_search(folder: Path, tmp_path: Path) -> None:
+    lines = (folder / "test.csv").read_text().splitlines()
+    lines[40] += ",9"
+    (tmp_path / "test.csv").write_text("\n".join(lines))
+    request = ask(folder, model="none", trials=1, test=str(tmp_path / "test.csv"))
+    session, records = run(request, tmp_path / "run")
+    assert session.exit_code == 2
+    assert "line 41" in records[-1].event.message
+    assert not of(records, CodeWritten)
 
 
 def test_a_model_that_does_not_open_ends_the_run(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ def say(step: str, **values: object) -> None:
 
 def main() -> None:
     with open(Path(request["data"][0]), newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
+        rows = list(csv.reader(file, delimiter=request["sep"] or ","))
     if not rows:
         say("error", error="DataError", message="The file is empty.", hint="Choose another file.")
         return

@@ -122,7 +122,7 @@ async def test_every_action_does_what_it_says(by: str) -> None:
 async def test_another_target_is_another_run_with_the_same_form() -> None:
     app = AutoMLApp()
     async with app.run_test(size=WIDE) as pilot:
-        screen = await running(pilot, time_limit_s=77.0, model="none")
+        screen = await running(pilot, time_limit_s=77.0, model="none", sandbox=False)
         await until(pilot, lambda: screen.session.closed)
         screen.query_one("#say", Input).value = "/target a"
         await pilot.press("enter")
@@ -132,6 +132,7 @@ async def test_another_target_is_another_run_with_the_same_form() -> None:
         await until(pilot, lambda: form.query_one("#target", Select).value == "a" and form.suggested)
         asked = form.request()
         assert (asked.target, asked.time_limit_s, asked.model) == ("a", 77.0, "none")
+        assert asked.sandbox, "the form does not say that there would be none"
         form.do_metric("accur")
         await until(pilot, lambda: form.query_one("#metric", Select).value == "accuracy")
         form.do_target("TARGET")

@@ -83,6 +83,20 @@ async def test_what_to_do_is_said_in_the_names_of_the_form(own_dirs: Path) -> No
         assert 'Name it with "Predict".' in text_of(app)
 
 
+async def test_a_table_is_read_again_as_it_was_for_the_run(own_dirs: Path) -> None:
+    (own_dirs / "semicolons.csv").write_text((own_dirs / "data.csv").read_text().replace(",", ";"))
+    app = AutoMLApp()
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: isinstance(app.screen, StartScreen))
+        screen = app.screen
+        assert isinstance(screen, StartScreen)
+        app.ask_again(Request(data=("semicolons.csv",), target="target", sep=";"))
+        await until(pilot, lambda: screen.suggested.get("target") == "target")
+        assert not screen.query_one("#go", Button).disabled
+        screen.do_target("a")
+        await until(pilot, lambda: screen.suggested.get("target") == "a")
+
+
 @pytest.mark.parametrize(
     ("hint", "shown"),
     [

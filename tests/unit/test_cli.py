@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -17,11 +18,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from automlgpt_local import client, settings
-from automlgpt_local.cli import exits, main, run
+from automlgpt_local.cli import exits, main, plain, run
 from automlgpt_local.client import session as session_module
 from automlgpt_local.errors import UsageError
-from automlgpt_local.events import ApprovalAsked
+from automlgpt_local.events import ApprovalAsked, EventLog, SessionStarted, StageStarted, TaskResolved, Warned
 from automlgpt_local.task import Request
+from automlgpt_local.tui.actions import BY_ID
 
 ENGINE = [sys.executable, "-P", "-m", "automlgpt_local.client.scripted"]
 
@@ -188,14 +190,24 @@ def test_the_template_of_settings_can_be_switched_on(capfd: pytest.CaptureFixtur
         x[2:] if (x.startswith("# ") and "=" in x) or x == "# [keys]" else x for x in file.read_text().splitlines()
     ]
     file.write_text("\n".join(switched_on))
-    assert settings.load().memory == "8g" and settings.load().keys == {"help": "f1"}
+    assert settings.load().memory == "8g" and settings.load().keys == {"app.help": BY_ID["app.help"].key}
     assert call(capfd, "config", "init")[0] == 2
     shown = json.loads(call(capfd, "config", "show", "--json")[1])
     assert shown["memory"] == {"value": "8g", "source": str(file)}
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (" 2 min ", 120), ("1d", 86400)]
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("90s", 90),
+        ("10m", 600),
+        ("1.5h", 5400),
+        (" 2 min ", 120),
+        ("1d", 86400),
+        ("10 minutes", 600),
+        ("1 Hour", 3600),
+    ],
 )
 def test_durations(text: str, seconds: float) -> None:
     assert settings.parse_seconds(text) == seconds
@@ -223,6 +235,7 @@ def test_sessions(capfd: pytest.CaptureFixture[str], own_dirs: Path) -> None:
     assert call(capfd, "report", "here")[1].startswith("# Report")
     assert call(capfd, "report", "here", "--html")[1].strip() == str(own_dirs / "here" / "report.html")
     assert call(capfd, "logs", "here")[0] == 0
+    assert call(capfd, "sessions", "rm", "her", "--yes")[0] == 2 and (own_dirs / "here").exists()
     assert call(capfd, "sessions", "rm", "here", "--yes")[0] == 0 and not (own_dirs / "here").exists()
 
 
@@ -242,6 +255,34 @@ def test_a_table_line_up_whatever_it_holds(capfd: pytest.CaptureFixture[str]) ->
     assert out == "A       B\n日本語  x\nred     y\n"
 
 
+def test_a_run_of_somebody_else_is_printed_inert(capfd: pytest.CaptureFixture[str], own_dirs: Path) -> None:
+    evil = "\x1b]0;owned\x07"
+    (own_dirs / "theirs").mkdir()
+    log = EventLog(own_dirs / "theirs" / "events.jsonl")
+    task = {"target": f"y{evil}", "kind": f"binary{evil}", "metric": f"auc{evil}", "time_limit_s": 1.0}
+    for event in (
+        SessionStarted("id", "1", f"nano{evil}"),
+        TaskResolved(task),
+        StageStarted(f"tune{evil}"),
+        Warned(evil),
+    ):
+        log.append(event, 1.0)
+    log.close()
+    (own_dirs / "theirs" / "report.md").write_text(f"# Report\n\n\tof a run{evil}\n")
+    code, out, _err = call(capfd, "sessions", "show", "theirs")
+    assert code == 0 and "predict y (binary), auc, model nano" in out and "stage tune" in out and "\x1b" not in out
+    assert call(capfd, "report", "theirs") == (0, "# Report\n\n    of a run\n", "")
+
+
+def test_data_are_utf8_in_any_locale(own_dirs: Path) -> None:
+    (own_dirs / "here").mkdir()
+    log = EventLog(own_dirs / "here" / "events.jsonl")
+    log.append(Warned("5 → 6"), 1.0)
+    log.close()
+    process = child("sessions", "show", "here", "--events", env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert process.communicate(timeout=20) == ((own_dirs / "here" / "events.jsonl").read_text(), "")
+
+
 def test_detach_leaves_a_run_behind(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "ENGINE_COMMAND", [*ENGINE, "--pace", "0.02"])
     code, out, err = call(capfd, "run", "data.csv", "--target", "Churn", "--detach")
@@ -249,6 +290,30 @@ def test_detach_leaves_a_run_behind(capfd: pytest.CaptureFixture[str], monkeypat
     run_dir = Path(out.strip())
     code, out, _err = call(capfd, "sessions", "show", run_dir.name, "--follow", "--events")
     assert code == 0 and json.loads(out.splitlines()[-1])["type"] == "finished"
+
+
+@pytest.mark.parametrize(("ends_with", "expected", "told"), [(2, 2, "is in use"), (3, 70, "with exit code 3")])
+@pytest.mark.parametrize("flags", [(), ("--detach",)])
+def test_a_resumed_run_that_fails_at_once_is_no_success(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, flags: tuple[str, ...], ends_with: int,
+    expected: int, told: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", [*ENGINE, "--mode", "crash"])
+    call(capfd, "run", "data.csv", "--target", "Churn", "--out", "here")
+    monkeypatch.setattr(session_module, "ENGINE_COMMAND", [sys.executable, "-c", f"raise SystemExit({ends_with})"])
+    code, out, err = call(capfd, "sessions", "resume", "here", *flags)
+    assert (code, out) == (expected, "") and told in last_paragraph(err)
+
+
+def test_a_reader_that_leaves_interrupts_the_run(own_dirs: Path) -> None:
+    process = child(
+        "run", "data.csv", "--target", "Churn", "--json", "--out", "here", engine=[*ENGINE, "--pace", "0.1"]
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(20) == 130
+    process.stderr.close()
 
 
 def test_ctrl_c_keeps_the_best_and_ends_with_130(own_dirs: Path) -> None:
@@ -310,6 +375,27 @@ def test_without_a_person_what_was_not_allowed_is_rejected(capfd: pytest.Capture
     lines = [json.loads(x) for x in (own_dirs / "here" / "events.jsonl").read_text().splitlines()]
     answers = [x["answer"] for x in lines if x["type"] == "approved"]
     assert answers and set(answers) == {"reject"}
+
+
+def test_a_question_is_no_trap_for_the_keyboard(own_dirs: Path) -> None:
+    typist, terminal = pty.openpty()
+    code = (
+        "from automlgpt_local.client import session\n"
+        f"session.ENGINE_COMMAND = {[*ENGINE, '--mode', 'ask']!r}\nfrom automlgpt_local.cli.main import main\nmain()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", code, "run", "data.csv", "--approve", "ask", "--out", "here"],
+        stdin=terminal, stderr=terminal, stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    said = b""
+    while b"[r]eject" not in said:
+        said += os.read(typist, 4096)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
+    os.close(typist)
+    lines = [json.loads(x) for x in (own_dirs / "here" / "events.jsonl").read_text().splitlines()]
+    assert [x["command"] for x in lines if x["type"] == "commanded"] == ["stop"]
 
 
 def test_only_what_is_asked_in_this_sitting_is_answered(
@@ -467,6 +553,20 @@ def test_plain_mode_asks_and_runs(own_dirs: Path) -> None:
     assert code == 0, err
     assert "There is no file gone.csv" in err and "no column 'nope'" in err and "60 rows, 2 columns" in err
     assert Path(out.strip()).parent == own_dirs / "runs"
+
+
+def test_in_plain_mode_a_name_is_drawn_inert_and_a_slip_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "pri\x1b]0;owned\x07ce"
+    steps = [{"step": "table", "rows": 3, "columns": ["a", name]}, {"step": "task", "task": {"target": name}}]
+    asked: list[Request] = []
+    monkeypatch.setattr(plain, "preview", lambda request: iter(steps))
+    monkeypatch.setattr(plain, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr(plain, "_follow", lambda session: 0)
+    monkeypatch.setattr(client, "start", asked.append)
+    result = CliRunner().invoke(click.command()(plain.converse), input="data.csv\n\nsoon\n10 minutes\n")
+    assert result.exit_code == 0 and "\x1b" not in result.output and "[price]" in result.output
+    assert "'soon' is not a duration" in result.output
+    assert [(r.target, r.time_limit_s) for r in asked] == [(name, 600.0)]
 
 
 def test_in_plain_mode_typed_lines_steer_the_run(own_dirs: Path) -> None:

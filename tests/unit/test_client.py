@@ -154,6 +154,18 @@ def test_a_run_that_ended_is_resumed_only_with_more_time() -> None:
     assert client.load_request(session.run_dir).time_limit_s == pytest.approx(used_s + 30.0, abs=1.0)
 
 
+@pytest.mark.parametrize("detach", [False, True])
+def test_a_resume_that_is_refused_keeps_the_folder(
+    own_dirs: Path, monkeypatch: pytest.MonkeyPatch, detach: bool
+) -> None:
+    run_dir = own_dirs / "killed"  # before its first attempt
+    run_dir.mkdir()
+    runs.write_request(run_dir, request())
+    use_engine(monkeypatch, "--mode", "fail")
+    assert client.resume(run_dir, detach=detach).wait() == 2
+    assert client.load_request(run_dir).target == "Churn"
+
+
 def test_a_detached_run_is_followed_from_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
     use_engine(monkeypatch, "--pace", "0.01")
     session = client.start(request(), detach=True)
@@ -175,6 +187,10 @@ def test_a_detached_run_that_asked_for_approval_is_refused_but_where_all_is_allo
         client.start(request(approve="ask"), out="asks", detach=True)
     with pytest.raises(UsageError, match="nobody"):
         automlgpt_local.run("data.csv", target="Churn", out="asks", approve="ask")
+    monkeypatch.setenv("AUTOMLGPT_APPROVE", "ask")
+    with pytest.raises(UsageError, match="nobody"):
+        automlgpt_local.run("data.csv", target="Churn", out="asks")
+    assert automlgpt_local.run("data.csv", target="Churn", approve="auto").score == 0.8511
     assert not (own_dirs / "asks").exists()
     for answer in ("once", "always"):
         use_engine(monkeypatch, "--mode", "ask")
@@ -291,6 +307,8 @@ def test_find_run_says_what_is_wrong(own_dirs: Path) -> None:
     with pytest.raises(UsageError, match="no run"):
         client.find_run("nothing")
     client.start(request(), out="a/same").wait()
+    with pytest.raises(UsageError, match="is empty"):
+        client.find_run("")
     client.start(request(), out="b/same").wait()
     with pytest.raises(UsageError, match="2 runs"):
         client.find_run("same")

@@ -216,6 +216,12 @@ def leaks_of(features: pd.DataFrame, y: np.ndarray, classes: tuple[str, ...] = (
     return set(profile(features, y, classes=classes).leaks)
 
 
+def test_an_id_that_goes_with_the_target_is_told() -> None:
+    y = np.repeat([0, 1, 2], 50)
+    features = pd.DataFrame({"row_id": np.arange(150), "ticket_id": np.random.default_rng(0).permutation(150)})
+    assert set(profile(features, y, classes=("a", "b", "c")).telling_ids) == {"row_id"}
+
+
 def test_leaks_are_found() -> None:
     n = 1000
     rng = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""The agents' model within a session: how long its loading may take, and what a stop does to it."""
+"""What a session loads: the agents' model, how long that may take and what a stop does to it; the rows to predict."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from loop_fixtures import TASK, events
 
+from automlgpt_local.data.schema import Schema
 from automlgpt_local.engine import session as session_module
 from automlgpt_local.engine.session import Session
-from automlgpt_local.errors import BackendError, ModelError
-from automlgpt_local.events import EventLog, Warned
+from automlgpt_local.errors import BackendError, DataError, ModelError
+from automlgpt_local.events import EventLog, Exported, SplitMade, Warned
 from automlgpt_local.llm.backend import BackendInfo
 from automlgpt_local.llm.scripted import ScriptedBackend
 from automlgpt_local.search.clock import Clock
@@ -70,3 +71,19 @@ def test_a_stop_ends_the_loading(session: Session) -> None:
     assert not events(session.recorder, Warned)
     with pytest.raises(BackendError):
         session._token("coder", "a word of a turn that goes on")
+
+
+def test_rows_to_predict_that_cannot_be_read_stop_no_search_that_has_begun(session: Session, tmp_path: Path) -> None:
+    session.request = replace(session.request, test=str(tmp_path / "gone.csv"))
+    schema = Schema("csv", {"x": "number", "y": "number"}, "y")
+    with pytest.raises(DataError, match="no file"):
+        session._test_rows(schema)
+    session.recorder.note(SplitMade("random", 5, 30, 0, "f" * 64))
+    resumed = session.recorder = Recorder(session.recorder.log, Clock(1.2), lambda line: None)
+    assert session._test_rows(schema) is None
+    assert "gone.csv" in events(resumed, Warned)[0].message
+    resumed.take(SplitMade)
+    resumed.note(Exported([]))
+    session.recorder = Recorder(resumed.log, Clock(1.2), lambda line: None)
+    assert session._test_rows(schema) is None, "predictions.csv is there"
+    assert len(events(resumed, Warned)) == 1

@@ -223,15 +223,18 @@ class StartScreen(Screen[None]):
 
     def open_path(self, path: str) -> None:
         """Look at a table; the form is filled with what is found."""
-        self.path = str(typed_path(path)) if path else ""
+        self._open(Request(data=(str(typed_path(path)),) if path else ()))
+
+    def _open(self, request: Request) -> None:
+        self.path = request.data[0] if request.data else ""
         self.query_one("#path", Input).value = self.path
-        self._keep(Request(data=()))
+        self._keep(request)
         self.columns, self.suggested, self._touched = [], {}, set()
         self.remove_class("leaking")
         self.query_one("#table", DataTable).clear(columns=True)
         self.query_one("#go", Button).disabled = True
         self._tell("reading …", "$secondary")
-        self._look(Request(data=(self.path,)) if self.path else Request(data=()))
+        self._look(replace(request, metric=None))  # that is chosen in the form
 
     @on(Select.Changed, "#target")
     def _target_chosen(self, event: Select.Changed) -> None:
@@ -240,7 +243,7 @@ class StartScreen(Screen[None]):
         if event.value != self.suggested.get("target"):
             self._touched.add("target")
             self._tell("looking again …", "$secondary")
-            self._look(Request(data=(self.path,), target=str(event.value)))
+            self._look(replace(self.base, target=str(event.value), ask=None, metric=None))
         self.query_one("#go", Button).disabled = False
 
     @on(Select.Changed, "#metric")
@@ -335,7 +338,7 @@ class StartScreen(Screen[None]):
         target, metric = self.query_one("#target", Select).value, self.query_one("#metric", Select).value
         ask = self.query_one("#ask", Input).value.strip()
         request = replace(
-            base, data=(self.path, *base.data[1:]), target=None if target is Select.NULL else str(target),
+            base, target=None if target is Select.NULL else str(target),
             time_limit_s=settings.parse_seconds(self.query_one("#time", Input).value),
             model=self.query_one("#model", Input).value.strip() or "nano", ask=ask or None, metric=None,
             threads=base.threads or chosen.threads,
@@ -387,8 +390,7 @@ class StartScreen(Screen[None]):
 
     def fill(self, request: Request) -> None:
         """The form as it was for another run, with what it has no field for in words."""
-        self.open_path(request.data[0])
-        self._keep(request)
+        self._open(request)
         self.query_one("#time", Input).value = f"{request.time_limit_s:g}s"
         self.query_one("#model", Input).value = request.model
         self.query_one("#ask", Input).value = request.ask or ""
@@ -399,7 +401,6 @@ class StartScreen(Screen[None]):
                 self._metric_shown = request.metric
         if request.target:
             self._touched.add("target")
-            self._look(Request(data=(self.path,), target=request.target))
 
     def _keep(self, request: Request) -> None:
         self.base = request

@@ -122,16 +122,16 @@ class Steering(Screen[None]):
         self._ask_again(self.view.answer.branch if self.view.answer is not None else {})
 
     def _ask_again(self, changes: dict[str, Any]) -> None:
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
-        if "target" in fields:  # what was said about the old one
-            fields = {"kind": None, "metric": None, "positive": None, **fields}
+        if "target" in changes:  # what was said about the old one
+            changes = {"kind": None, "metric": None, "positive": None, **changes}
         try:
-            before = client.load_request(self.session.run_dir)
-            request = replace(before, **fields, branched_from=self.session.run_dir.name)  # type: ignore[arg-type]
+            before = client.load_request(self.session.run_dir).to_json()
         except AutoMLGPTError as error:
             self.notify(str(error), severity="warning", markup=False)
             return
-        self._next_request = request
+        # The folder may be somebody else's: whatever it says, a new run has its walls.
+        ours = {"sandbox": True, "branched_from": self.session.run_dir.name}
+        self._next_request = Request.from_json({**before, **changes, **ours})
         if self.ended:
             self.open_next_form()
         else:
