@@ -138,11 +138,14 @@ class Reader:
         if self.is_flag:
             self.known |= {w: v for said, v in flags.items() for words in (_YES, _NO) if said in words for w in words}
 
-    def condition(self, text: str, at: int, names_at: Collection[int] = (), *, linked: bool = False) -> Read | None:
+    def condition(
+        self, text: str, at: int, names_at: Collection[int] = (), *, linked: bool = False, ranged: bool = False
+    ) -> Read | None:
         """The condition that begins at a place of a text. `linked`: behind the column's name, where "is" or "of" may
-        stand. `names_at`: where columns are named; a plain number before one is that column's."""
+        stand; `ranged`: "between" stands before that. `names_at`: where columns are named; a plain number before one is
+        that column's."""
         link = _LINK.match(text, at) if linked else None
-        found = self._tests(text, link.end() if link else at, "==", names_at)
+        found = self._tests(text, link.end() if link else at, "==", names_at, ranged)
         if found is None:
             return None
         tests, end = found
@@ -159,11 +162,13 @@ class Reader:
             tests, end, either = [*tests, *more[0]], more[1], joins
         return Condition(self.column, tuple(tests), either), end
 
-    def _tests(self, text: str, at: int, sign: str, names_at: Collection[int]) -> tuple[list[Test], int] | None:
+    def _tests(
+        self, text: str, at: int, sign: str, names_at: Collection[int], ranged: bool = False
+    ) -> tuple[list[Test], int] | None:
         """One comparison or one range. `sign`: what holds where none is said; "": one has to be."""
         span = _BETWEEN.match(text, at)
         low = self._literal(text, span.end()) if span and self.kind != "text" else None
-        joint = (_AND if span and span["said"] else _TO).match(text, low[1]) if low else None
+        joint = (_AND if ranged or (span and span["said"]) else _TO).match(text, low[1]) if low else None
         high = self._literal(text, joint.end()) if joint else None
         if low and high:
             return [(">=", low[0]), ("<=", high[0])], high[1]

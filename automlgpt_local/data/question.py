@@ -58,6 +58,7 @@ _MEASURED = re.compile(rf"\b(?:{ANY_STATISTIC})(?:\s+(?:of|the))*\s+$", re.IGNOR
 _COUNTED = re.compile(r"\b(?:which|what|how\s+many|number\s+of|unique|different|distinct)\s+$", re.IGNORECASE)
 _WHICH = re.compile(r"\b(?:which|what)\s+(?:of\s+the\s+)?$", re.IGNORECASE)
 _GROUPS = r"per|(?:for|in|of)\s+(?:each|every)|across|grouped\s+by|broken\s+down\s+by|depending\s+on"
+_BETWEEN_THE = re.compile(r"\bbetween\s+(?:the\s+)?$", re.IGNORECASE)  # "between age 20 and 30"
 _GROUP = re.compile(rf"\b(?:by|each|{_GROUPS})\s+(?:the\s+)?(?:number\s+of\s+)?$", re.IGNORECASE)
 _AND = re.compile(r"\s*(?:,|and|&|,\s*and)\s*(?:by\s+|per\s+)?", re.IGNORECASE)
 _DENIAL = r"not|\w+n['’]t|never|no|without|except|excluding|outside|other\s+than|besides|apart\s+from|neither|nor"
@@ -72,7 +73,7 @@ _VERB = re.compile(r"\b(?:have|has|had|are|is|were|was|do|does|did)\b", re.IGNOR
 _WHERE = re.compile(r"\b(?:where|among|within|out\s+of|whose|if|when)\b", re.IGNORECASE)
 _UNREAD = re.compile(
     rf"\S*\d[^\s·]*|[<>=≠≤≥]+|\b(?:{_DENIAL}|or|but|at\s+(?:least|most)|above|over|below|under|after|before|since|until|up\s+to"
-    r"|more|less|fewer|\w+er\s+than|than|exceed\w*|top|bottom|\w*percentile|quantile|quartile|ratio|trend|vs|versus|compared"
+    r"|yes|true|false|more|less|fewer|\w+er\s+than|than|exceed\w*|top|bottom|\w*percentile|quantile|quartile|ratio|trend|vs|versus|compared"
     rf"|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|half|quarter|{_GROUPS})(?!\w)"
     r"|\b(?:today|yesterday|weekends?|weekdays?|week|month|morning|afternoon|evening|night|(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
     r"|in\s+(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*)\b"
@@ -204,7 +205,11 @@ class _Reading:
 
     def _behind(self, m: _Mention, names_at: set[int]) -> bool:
         """A condition behind a column's name: "age over 30"."""
-        read = self.reader(m.column).condition(self.question.rest, m.end, names_at, linked=True)
+        ranged = _BETWEEN_THE.search(self.question.rest[: m.start])
+        start = ranged.start() if ranged else m.start
+        read = self.reader(m.column).condition(
+            self.question.rest, m.end, names_at, linked=True, ranged=ranged is not None
+        )
         if read is None:
             return False
         if _GROUP.search(self.question.rest[: m.start]):
@@ -213,7 +218,7 @@ class _Reading:
             self.question.columns.append(m.column)
             if re.search(rf"\b(?:which|how\s+many|by|{SHARE}|{_GROUPS})\b", self.question.text, re.IGNORECASE):
                 self.question.unread.append(self.question.text[m.start : read[1]])  # cities of such an average price?
-        self._take(m.start, read[1], read[0])
+        self._take(start, read[1], read[0])
         return True
 
     def _in_front(self, m: _Mention, ends: set[int]) -> bool:
