@@ -25,9 +25,9 @@ WORD_NUMBER = "|".join(
 )
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(
-    rf"(?:(?<![\w.,:/])|(?<=\d[hm]))(?P<n>\d+:\d\d|\d+(?:[.,]\d+)?|(?:{WORD_NUMBER})(?=[\s-]))"
+    rf"(?:(?<![\w.,:/])|(?<=\d[hm]))(?:(?P<h>\d+)h(?P<min>[0-5]\d)\b|(?P<n>\d+:\d\d|\d+(?:[.,]\d+)?|(?:{WORD_NUMBER})(?=[\s-]))"
     r"(?P<half>\s*(?:½|\s1/2|\sand\s+a\s+half))?(?P<gap>\s*-?\s*)"
-    r"(?P<unit>seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?)(?![^\W\d_])(?P<and_half>\s+and\s+a\s+half)?",
+    r"(?P<unit>seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?)(?![^\W\d_])(?P<and_half>\s+and\s+a\s+half)?)",
     re.IGNORECASE,
 )
 _JOINT = re.compile(r"\s*(?:,|and|,\s*and)?\s*$", re.IGNORECASE)
@@ -80,6 +80,9 @@ def _durations(text: str) -> list[_Duration]:
     """All durations; "1 hour 30 minutes" and "1h30m" are one."""
     found: list[_Duration] = []
     for match in _PART.finditer(text):
+        if match["h"]:  # 1h30
+            found.append(_Duration(match.start(), match.end(), 3600.0 * int(match["h"]) + 60 * int(match["min"]), "h"))
+            continue
         unit = match["unit"][0].lower()
         before = text[: match.start()]
         if len(match["unit"]) == 1 and match["gap"] and not _LETTER_BEHIND.search(before):

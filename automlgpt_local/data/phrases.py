@@ -63,12 +63,15 @@ _BEFORE = r"(?:(?:use|using|used|try|trying|with|fit|train|any|a|an|the|kind\s+o
 _NEVER = re.compile(
     rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|ban"
     rf"|except(?:\s+for)?|(?:anything|everything|all\s+\w+|any\s+\w+)\s+but|stop|forget(?:\s+about)?"
-    rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b",
+    rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|nothing\s+from|(?:keep|leave)(?=[^.;]*\bout\b))"
+    rf"\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
+    rf"|\b(?P<after>{_FAMILY_LIST})\s*(?:are|is|:)\s*(?:not\s+(?:allowed|wanted|fine|ok(?:ay)?|permitted|to\s+be\s+used)"
+    r"|forbidden|banned)\b",
     re.IGNORECASE,
 )
 _ONLY = re.compile(
     rf"\b(?:only|just|solely|exclusively|nothing\s+but|stick\s+to|limit\w*\s+to|restrict\w*\s+to)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
-    rf"|\b(?P<after>{_FAMILY_LIST})\s+(?:only|exclusively)\b",
+    rf"|\b(?P<after>{_FAMILY_LIST})(?:\s+(?:only|exclusively)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+else)?)\b",
     re.IGNORECASE,
 )
 _STARTS_WITH_FAMILY = re.compile(
@@ -77,7 +80,8 @@ _STARTS_WITH_FAMILY = re.compile(
 
 NO_ENSEMBLE = re.compile(
     r"\b(?:no|without|don'?t|do\s+not|never|avoid|skip)\s+(?:an?\s+|any\s+|use\s+|want\s+|do\s+|the\s+|build\s+)*(?:ensembl|blend|stack)\w*"
-    r"|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b",
+    r"|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b"
+    r"|\b(?:ensembl|blend|stack)\w*\s+(?:(?:are|is)\s+)?(?:not\s+(?:wanted|allowed|needed)|unwanted|forbidden|off)\b",
     re.IGNORECASE,
 )
 # "predict the quality as a number"; not "predict the price and treat the room type as a category".
@@ -164,7 +168,7 @@ def families(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     never: list[str] = []
     rest = text
     for match in _NEVER.finditer(text):
-        never += families_in(match["list"])
+        never += families_in(match["list"] or match["after"])
         rest = rest.replace(match[0], "·" * len(match[0]))
     only = [
         f for match in _ONLY.finditer(rest) for f in families_in(match["list"] or match["after"])

@@ -22,7 +22,8 @@ _NEGATED = re.compile(
 _TARGET = re.compile(
     r"\b(?:predict(?:s|ing)?\b|(?:predictions?|forecasts?|estimates?)\s+(?:of|for)\b|forecast(?:ing)?\b|estimat(?:e|ing)\b"
     r"|regress(?:ing)?\b|classify\b|guess\b|target(?: column| variable)?"
-    r"(?:\s+is|\s+should be|\s*[:=]|(?=\s+[\"'`]))|(?:label|outcome|response|dependent variable)\s+(?:is|column is))",
+    r"(?:\s+is|\s+should be|\s*[:=]|(?=\s+[\"'`]))"
+    r"|(?:label|outcome|response|dependent)(?:\s+(?:column|variable))?\s+is)",
     re.IGNORECASE,
 )
 _NO_TARGET = re.compile(rf"(?:{phrases.NEGATION}|\b(?:instead\s+of|rather\s+than|used\s+to)\s+)$", re.IGNORECASE)
@@ -30,6 +31,11 @@ _BUT = re.compile(r"\s*,?\s*(?:but|rather)\s+(?:predict\s+)?", re.IGNORECASE)
 _IS_TARGET = re.compile(
     r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b"
     r"|\s+(?:is|as)\s+(?:the\s+)?(?:target|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
+    re.IGNORECASE,
+)
+_MODEL_OF = re.compile(  # a column here is the target where nothing else is
+    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want\s+is|interested\s+in|(?:need|want|build)\s+an?)\b"
+    r"(?!\s+(?:each|every|all|any|per)\b)",
     re.IGNORECASE,
 )
 _SECOND_TARGET_ENDS = re.compile(r"\s*(?:$|[.,;!?]|(?:from|using|with|by|in|for|within|and)\b)", re.IGNORECASE)
@@ -46,11 +52,12 @@ _NOT_BEFORE = re.compile(
 # --- left out
 _IGNORE_VERB = (
     r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) out|leave aside|omit(?:ting)?|disregard(?:ing)?"
-    r"|delet(?:e|ing)|get rid of|throw(?:ing)? away|skip(?:ping)?|remov(?:e|ing))"
+    r"|delet(?:e|ing)|get rid of|throw(?:ing)? away|tak(?:e|ing) out|stay(?:ing)? away from|skip(?:ping)?"
+    r"|remov(?:e|ing))"
 )
 _IGNORE = re.compile(
     rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
-    r"|without(?:\s+(?:using|looking\s+at|considering))?|leav(?:e|ing)(?!\s+(?:one|an?|each)\b)(?=\s[^,.;]{1,60}\sout\b)"
+    r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)(?=\s[^,.;]{1,60}\sout\b)"
     r"|(?:(?:do|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot)"
     r"\s+(?:use|see|include|look at|consider|touch|rely on|know)|(?:not\s+allowed|forbidden|banned)"
     r"|except(?:ing)?(?:\s+for)?|apart\s+from|aside\s+from|other\s+than"
@@ -120,7 +127,8 @@ _IS_GROUP = re.compile(
     re.IGNORECASE,
 )
 _TIME = re.compile(
-    r"\b(?:(?:time|date|timestamp)[\s-]*(?:column\s*)?(?:is|[:=])|(?:time[\s-]*)?order(?:ed)?\s+(?:by|in time by)"
+    r"\b(?:(?:time|date|timestamp)[\s-]*(?:column\s*)?(?:is|[:=])|(?:time|date|timestamp)[\s-]column\b"
+    r"|in\s+time\s+(?:using|by|with|on)|(?:time[\s-]*)?order(?:ed)?\s+(?:by|in time by)"
     r"|sort(?:ed)?\s+by|chronological(?:ly)?(?:\s+split)?\s+(?:by|on|using)|(?:past|history)\s+by|over\s+time\s+by"
     r"|time[\s-]*(?:based[\s-]*|ordered[\s-]*|series[\s-]*)?(?:split|validation)\s+(?:by|on|with|using)|by\s+time(?:,|\s+(?:using|with|on))"
     r"|time[\s-]*series(?:,|\s+(?:by|on|in|with|using))"
@@ -128,7 +136,9 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _IS_TIME = re.compile(
-    r"\s+is\s+the\s+(?:time|date|timestamp|order)\b|\s+(?:gives|decides|defines)\s+the\s+(?:order|split|time)\b", re.I
+    r"\s+(?:is\s+the|as\s+(?:the\s+)?)\s*(?:time|date|timestamp|order)\b"
+    r"|\s+(?:gives|decides|defines)\s+the\s+(?:order|split|time)\b",
+    re.I,
 )
 _SPLIT = re.compile(r"\bsplit(?:ting)?\s+(?:by|on)\b", re.IGNORECASE)
 _TIME_TOKENS = {"date", "time", "datetime", "timestamp", "day", "month", "year", "week"}
@@ -137,7 +147,7 @@ _WEIGHT = re.compile(
     r"|weights\s+(?:are\s+)?in|weights?\s*[:=]|(?:sample|row)\s+weights?\s+(?:in|from|is)?)",
     re.IGNORECASE,
 )
-_IS_WEIGHT = re.compile(r"\s+is\s+the\s+(?:sample\s+|row\s+)?weight\b", re.IGNORECASE)
+_IS_WEIGHT = re.compile(r"\s+(?:is|holds|contains|gives)\s+the\s+(?:sample\s+|row\s+)?weights?\b", re.IGNORECASE)
 _AS_WEIGHT = re.compile(
     r"\buse\s+(?P<name>[^,.;]{1,60}?)\s+as\s+(?:the\s+)?(?:sample\s+|row\s+)?weights?\b", re.IGNORECASE
 )
@@ -173,7 +183,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
         mentioned = _in_brackets(said, clause) or _mentioned(said, clause, match.end())
         if mentioned:
             return mentioned
-        if not unknown:
+        if not unknown or unknown.split()[0].lower() in ("it", "this", "that", "them"):
             continue
         if _PROSE.match(clause):
             warnings.append(f"The request does not name a column as the target ({clause.strip()[:60]!r}).")
@@ -183,7 +193,8 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             warnings.append(f"The request's {unknown!r} was read as the column {near[0]!r}.")
             return near[0]
         raise said.no_column(unknown)
-    return next((c for m in _IS_TARGET.finditer(said.text) for c in said.subject(m.start())[-1:]), None)
+    named = next((c for m in _IS_TARGET.finditer(said.text) for c in said.subject(m.start())[-1:]), None)
+    return named or next((c for m in _MODEL_OF.finditer(said.text) for c in said.list_at(m.end(), most=1)[0]), None)
 
 
 def _refuse_a_second(said: Mentions, first: str) -> None:
@@ -383,10 +394,11 @@ def _in_brackets(said: Mentions, clause: str) -> str | None:
 def _mentioned(said: Mentions, clause: str, offset: int) -> str | None:
     """The first column that a clause mentions by its full name of at least three letters."""
     for word in re.finditer(r"[\w.-]{3,}", clause):
-        name = said.find(word[0].strip(".")) or said.by_token(word[0].strip("."))
-        before = _NOT_BEFORE.search(clause[: word.start()])
-        if name is not None and word[0].lower() not in phrases.COMMON_WORDS and before is None:
-            said.used.append((offset + word.start(), offset + word.end()))
+        name, end = said.column_at(offset + word.start())
+        if word[0].lower() in phrases.COMMON_WORDS and end <= offset + word.end():
+            continue
+        if name is not None and _NOT_BEFORE.search(clause[: word.start()]) is None:
+            said.used.append((offset + word.start(), end))
             return name
     return None
 
