@@ -23,7 +23,7 @@ EXAMPLES = "Understood are, for example: only linear models · no neural network
 FIXED = "A run keeps its target, metric and columns, for its scores would no longer compare."
 
 _STOP = re.compile(
-    r"(?:(?:ok(?:ay)?|please|thanks|(?:that['’]?s\s+)?enough)[\s,.!]+)*(?:stop|finish|end|quit)(?:\s+(?:it|now|here|the\s+run|the\s+search|please"
+    r"(?:(?:ok(?:ay)?|please|thanks|(?:i\s+think\s+)?(?:that['’]?s\s+)?enough)[\s,.!]+)*(?:stop|finish|end|quit)(?:\s+(?:it|now|here|the\s+run|the\s+search|please"
     r"|and\s+keep\s+the\s+best(?:\s+\w+)?))*[.!]*",
     re.IGNORECASE,
 )

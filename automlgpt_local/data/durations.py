@@ -11,8 +11,8 @@ _ONES = [
 ]  # fmt: skip
 _TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _PHRASES = {
-    "half an": 0.5, "half a": 0.5, "a quarter of an": 0.25, "quarter of an": 0.25, "three quarters of an": 0.75,
-    "a couple of": 2, "a few": 3, "a": 1, "an": 1,
+    "half an": 0.5, "half a": 0.5, "half": 0.5, "a quarter of an": 0.25, "quarter of an": 0.25,
+    "three quarters of an": 0.75, "a couple of": 2, "a few": 3, "a": 1, "an": 1,
 }  # fmt: skip
 _WORDS = (
     {word: float(n) for n, word in enumerate(_ONES)}

@@ -43,6 +43,10 @@ _ASKED = re.compile(
     r"\b(?:will|going\s+to|likely\s+to|(?:risk|chances?|probability)\s+of)\s+(?:be(?:ing)?\s+|get(?:ting)?\s+|have\s+)?",
     re.I,
 )
+_COMPARED = re.compile(
+    r"\s*(?:is|are|was|were|will\s+be)?\s*(?:above|over|below|under|greater|more|less|higher|lower|at\s+(?:least|most)|[<>])",
+    re.IGNORECASE,
+)
 _PROSE = re.compile(r"\s*(?:whether|if|how|which|who|when|what|that|will|on|with|for|from|in)\b", re.IGNORECASE)
 _NOT_BEFORE = re.compile(
     r"\b(?:next|last|previous|coming|this|every|each|per|by|from|using|with|on|ignor\w+|than)\s+(?:the\s+)?$",
@@ -51,9 +55,9 @@ _NOT_BEFORE = re.compile(
 
 # --- left out
 _IGNORE_VERB = (
-    r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) out|leave aside|omit(?:ting)?|disregard(?:ing)?"
-    r"|delet(?:e|ing)|get rid of|throw(?:ing)? away|tak(?:e|ing) out|stay(?:ing)? away from|skip(?:ping)?"
-    r"|remov(?:e|ing))"
+    r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) (?:out|aside)|omit(?:ting)?|disregard(?:ing)?"
+    r"|delet(?:e|ing)|get rid of|throw(?:ing)?(?: it)? away|forget(?:ting)?(?: about)?|tak(?:e|ing) out"
+    r"|stay(?:ing)? away from|skip(?:ping)?|remov(?:e|ing))"
 )
 _IGNORE = re.compile(
     rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
@@ -65,22 +69,24 @@ _IGNORE = re.compile(
     re.IGNORECASE,
 )
 _IGNORE_ALONE = re.compile(  # counts where nothing but columns follows: "no region", not "no time limit"
-    r"\b(?:no|minus|(?:do\s*n['’]?t|do\s+not|never)\s+want|not)\b", re.IGNORECASE
+    r"\b(?:no|neither|minus|(?:do\s*n['’]?t|do\s+not|never)\s+want|not)\b", re.IGNORECASE
 )
 _ENDS = re.compile(
-    r"\s*(?:$|[.,;!?)]|(?:please|columns?|features?|and|or|nor|but|used|included|because|since|in\s+the\s+model|as\s+an?\s+\w+)\b)",
-    re.I,
+    r"\s*(?:$|[.,;!?)]|(?:please|columns?|features?|and|or|nor|but|used|included|because|since|in\s+the\s+model|as\s+an?\s+\w+"
+    r"|(?:should|must|may|can)\s+be\s+used)\b)",
+    re.IGNORECASE,
 )
 _OF_ROWS = re.compile(r"\b(?:with|ha(?:s|ve|d|ving)|is|are)\s+$", re.IGNORECASE)  # "passengers with no cabin"
 _USES = re.compile(r"\b(?:us(?:e|ing)|from|with|keep)\b", re.IGNORECASE)
 _IS_IGNORED = re.compile(
     rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{_NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
-    r"(?:used|included|considered|available|allowed|known|looked\s+at|part\s+of)\b"
+    r"(?:used|included|considered|available|allowed|known|looked\s+at|part\s+of|(?:a\s+)?features?)\b"
     r"|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
     r"|skipped|disregarded|irrelevant|useless|meaningless|leak(?:s|y)?\b|a\s+leak|leaks)\b",
     re.IGNORECASE,
 )
 _CALLED_A_COLUMN = re.compile(r"\w+\s+(?:columns?|features?)\b", re.IGNORECASE)
+_IT = re.compile(r"\s*it\b", re.IGNORECASE)
 _NOR = re.compile(r"\s*,?\s*(?:nor|and\s+neither)\s+", re.IGNORECASE)
 _HARD = re.compile(r"ignor|drop|exclud|leav|omit|disregard|delet", re.IGNORECASE)
 _NOT_COLUMNS = re.compile(
@@ -97,8 +103,9 @@ _ALL_BUT = re.compile(
 )
 _USE_ONLY = re.compile(
     r"\b(?:(?:us(?:e|ing)|with|from|given|by|on|consider(?:ing)?)\s+(?:only|just|solely|exclusively|nothing\s+but|no\s+\w+\s+but)"
-    r"|only\s+(?:us(?:e|ing)|with|from|on|consider(?:ing)?|(?:the\s+)?(?:columns|features)(?:\s+to\s+use)?(?:\s+are)?)"
-    r"|(?:features|inputs|predictors|regressors)(?:\s+are\b|\s*[:=]))",
+    r"|(?:only|solely|exclusively|just)\s+(?:us(?:e|ing)|with|from|on|consider(?:ing)?)"
+    r"|only\s+(?:the\s+)?(?:columns|features)(?:\s+(?:to\s+use|you\s+(?:may|can|should)\s+use))?(?:\s+are)?"
+    r"|(?:features|inputs|predictors|regressors|covariates)(?:\s+are\b|\s*[:=]))",
     re.IGNORECASE,
 )
 _FORMULA = re.compile(r"\bregress\w*\s+[^,.;]{1,60}?\s+on\b|~", re.IGNORECASE)
@@ -114,7 +121,8 @@ _KEEP = re.compile(r"\b(?:keep(?:ing)?|includ(?:e|ing))\b", re.IGNORECASE)
 
 # --- group, time, weight
 _GROUP = re.compile(
-    r"\b(?:group(?:ed|ing|s)?(?:\s+(?:by|on|column(?:\s+is)?|is|are(?:\s+given\s+by)?)|\s*[:=])|split(?:ting)?\s+(?:by|on)"
+    r"\b(?:group(?:ed|ing|s)?(?:\s+(?:by|on|column(?:\s+is)?|is|are(?:\s+given\s+by)?)|\s*[:=])"
+    r"|split(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)"
     r"|(?:group(?:ed)?[\s-]*(?:k-?\s?fold|cv|cross[\s-]*validation|split|out))\s+(?:by|on|with|using)"
     r"|leave[\s-]+(?:one|a)[\s-]+(?=[\w\s-]{1,40}out\b)|(?:cross[\s-]*)?validat(?:e|ion)\s+(?:should\s+be\s+|must\s+be\s+)?(?:by|across|per)"
     r"|(?:rows\s+of\s+(?:one|the\s+same|each|an?)|keep(?:ing)?(?:\s+(?:each|every|all|one))?)(?=[\w\s]{1,40}\btogether)"
@@ -140,7 +148,7 @@ _IS_TIME = re.compile(
     r"|\s+(?:gives|decides|defines)\s+the\s+(?:order|split|time)\b",
     re.I,
 )
-_SPLIT = re.compile(r"\bsplit(?:ting)?\s+(?:by|on)\b", re.IGNORECASE)
+_SPLIT = re.compile(r"\bsplit(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)\b", re.IGNORECASE)
 _TIME_TOKENS = {"date", "time", "datetime", "timestamp", "day", "month", "year", "week"}
 _WEIGHT = re.compile(
     r"\b(?:weigh(?:t(?:ed|s|ing)?)?\s+(?:(?:the\s+|each\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
@@ -182,6 +190,8 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
         clause = said.text[match.end() : clause_end.start() if clause_end else len(said.text)]
         mentioned = _in_brackets(said, clause) or _mentioned(said, clause, match.end())
         if mentioned:
+            if said.used and _COMPARED.match(said.text, said.used[-1][1]):
+                warnings.append(f"{mentioned!r} itself is predicted, not whether it is above or below something.")
             return mentioned
         if not unknown or unknown.split()[0].lower() in ("it", "this", "that", "them"):
             continue
@@ -214,6 +224,9 @@ def only_mention(said: Mentions, taken: Collection[str | None], warnings: list[s
     }  # fmt: skip
     named |= said.verbatim() - set(taken)
     asked = {c for m in _ASKED.finditer(said.text) if (c := said.column_at(m.end())[0]) and c not in taken}
+    if not named and not asked:
+        stems = {_stem(said.text[m.end() :]) for m in _ASKED.finditer(said.text)}
+        asked = {c for c in said.columns if c not in taken and stems & {_stem(t) for t in tokens(c)}}
     if len(named) == 1:
         name, why = named.pop(), "the only column that the request mentions"
     elif len(asked) == 1:
@@ -352,6 +365,8 @@ def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[s
             return found
         del said.used[known:]
         return []
+    if _IT.match(after) or match[0].lower().endswith("it away"):
+        return _last_named(said, match.start())
     found, end, unknown = said.list_at(match.end(), loose=True)
     if _NEGATED.search(said.text[: match.start()]):
         return []
@@ -364,6 +379,20 @@ def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[s
     if unknown and not found and _NOT_COLUMNS.match(unknown):
         warnings.append(f"Not understood, and passed over: {match[0]} {after.strip()[:40]!r}.")
     return found
+
+
+def _last_named(said: Mentions, end: int) -> list[str]:
+    """The column that "it" means: the last one that is named before in the sentence, if no kind of model is."""
+    sentences = list(re.finditer(r"[.;!?]\s", said.text[:end]))
+    start = sentences[-1].end() if sentences else 0
+    if phrases.families_in(said.text[start:end]):
+        return []
+    for word in reversed(list(re.finditer(r"[\w.-]{2,}", said.text[start:end]))):
+        name, name_end = said.column_at(start + word.start())
+        if name is not None and word[0].lower() not in phrases.COMMON_WORDS:
+            said.used.append((start + word.start(), name_end))
+            return [name]
+    return []
 
 
 def unread(said: Mentions, taken: Collection[str | None]) -> str | None:

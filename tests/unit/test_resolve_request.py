@@ -93,6 +93,18 @@ def said(text: str) -> dict[str, Any]:
         ("predict Churn. You can't use gender", {"target": "Churn", "ignore": ("gender",)}),
         ("predict Churn, no gender or tenure please", {"target": "Churn", "ignore": ("gender", "tenure")}),
         ("predict Churn, no date limit", {"target": "Churn"}),
+        (
+            "Neither tenure nor gender should be used. Predict Churn",
+            {"target": "Churn", "ignore": ("tenure", "gender")},
+        ),
+        ("predict Churn. gender must not be a feature", {"target": "Churn", "ignore": ("gender",)}),
+        ("tenure is just noise so throw it away. Learn Churn.", {"target": "Churn", "ignore": ("tenure",)}),
+        (
+            "predict Churn, leaving aside price, and forget the tenure column",
+            {"target": "Churn", "ignore": ("price", "tenure")},
+        ),
+        ("predict y from tenure. LightGBM is slow, don't use it", {"target": "y"}),
+        ("predict price and split the data by gender", {"target": "price", "group": "gender"}),
         ("Model price; sample_w holds the weights.", {"target": "price", "weight": "sample_w"}),
         ("I need a Churn model, and gender is not to be used", {"target": "Churn", "ignore": ("gender",)}),
         ("The response variable is Survived.", {"target": "Survived"}),
@@ -167,6 +179,7 @@ def test_sentences(text: str, expected: dict[str, Any]) -> None:
         ("predict y, 120s", 120.0),
         ("predict y, 1h30m max", 5400.0),
         ("predict y, 1h30", 5400.0),
+        ("predict y, give it half hour", 1800.0),
         ("predict y, 1 hour 30 minutes", 5400.0),
         ("spend an hour and a half on y", 5400.0),
         ("predict y; time limit twenty-five minutes", 1500.0),
@@ -236,6 +249,8 @@ def test_of_several_metrics_the_wanted_one() -> None:
         "predict Churn. Only tenure and gender may be used",
         "predict Churn using nothing but gender and tenure",
         "predict Churn; features: tenure, gender",
+        "predict Churn based solely on tenure and gender",
+        "predict Churn. The only features you may use are gender and tenure",
         "predict Churn. Ignore everything but tenure and gender",
         "predict Churn using tenure and gender. Nothing else.",
     ],
@@ -281,6 +296,7 @@ def test_a_target_in_other_words_is_taken_with_a_warning() -> None:
     assert said("Which customers will churn?")["target"] == "Churn"
     assert said("Which customers of what gender and tenure will churn?")["target"] == "Churn"
     assert "target" not in said("predict whether they will leave")
+    assert "not whether" in said("predict if price is above 100")["warnings"][0]
 
 
 @pytest.mark.parametrize(
