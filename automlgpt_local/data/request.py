@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from automlgpt_local.data import durations, phrases, roles
+from automlgpt_local.data import durations, goal, phrases, roles
 from automlgpt_local.data.mentions import Mentions
 from automlgpt_local.errors import UsageError
 from automlgpt_local.metrics import METRICS
@@ -58,7 +58,7 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     asked = Asked()
     text = " ".join(text.split())
     said = Mentions(text, columns)
-    asked.target = roles.target(said, asked.warnings)
+    asked.target = goal.target(said, asked.warnings)
     asked.group = roles.group(said, asked.target, asked.warnings)
     asked.time = roles.time(said)
     asked.weight = roles.weight(said)
@@ -66,7 +66,7 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     asked.ignore = tuple(c for c in roles.ignored(said, taken, asked.warnings) if c != asked.target)
     known = {*taken, *asked.ignore}
     if asked.target is None:
-        asked.target = roles.only_mention(said, known, asked.warnings)
+        asked.target = goal.only_mention(said, known, asked.warnings)
         asked.target_guessed = asked.target is not None or None
     found = _POSITIVE.search(text)
     if found:

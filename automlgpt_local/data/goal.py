@@ -1,0 +1,142 @@
+"""Which column a sentence wants predicted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from automlgpt_local.data import phrases
+from automlgpt_local.data.mentions import Mentions
+from automlgpt_local.data.names import tokens
+from automlgpt_local.errors import UsageError
+
+_CLAUSE_END = re.compile(
+    r"[.;!?](?:\s|$)|,|\b(?:using|within|minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|ignor\w+)\b", re.I
+)
+_TARGET = re.compile(
+    r"\b(?:predict(?:s|ing)?\b|(?:predictions?|forecasts?|estimates?)\s+(?:of|for)\b|forecast(?:ing)?\b|estimat(?:e|ing)\b"
+    r"|regress(?:ing)?\b|classify\b|guess\b|target(?: column| variable)?"
+    r"(?:\s+is|\s+should be|\s*[:=]|(?=\s+[\"'`]))"
+    r"|(?:label|outcome|response|dependent)(?:\s+(?:column|variable))?\s+is)",
+    re.IGNORECASE,
+)
+_NO_TARGET = re.compile(rf"(?:{phrases.NEGATION}|\b(?:instead\s+of|rather\s+than|used\s+to)\s+)$", re.IGNORECASE)
+_BUT = re.compile(r"\s*,?\s*(?:but|rather)\s+(?:predict\s+)?", re.IGNORECASE)
+_IS_TARGET = re.compile(
+    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b"
+    r"|\s+(?:is|as)\s+(?:the\s+)?(?:target|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
+    re.IGNORECASE,
+)
+_MODEL_OF = re.compile(  # a column here is the target where nothing else is
+    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want\s+is|interested\s+in|(?:need|want|build)\s+an?)\b"
+    r"(?!\s+(?:each|every|all|any|per)\b)",
+    re.IGNORECASE,
+)
+_SECOND_TARGET_ENDS = re.compile(r"\s*(?:$|[.,;!?]|(?:from|using|with|by|in|for|within|and)\b)", re.IGNORECASE)
+_ASKED = re.compile(
+    r"\b(?:will|going\s+to|likely\s+to|(?:risk|chances?|probability)\s+of)\s+(?:be(?:ing)?\s+|get(?:ting)?\s+|have\s+)?",
+    re.I,
+)
+_COMPARED = re.compile(
+    r"\s*(?:is|are|was|were|will\s+be)?\s*(?:above|over|below|under|greater|more|less|higher|lower|at\s+(?:least|most)|[<>])",
+    re.IGNORECASE,
+)
+_PROSE = re.compile(r"\s*(?:whether|if|how|which|who|when|what|that|will|on|with|for|from|in)\b", re.IGNORECASE)
+_NOT_BEFORE = re.compile(
+    r"\b(?:next|last|previous|coming|this|every|each|per|by|from|using|with|on|ignor\w+|than)\s+(?:the\s+)?$",
+    re.IGNORECASE,
+)
+
+
+def target(said: Mentions, warnings: list[str]) -> str | None:
+    """The column that is to be predicted. Raises UsageError where words name one that does not exist, or two."""
+    formula = re.match(r"\s*(?P<name>[^~,.;]+?)\s*~", said.text)
+    if formula and said.find(formula["name"]):
+        return said.find(formula["name"])
+    for match in _TARGET.finditer(said.text):
+        found, _, unknown = said.list_at(match.end(), most=1)
+        if _NO_TARGET.search(said.text[: match.start()]):
+            but = _BUT.match(said.text, said.used[-1][1]) if found else None
+            found = said.list_at(but.end(), most=1)[0] if but else []
+            if found:
+                return found[0]
+            continue
+        if found:
+            _refuse_a_second(said, found[0])
+            return found[0]
+        clause_end = _CLAUSE_END.search(said.text, match.end())
+        clause = said.text[match.end() : clause_end.start() if clause_end else len(said.text)]
+        mentioned = _in_brackets(said, clause) or _mentioned(said, clause, match.end())
+        if mentioned:
+            if said.used and _COMPARED.match(said.text, said.used[-1][1]):
+                warnings.append(f"{mentioned!r} itself is predicted, not whether it is above or below something.")
+            return mentioned
+        if not unknown or unknown.split()[0].lower() in ("it", "this", "that", "them"):
+            continue
+        if _PROSE.match(clause):
+            warnings.append(f"The request does not name a column as the target ({clause.strip()[:60]!r}).")
+            continue
+        near = [c for c in said.columns if _stem(unknown) in {_stem(t) for t in tokens(c)}]
+        if len(near) == 1:
+            warnings.append(f"The request's {unknown!r} was read as the column {near[0]!r}.")
+            return near[0]
+        raise said.no_column(unknown)
+    named = next((c for m in _IS_TARGET.finditer(said.text) for c in said.subject(m.start())[-1:]), None)
+    return named or next((c for m in _MODEL_OF.finditer(said.text) for c in said.list_at(m.end(), most=1)[0]), None)
+
+
+def _refuse_a_second(said: Mentions, first: str) -> None:
+    """ "predict revenue and rating": a run has one target."""
+    joint = re.compile(r"\s*(?:and|&|as\s+well\s+as)\s+", re.IGNORECASE).match(said.text, said.used[-1][1])
+    name, end = said.column_at(joint.end()) if joint else (None, 0)
+    if name not in (None, first) and _SECOND_TARGET_ENDS.match(said.text, end):
+        raise UsageError(f"A run predicts one column; the request names {first!r} and {name!r}.", "Say which one.")
+
+
+def only_mention(said: Mentions, taken: Collection[str | None], warnings: list[str]) -> str | None:
+    """ "Who will churn?": the only column that a text mentions, or the one behind "will"; None where it is unclear."""
+    words = [w[0].strip(".") for w in re.finditer(r"[\w.-]{4,}", said.blanked())]
+    named = {
+        c for w in words
+        if (c := said.find(w) or said.by_token(w)) and c not in taken and not phrases.is_term(w)
+    }  # fmt: skip
+    named |= said.verbatim() - set(taken)
+    asked = {c for m in _ASKED.finditer(said.text) if (c := said.column_at(m.end())[0]) and c not in taken}
+    if not named and not asked:
+        stems = {_stem(said.text[m.end() :]) for m in _ASKED.finditer(said.text)}
+        asked = {c for c in said.columns if c not in taken and stems & {_stem(t) for t in tokens(c)}}
+    if len(named) == 1:
+        name, why = named.pop(), "the only column that the request mentions"
+    elif len(asked) == 1:
+        name, why = asked.pop(), "of which the request asks whether it will be"
+    else:
+        return None
+    warnings.append(f"{name!r}, {why}, was taken as the target.")
+    return name
+
+
+def _in_brackets(said: Mentions, clause: str) -> str | None:
+    """ "the final grade (G3)"."""
+    for inside in re.findall(r"\(([^()]+)\)", clause):
+        name = said.find(inside)
+        if name is not None:
+            return name
+    return None
+
+
+def _mentioned(said: Mentions, clause: str, offset: int) -> str | None:
+    """The first column that a clause mentions by its full name of at least three letters."""
+    for word in re.finditer(r"[\w.-]{3,}", clause):
+        name, end = said.column_at(offset + word.start())
+        if word[0].lower() in phrases.COMMON_WORDS and end <= offset + word.end():
+            continue
+        if name is not None and _NOT_BEFORE.search(clause[: word.start()]) is None:
+            said.used.append((offset + word.start(), end))
+            return name
+    return None
+
+
+def _stem(phrase: str) -> str:
+    """The first word without its ending: "survival" and "survived" are both "survi"."""
+    words = re.findall(r"[A-Za-z]{3,}", phrase)
+    return str(words[0][: max(4, len(words[0]) - 3)].lower()) if words else phrase
