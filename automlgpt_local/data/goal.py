@@ -82,7 +82,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             return near[0]
         raise said.no_column(unknown)
     named = next((c for m in _IS_TARGET.finditer(said.text) for c in said.subject(m.start())[-1:]), None)
-    return named or next((c for m in _MODEL_OF.finditer(said.text) for c in said.list_at(m.end(), most=1)[0]), None)
+    return named or next((c for m in _MODEL_OF.finditer(said.text) for c in said.list_if_any(m.end(), most=1)[0]), None)
 
 
 def _refuse_a_second(said: Mentions, first: str) -> None:

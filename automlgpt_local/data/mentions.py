@@ -72,6 +72,13 @@ class Mentions:
             at = joint.end()
         return found, at, ""
 
+    def list_if_any(self, start: int, most: int = 99) -> tuple[list[str], int]:
+        """Columns named from `start` on, and where the list ends, where other words in quotes may stand as well."""
+        try:
+            return self.list_at(start, most)[:2]
+        except UsageError:
+            return [], start
+
     def subject(self, end: int, loose: bool = False) -> list[str]:
         """The list of columns that ends at `end`, as before "must not be used"; [] where other words stand there."""
         sentences = list(re.finditer(r"[.;!?]\s", self.text[:end]))

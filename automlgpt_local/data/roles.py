@@ -206,7 +206,7 @@ def ignored(said: Mentions, taken: Collection[str | None], warnings: list[str]) 
             names += _others(said, found, taken)
     names += _all_but_the_used(said, taken)
     for match in _KEEP.finditer(said.text):
-        said.list_at(match.end())
+        said.list_if_any(match.end())
     for match in (*_IGNORE.finditer(said.text), *_IGNORE_ALONE.finditer(said.text)):
         if not any(start <= match.start() < end for start, end in inverted):
             names += _behind(said, match, warnings)
@@ -233,7 +233,7 @@ def _all_but_the_used(said: Mentions, taken: Collection[str | None]) -> list[str
         names += _others(said, found, taken) if found else []
     for match in (*_FORMULA.finditer(said.text), *_FROM.finditer(said.text), *_JUST_ONLY.finditer(said.text)):
         known = len(said.used)
-        found, end, _ = said.list_at(match.end())
+        found, end = said.list_if_any(match.end())
         wanted = match.re is _FORMULA or (_MAY_BE_USED if match.re is _JUST_ONLY else _AND_NO_MORE).match(
             said.text, end
         )
@@ -254,7 +254,7 @@ def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[s
         before = said.text[: match.start()]
         if _OF_ROWS.search(before) or (match[0].lower() == "not" and not _USES.search(before)):
             return []
-        found, _, _ = said.list_at(match.end())
+        found, _ = said.list_if_any(match.end())
         if found and _ENDS.match(said.text, said.used[-1][1]):
             return found
         del said.used[known:]

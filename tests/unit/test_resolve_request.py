@@ -93,6 +93,7 @@ def said(text: str) -> dict[str, Any]:
         ("predict Churn. You can't use gender", {"target": "Churn", "ignore": ("gender",)}),
         ("predict Churn, no gender or tenure please", {"target": "Churn", "ignore": ("gender", "tenure")}),
         ("predict Churn, no date limit", {"target": "Churn"}),
+        ('build a "good" model with "median" values, keep "it" short, no "magic". predict y', {"target": "y"}),
         (
             "Neither tenure nor gender should be used. Predict Churn",
             {"target": "Churn", "ignore": ("tenure", "gender")},
