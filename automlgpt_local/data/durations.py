@@ -85,11 +85,14 @@ def _durations(text: str) -> list[_Duration]:
             continue
         unit = match["unit"][0].lower()
         before = text[: match.start()]
-        if len(match["unit"]) == 1 and match["gap"] and not _LETTER_BEHIND.search(before):
+        joined = bool(found) and _JOINT.match(text[found[-1].end : match.start()])
+        if len(match["unit"]) == 1 and match["gap"] and not joined and not _LETTER_BEHIND.search(before):
             continue
         amount = number(match["n"]) + 0.5 * bool(match["half"]) + 0.5 * bool(match["and_half"])
         part = _Duration(match.start(), match.end(), amount * _SECONDS[unit], unit)
         last = found[-1] if found else None
+        if last and "," in text[last.end : part.start] and not text[part.start].isdigit():
+            last = None  # "not an hour, ten minutes"
         if last and _JOINT.match(text[last.end : part.start]) and _SECONDS[last.unit] > _SECONDS[unit]:
             found[-1] = _Duration(last.start, part.end, last.seconds + part.seconds, unit)
         else:
@@ -110,6 +113,8 @@ def _of_the_question(text: str, duration: _Duration, clause: str, effort: bool) 
     before, alone = text[: duration.start], clause.strip() == text[duration.start : duration.end].strip()
     compared = _COMPARED.search(before) and not re.search(r"n['’]t\s|\bnot\s", clause, re.IGNORECASE)
     if compared or _OF_AN_EVENT.match(text, duration.end):
+        return True
+    if re.search(r"(?:n['’]t|\bnot)\s+(?:want|need|have)\s+an?\b", clause, re.IGNORECASE):
         return True
     if _PAST_OR_AHEAD.search(before) and not re.search(r"\b(?:finish|stop|end)\b.*$", clause, re.IGNORECASE):
         return True

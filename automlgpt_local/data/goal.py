@@ -28,10 +28,11 @@ _IS_TARGET = re.compile(
     re.IGNORECASE,
 )
 _MODEL_OF = re.compile(  # a column here is the target where nothing else is
-    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want\s+is|interested\s+in|(?:need|want|build)\s+an?)\b"
+    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want(?:\s+is)?|interested\s+in|(?:need|want|build)\s+an?)\b"
     r"(?!\s+(?:each|every|all|any|per)\b)",
     re.IGNORECASE,
 )
+_NO_TARGET_YET = re.compile(rf"(?:{phrases.NEGATION}|\w['’]re\s+not\s+)$", re.IGNORECASE)
 _SECOND_TARGET_ENDS = re.compile(r"\s*(?:$|[.,;!?]|(?:from|using|with|by|in|for|within|and)\b)", re.IGNORECASE)
 _ASKED = re.compile(
     r"\b(?:will|going\s+to|likely\s+to|(?:risk|chances?|probability)\s+of)\s+(?:be(?:ing)?\s+|get(?:ting)?\s+|have\s+)?",
@@ -81,8 +82,14 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             warnings.append(f"The request's {unknown!r} was read as the column {near[0]!r}.")
             return near[0]
         raise said.no_column(unknown)
-    named = next((c for m in _IS_TARGET.finditer(said.text) for c in said.subject(m.start())[-1:]), None)
-    return named or next((c for m in _MODEL_OF.finditer(said.text) for c in said.list_if_any(m.end(), most=1)[0]), None)
+    for match in _IS_TARGET.finditer(said.text):
+        if found := said.subject(match.start()):
+            return found[-1]
+    for match in _MODEL_OF.finditer(said.text):
+        found, _ = said.list_if_any(match.end(), most=1)
+        if found and not _NO_TARGET_YET.search(said.text[: match.start()]):
+            return found[0]
+    return None
 
 
 def _refuse_a_second(said: Mentions, first: str) -> None:

@@ -80,7 +80,7 @@ _STARTS_WITH_FAMILY = re.compile(
 
 NO_ENSEMBLE = re.compile(
     r"\b(?:no|without|don'?t|do\s+not|never|avoid|skip)\s+(?:an?\s+|any\s+|use\s+|want\s+|do\s+|the\s+|build\s+)*(?:ensembl|blend|stack)\w*"
-    r"|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b"
+    r"|\b(?:don'?t|do\s+not|never|without)\s+combin\w+\b|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b"
     r"|\b(?:ensembl|blend|stack)\w*\s+(?:(?:are|is)\s+)?(?:not\s+(?:wanted|allowed|needed)|unwanted|forbidden|off)\b",
     re.IGNORECASE,
 )

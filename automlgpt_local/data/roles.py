@@ -18,15 +18,16 @@ _NEGATED = re.compile(
 _IGNORE_VERB = (
     r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) (?:out|aside)|omit(?:ting)?|disregard(?:ing)?"
     r"|delet(?:e|ing)|get rid of|throw(?:ing)?(?: it)? away|forget(?:ting)?(?: about)?|tak(?:e|ing) out"
-    r"|stay(?:ing)? away from|skip(?:ping)?|remov(?:e|ing))"
+    r"|stay(?:ing)? away from|discard(?:ing)?|ditch(?:ing)?|rul(?:e|ing) out|skip(?:ping)?|remov(?:e|ing))"
 )
 _IGNORE = re.compile(
     rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
     r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)(?=\s[^,.;]{1,60}\sout\b)"
     r"|(?:(?:do|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot)"
-    r"\s+(?:use|see|include|look at|consider|touch|rely on|know)|(?:not\s+allowed|forbidden|banned)"
+    r"\s+(?:use|(?:let (?:the model |it )?)?see|include|look at|consider|touch|rely on|know)"
+    r"|(?:not\s+allowed|forbidden|banned)"
     r"|except(?:ing)?(?:\s+for)?|apart\s+from|aside\s+from|other\s+than"
-    r"|(?:everything|anything|(?:all|any|every)(?:\s+(?:the|other))?\s+\w+)\s+but)\b",
+    r"|(?:everything|anything|(?:all|any|every)(?:\s+(?:the|other))?\s+\w+)\s+(?:but|bar))\b",
     re.IGNORECASE,
 )
 _IGNORE_ALONE = re.compile(  # counts where nothing but columns follows: "no region", not "no time limit"
@@ -42,13 +43,13 @@ _USES = re.compile(r"\b(?:us(?:e|ing)|from|with|keep)\b", re.IGNORECASE)
 _IS_IGNORED = re.compile(
     rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{_NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
     r"(?:used|included|considered|available|allowed|known|looked\s+at|part\s+of|(?:a\s+)?features?)\b"
-    r"|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
+    r"|\s+goes\s+out\b|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
     r"|skipped|disregarded|irrelevant|useless|meaningless|leak(?:s|y)?\b|a\s+leak|leaks)\b",
     re.IGNORECASE,
 )
 _CALLED_A_COLUMN = re.compile(r"\w+\s+(?:columns?|features?)\b", re.IGNORECASE)
 _IT = re.compile(r"\s*it\b", re.IGNORECASE)
-_NOR = re.compile(r"\s*,?\s*(?:nor|and\s+neither)\s+", re.IGNORECASE)
+_NOR = re.compile(r"\s*[,.;]?\s*(?:nor|(?:and\s+)?neither)\s+(?:(?:should|must|may|can)\s+)?", re.IGNORECASE)
 _HARD = re.compile(r"ignor|drop|exclud|leav|omit|disregard|delet", re.IGNORECASE)
 _NOT_COLUMNS = re.compile(
     r"\s*(?:missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
@@ -106,7 +107,7 @@ _TIME = re.compile(
 )
 _IS_TIME = re.compile(
     r"\s+(?:is\s+the|as\s+(?:the\s+)?)\s*(?:time|date|timestamp|order)\b"
-    r"|\s+(?:gives|decides|defines)\s+the\s+(?:order|split|time)\b",
+    r"|\s+(?:gives|decides|defines|tells(?:\s+you)?)\s+the\s+(?:order|split|time)\b",
     re.I,
 )
 _SPLIT = re.compile(r"\bsplit(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)\b", re.IGNORECASE)
