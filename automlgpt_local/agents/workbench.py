@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from automlgpt_local.agents.advisor import Advisor, Answer, Situation
@@ -16,6 +14,7 @@ from automlgpt_local.agents.assemble import fingerprint
 from automlgpt_local.agents.journal import Journal
 from automlgpt_local.agents.rules import RuleAdvisor
 from automlgpt_local.data.profile import Profile
+from automlgpt_local.durable import write_durably
 from automlgpt_local.errors import BackendError, ModelError
 from automlgpt_local.events import (
     Agent,
@@ -378,13 +377,6 @@ class Workbench:
         if approved.answer == "always":
             self.control.asks = False
         return approved.answer != "reject"
-
-
-def write_durably(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def batches(items: Sequence[Any], size: int) -> list[Sequence[Any]]:

@@ -106,6 +106,7 @@ def _dry_run(request: Any, out: str | None) -> None:
     from automlgpt_local.client import runs
     from automlgpt_local.client.children import preview
     from automlgpt_local.client.inert import inert_line
+    from automlgpt_local.durable import write_durably
 
     task: dict[str, Any] = {}
     for step in preview(request):
@@ -119,5 +120,5 @@ def _dry_run(request: Any, out: str | None) -> None:
         folder = Path(out)
         runs.check_out(folder.absolute())
         folder.mkdir(parents=True, exist_ok=True)
-        runs.write_durably(folder / "task.json", text + "\n")
+        write_durably(folder / "task.json", text + "\n")
     click.echo(text)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -17,12 +16,12 @@ from typing import Literal
 
 from automlgpt_local import paths, settings
 from automlgpt_local.client.view import RunView
+from automlgpt_local.durable import write_durably
 from automlgpt_local.errors import AutoMLGPTError, ResumeError, UsageError
 from automlgpt_local.events import Record, decode, read_events
 from automlgpt_local.exits import INTERRUPTED
 from automlgpt_local.paths import typed_path
 from automlgpt_local.sandbox import results
-from automlgpt_local.task import Request
 
 State = Literal["running", "done", "failed", "interrupted", "empty", "unreadable"]
 
@@ -39,25 +38,6 @@ class RunInfo:
     score: float | None = None
     started_at: str | None = None
     seconds: float = 0.0
-
-
-def write_durably(path: Path, text: str) -> None:
-    """Write a whole file so that a crash leaves either the old one or the new one."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with open(draft, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def write_request(run_dir: Path, request: Request) -> None:
-    write_durably(run_dir / "request.json", json.dumps(request.to_json(), indent=1, ensure_ascii=False) + "\n")
 
 
 def check_name(path: str | Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from automlgpt_local import __version__
 from automlgpt_local import events as ev
-from automlgpt_local.client.runs import write_request
+from automlgpt_local.durable import write_request
 from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.search.clock import Clock
 from automlgpt_local.search.control import Control

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from automlgpt_local.client import runs
+from automlgpt_local.durable import write_request
 from automlgpt_local.errors import ResumeError, UsageError
 from automlgpt_local.events import Approved, Event, Failed, Finished, Record, Resumed, Token, decode, read_events
 from automlgpt_local.exits import INTERNAL, INTERRUPTED, NOT_READY, USAGE
@@ -335,7 +336,7 @@ def _check_unasked(request: Request, recorded: Sequence[Record] = ()) -> None:
 
 def begin(request: Request, run_dir: Path, started_at: float, detach: bool = False) -> Session:
     """Start the engine of a request with absolute paths in a run folder that was made for it."""
-    runs.write_request(run_dir, request)
+    write_request(run_dir, request)
     process = _launch(run_dir, started_at, detach=detach)
     return Session(run_dir, process, [], detach, new=True)
 

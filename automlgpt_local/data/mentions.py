@@ -81,8 +81,7 @@ class Mentions:
 
     def subject(self, end: int, loose: bool = False) -> list[str]:
         """The list of columns that ends at `end`, as before "must not be used"; [] where other words stand there."""
-        sentences = list(re.finditer(r"[.;!?]\s", self.text[:end]))
-        start = sentences[-1].end() if sentences else 0
+        start = self.sentence_start(end)
         for word in list(re.finditer(r"\S+", self.text[start:end]))[-SUBJECT_WORDS:]:
             known = len(self.used)
             try:
@@ -93,6 +92,10 @@ class Mentions:
                 return found
             del self.used[known:]
         return []
+
+    def sentence_start(self, end: int) -> int:
+        """Where the sentence begins that `end` is in."""
+        return max((m.end() for m in re.finditer(r"[.;!?]\s", self.text[:end])), default=0)
 
     def column_at(self, start: int, loose: bool = False) -> tuple[str | None, int]:
         """The column whose name begins at `start`, and where it ends. Raises UsageError for a wrong name in quotes."""

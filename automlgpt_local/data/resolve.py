@@ -10,7 +10,7 @@ import pandas as pd
 
 from automlgpt_local import machine
 from automlgpt_local.data.load import Table, column_names
-from automlgpt_local.data.names import find_column, metric_name, near_names, resolve_column
+from automlgpt_local.data.names import ColumnIndex, metric_name, near_names, resolve_column
 from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.data.schema import as_number
 from automlgpt_local.data.splits import holdout_share, require_groups
@@ -360,11 +360,11 @@ def _check_time(table: Table, time: str, notes: _Notes) -> None:
 
 def _listed(names: tuple[str, ...], columns: list[str]) -> list[str]:
     """The columns of --ignore, which was split at commas: "City, State" may be one name."""
-    found, at = [], 0
+    found, at, find = [], 0, ColumnIndex(columns).find
     while at < len(names):
-        ends = range(len(names), at + 1, -1) if find_column(names[at], columns) is None else range(0)
+        ends = range(len(names), at + 1, -1) if find(names[at]) is None else range(0)
         whole = ((", ".join(names[at:end]), end) for end in ends)
-        name, at = next(((c, end) for n, end in whole if (c := find_column(n, columns))), (names[at], at + 1))
+        name, at = next(((c, end) for n, end in whole if (c := find(n))), (names[at], at + 1))
         found.append(resolve_column(name, columns, "--ignore"))
     return found
 

@@ -82,9 +82,10 @@ _AND_NO_MORE = re.compile(
 _KEEP = re.compile(r"\b(?:keep(?:ing)?|includ(?:e|ing))\b", re.IGNORECASE)
 
 # --- group, time, weight
+_SPLIT_BY = r"split(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)"
 _GROUP = re.compile(
     r"\b(?:group(?:ed|ing|s)?(?:\s+(?:by|on|column(?:\s+is)?|is|are(?:\s+given\s+by)?)|\s*[:=])"
-    r"|split(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)"
+    rf"|{_SPLIT_BY}"
     r"|(?:group(?:ed)?[\s-]*(?:k-?\s?fold|cv|cross[\s-]*validation|split|out))\s+(?:by|on|with|using)"
     r"|leave[\s-]+(?:one|a)[\s-]+(?=[\w\s-]{1,40}out\b)|(?:cross[\s-]*)?validat(?:e|ion)\s+(?:should\s+be\s+|must\s+be\s+)?(?:by|across|per)"
     r"|(?:rows\s+of\s+(?:one|the\s+same|each|an?)|keep(?:ing)?(?:\s+(?:each|every|all|one))?)(?=[\w\s]{1,40}\btogether)"
@@ -110,7 +111,7 @@ _IS_TIME = re.compile(
     r"|\s+(?:gives|decides|defines|tells(?:\s+you)?)\s+the\s+(?:order|split|time)\b",
     re.I,
 )
-_SPLIT = re.compile(r"\bsplit(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)\b", re.IGNORECASE)
+_SPLIT = re.compile(rf"\b{_SPLIT_BY}\b", re.IGNORECASE)
 _TIME_TOKENS = {"date", "time", "datetime", "timestamp", "day", "month", "year", "week"}
 _WEIGHT = re.compile(
     r"\b(?:weigh(?:t(?:ed|s|ing)?)?\s+(?:(?:the\s+|each\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
@@ -278,8 +279,7 @@ def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[s
 
 def _last_named(said: Mentions, end: int) -> list[str]:
     """The column that "it" means: the last one that is named before in the sentence, if no kind of model is."""
-    sentences = list(re.finditer(r"[.;!?]\s", said.text[:end]))
-    start = sentences[-1].end() if sentences else 0
+    start = said.sentence_start(end)
     if phrases.families_in(said.text[start:end]):
         return []
     for word in reversed(list(re.finditer(r"[\w.-]{2,}", said.text[start:end]))):

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 from automlgpt_local import __version__, offline
-from automlgpt_local.agents.workbench import write_durably
+from automlgpt_local.durable import write_request
 from automlgpt_local.engine.session import Session
 from automlgpt_local.errors import AutoMLGPTError, ResumeError
 from automlgpt_local.events import Answered, Commanded, EventLog, Failed, Resumed, SessionStarted, TaskResolved
@@ -115,11 +115,10 @@ def _lock(run_dir: Path) -> IO[str]:
 
 def _request(run_dir: Path, time_limit_s: float | None) -> Request:
     """What was asked for; a new time limit, in seconds, is kept with it."""
-    path = run_dir / "request.json"
-    request = Request.from_json(json.loads(path.read_text(encoding="utf-8")))
+    request = Request.from_json(json.loads((run_dir / "request.json").read_text(encoding="utf-8")))
     if time_limit_s is not None:
         request = replace(request, time_limit_s=time_limit_s)
-        write_durably(path, json.dumps(request.to_json(), indent=1, ensure_ascii=False) + "\n")
+        write_request(run_dir, request)
     return request
 
 

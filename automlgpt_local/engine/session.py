@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automlgpt_local import __version__
-from automlgpt_local.agents.workbench import write_durably
+from automlgpt_local.durable import write_durably
 from automlgpt_local.errors import BackendError, BudgetError, DataError, DeniedError, NoModelError
 from automlgpt_local.events import (
     Agent,

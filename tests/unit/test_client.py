@@ -20,6 +20,7 @@ from automlgpt_local import events as ev
 from automlgpt_local.client import runs
 from automlgpt_local.client import session as session_module
 from automlgpt_local.client.api import Result
+from automlgpt_local.durable import write_request
 from automlgpt_local.errors import DataError, ResumeError, UsageError
 from automlgpt_local.task import Request
 
@@ -160,7 +161,7 @@ def test_a_resume_that_is_refused_keeps_the_folder(
 ) -> None:
     run_dir = own_dirs / "killed"  # before its first attempt
     run_dir.mkdir()
-    runs.write_request(run_dir, request())
+    write_request(run_dir, request())
     use_engine(monkeypatch, "--mode", "fail")
     assert client.resume(run_dir, detach=detach).wait() == 2
     assert client.load_request(run_dir).target == "Churn"

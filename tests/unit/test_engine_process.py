@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from automlgpt_local.client.runs import write_request
+from automlgpt_local.durable import write_request
 from automlgpt_local.engine import process
 from automlgpt_local.task import Request
 
