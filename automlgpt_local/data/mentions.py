@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
 
 from automlgpt_local.data.names import ColumnIndex, near_names
 from automlgpt_local.errors import UsageError
@@ -30,11 +29,10 @@ _OF_SOMEONE = re.compile(r"\s*(?:of\s+(?:the\s+|each\s+|an?\s+)?\w+\s*)?", re.IG
 class Mentions:
     """A text against a table's columns. It remembers what was read: a column called "precision" is no metric."""
 
-    def __init__(self, text: str, columns: Sequence[str]) -> None:
+    def __init__(self, text: str, index: ColumnIndex) -> None:
         self.text = text
-        self.columns = columns
+        self.columns = index.columns
         self.used: list[tuple[int, int]] = []
-        index = ColumnIndex(columns)
         self.find, self.having = index.find, index.having
 
     def blanked(self) -> str:

@@ -33,6 +33,7 @@ class ColumnIndex:
     """The columns of a table by the ways in which people write their names."""
 
     def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = columns
         self._by_way: list[tuple[Callable[[str], str], dict[str, list[str]]]] = []
         for way in (str, str.strip, lambda c: c.strip().lower(), _plain):
             found: dict[str, list[str]] = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from automlgpt_local.data import durations, goal, phrases, roles
 from automlgpt_local.data.mentions import Mentions
+from automlgpt_local.data.names import ColumnIndex
 from automlgpt_local.errors import UsageError
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.settings import format_seconds
@@ -28,6 +29,15 @@ _NA_IS_A_CLASS = re.compile(
     r"(?:\w+\s+){0,2}?(?:class|label|category|value|region|group|country)\b",
     re.IGNORECASE,
 )
+_CLAUSES = re.compile(r"(?<=[.;!?])\s+|,\s+|\s+(?=(?:and|but)\s)|\s*[()]\s*")
+_DEMANDS = re.compile(
+    r"^(?:and\s+|but\s+|please\s+|also\s+|then\s+)*(?:use|try|keep|treat|take|split|make|ensure|focus|handle|impute|fill|scale"
+    r"|encode|remove|drop|ignore|avoid|stop|fit|train|optimi[sz]e|maximi[sz]e|minimi[sz]e|report|tune|limit|build|give|include"
+    r"|exclude|leave|forget|skip|weight|group|validate|test|score|prefer|be|do|never|no|not|only|without)\b"
+    rf"|{phrases.NEGATION}|\b(?:must|should|shall|need|needs|want|prefer|please|make\s+sure|cannot|only|never|without)\b",
+    re.IGNORECASE,
+)
+MOST_CLAUSES = 30  # that are looked at
 
 
 @dataclass
@@ -54,10 +64,35 @@ class Asked:
 
 
 def parse_ask(text: str, columns: Sequence[str]) -> Asked:
-    """Read a request against the columns of the table. Raises UsageError for a column that does not exist."""
-    asked = Asked()
+    """Read a request against the columns of the table. Raises UsageError for a column that does not exist.
+
+    A clause that demands something and that no rule reads is told in the warnings.
+    """
     text = " ".join(text.split())
-    said = Mentions(text, columns)
+    index = ColumnIndex(columns)
+    asked = _read(text, index)
+    unread = [clause for clause in _demands(text) if not _has_effect(clause, text, asked, index)]
+    if unread:
+        asked.warnings.append(f"Without effect on the task: {'; '.join(map(repr, unread))}.")
+    return asked
+
+
+def _demands(text: str) -> list[str]:
+    clauses = (clause.strip(" .,;:!?") for clause in _CLAUSES.split(text))
+    return [c for c in clauses if _DEMANDS.search(c) and len(c.split()) > 1][:MOST_CLAUSES]
+
+
+def _has_effect(clause: str, text: str, asked: Asked, index: ColumnIndex) -> bool:
+    """Is the request another one without the clause, or the clause a request of its own?"""
+    try:
+        return _read(text.replace(clause, "", 1), index) != asked or _read(clause, index) != Asked()
+    except UsageError:
+        return True
+
+
+def _read(text: str, index: ColumnIndex) -> Asked:
+    asked = Asked()
+    said = Mentions(text, index)
     asked.target = goal.target(said, asked.warnings)
     asked.group = roles.group(said, asked.target, asked.warnings)
     asked.time = roles.time(said)

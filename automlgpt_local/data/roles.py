@@ -31,7 +31,7 @@ _IGNORE = re.compile(
     re.IGNORECASE,
 )
 _IGNORE_ALONE = re.compile(  # counts where nothing but columns follows: "no region", not "no time limit"
-    r"\b(?:no|neither|minus|(?:do\s*n['’]?t|do\s+not|never)\s+want|not)\b", re.IGNORECASE
+    r"\b(?:no|neither|never|minus|(?:do\s*n['’]?t|do\s+not|never)\s+want|not)\b", re.IGNORECASE
 )
 _ENDS = re.compile(
     r"\s*(?:$|[.,;!?)]|(?:please|columns?|features?|and|or|nor|but|used|included|because|since|in\s+the\s+model|as\s+an?\s+\w+"
