@@ -84,6 +84,8 @@ def _durations(text: str) -> list[_Duration]:
             found.append(_Duration(match.start(), match.end(), 3600.0 * int(match["h"]) + 60 * int(match["min"]), "h"))
             continue
         unit = match["unit"][0].lower()
+        if match[0].lower() == "a second":  # "in a second league"
+            continue
         before = text[: match.start()]
         joined = bool(found) and _JOINT.match(text[found[-1].end : match.start()])
         if len(match["unit"]) == 1 and match["gap"] and not joined and not _LETTER_BEHIND.search(before):

@@ -23,12 +23,14 @@ _TARGET = re.compile(
 _NO_TARGET = re.compile(rf"(?:{phrases.NEGATION}|\b(?:instead\s+of|rather\s+than|used\s+to)\s+)$", re.IGNORECASE)
 _BUT = re.compile(r"\s*,?\s*(?:but|rather)\s+(?:predict\s+)?", re.IGNORECASE)
 _IS_TARGET = re.compile(
-    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b"
+    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b|\s+predicted\s*(?=$|[.,;!?])"
+    r"|\s+is\s+(?:what|the\s+(?:thing|column|one|variable))\b[^.;]{0,40}?\b(?:predict\w*|want|after|need|interest\w*)\b"
     r"|\s+(?:is|as)\s+(?:the\s+)?(?:target|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
     re.IGNORECASE,
 )
 _MODEL_OF = re.compile(  # a column here is the target where nothing else is
-    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want(?:\s+is)?|interested\s+in|(?:need|want|build)\s+an?)\b"
+    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want(?:\s+is)?|interested\s+in|(?:need|want|build)\s+an?"
+    r"|(?:target|label|outcome|response)(?:\s+(?:column|variable))?|(?:want|need|after|looking\s+for|predict)(?:\s+\w+)?\s+is)\b"
     r"(?!\s+(?:each|every|all|any|per)\b)",
     re.IGNORECASE,
 )

@@ -168,7 +168,7 @@ class Mentions:
         words = phrase.lower().split()
         for n in range(1, len(words) + 1):
             names = [c.lower() for c in self.columns if len(c.split()) == n]
-            if difflib.get_close_matches(" ".join(words[:n]), names, 1, 0.8):
+            if difflib.get_close_matches(" ".join(words[:n]), names, 1, 0.82):
                 return True
         return False
 

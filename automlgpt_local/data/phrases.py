@@ -39,9 +39,11 @@ _METRICS: tuple[tuple[str, str], ...] = (
     ("recall", r"recall|sensitivity|true\s+positive\s+rate"),
 )  # fmt: skip
 _WANTS = (
-    r"(?:minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|metric|use|want|need|prefer|care\s+about|counts\s+is|scored?|scoring|evaluat\w+|measured?|judged?|best|highest|lowest"
-    r"|low|high|good|by|for|on|with|using|in\s+terms\s+of)[\s:=]+(?:by\s+|with\s+|on\s+|is\s+|of\s+|using\s+|for\s+|the\s+|possible\s+)*"
+    r"(?:minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|metric|use|want|need|prefer|care\s+about|counts\s+is|take|go\s+for|switch\s+to|scored?|scoring|evaluat\w+|measured?|judged?|best|highest|lowest"
+    r"|low|high|good|by|for|on|with|using|in\s+terms\s+of)[\s:=]+(?:by\s+|with\s+|on\s+|is\s+|of\s+|using\s+|for\s+|the\s+|possible\s+|plain\s+)*"
 )
+# "accuracy, no wait, balanced accuracy"
+_CORRECTED = r"\b(?:no\s*,?\s+wait|sorry|i\s+meant?|correction|scratch\s+that|or\s+rather|actually)\b[^.;!?]{0,25}?"
 
 _BOOSTING = ("lightgbm", "xgboost", "catboost")
 _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -65,6 +67,8 @@ _NEVER = re.compile(
     rf"|except(?:\s+for)?|(?:anything|everything|all\s+\w+|any\s+\w+)\s+but|stop|forget(?:\s+about)?"
     rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|nothing\s+from|(?:keep|leave)(?=[^.;]*\bout\b))"
     rf"\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
+    rf"|\b(?P<named>{_FAMILY_LIST})\b[^.;!?·]{{0,40}}?(?:\b(?:leave|keep|take)\s+(?:(?:both|all)\s+of\s+)?(?:them|it|these)\s+(?:out|away)"
+    r"|\b(?:exclude|avoid|skip|drop|ignore|(?:do\s+not|don['’]?t|never)\s+use)\s+(?:them|it|these|both)\b)"
     rf"|\b(?P<after>{_FAMILY_LIST})\s*(?:are|is|:)\s*(?:not\s+(?:allowed|wanted|fine|ok(?:ay)?|permitted|to\s+be\s+used)"
     r"|forbidden|banned)\b",
     re.IGNORECASE,
@@ -100,10 +104,12 @@ _KINDS: tuple[tuple[Kind, str], ...] = (
 )
 NEGATION = r"\b(?:not|never|dont|\w+n['’]t)\s+"  # "want" has none
 _REFUSED = (  # before a metric
-    rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than|no|ignore|forget|skip|drop|without|from)\s+)"
+    rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than|tried|thought\s+(?:of|about)|makes?|no(?!\s*,?\s+wait)|ignore|forget|skip|drop|without|from)\s+)"
     r"(?:use\s+|want\s+|care\s+about\s+|by\s+|for\s+|on\s+|the\s+|(?:optimi|maximi|minimi)[sz]e\s+)*"
 )
-_REFUSED_AFTER = r"\s+(?:is|would\s+be)\s+(?:\w+\s+)?(?:misleading|useless|meaningless|irrelevant|wrong|bad|not|no)\b"
+_REFUSED_AFTER = (
+    r"\s+(?:(?:is|would\s+be)\s+(?:\w+\s+)?)?(?:misleading|useless|meaningless|irrelevant|wrong|bad|not|no)\b"
+)
 # Scores that other tools have. The first word alone could be a column or something else.
 _FOREIGN = re.compile(
     r"\b(?:brier(?:\s+score)?|s-?mape|w-?mape|wape|mase|pinball(?:\s+loss)?|quantile\s+loss|huber(?:\s+loss)?|hinge\s+loss"
@@ -122,9 +128,11 @@ def metrics(text: str) -> list[str]:
         refused = rf"{_REFUSED}(?:{pattern})(?!\w)|\b(?:{pattern}){_REFUSED_AFTER}"
         free = re.sub(refused, lambda m: "·" * len(m[0]), free, flags=re.IGNORECASE)
         wanted = re.search(rf"\b{_WANTS}(?:{pattern})(?!\w)", free, re.IGNORECASE)
+        corrected = re.search(rf"{_CORRECTED}(?:{pattern})(?!\w)", free, re.IGNORECASE)
         plain = re.search(rf"(?<!\w)(?:{pattern})(?!\w)", free, re.IGNORECASE)
         if plain:
             found[name] = wanted.end() if wanted else len(text) + plain.start()
+            found[name] -= 2 * len(text) if corrected else 0
             free = re.sub(rf"(?<!\w)(?:{pattern})(?!\w)", lambda m: "·" * len(m[0]), free, flags=re.IGNORECASE)
     return sorted(found, key=lambda name: found[name])
 
@@ -168,7 +176,7 @@ def families(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     never: list[str] = []
     rest = text
     for match in _NEVER.finditer(text):
-        never += families_in(match["list"] or match["after"])
+        never += families_in(match["list"] or match["named"] or match["after"])
         rest = rest.replace(match[0], "·" * len(match[0]))
     only = [
         f for match in _ONLY.finditer(rest) for f in families_in(match["list"] or match["after"])

@@ -16,12 +16,13 @@ from automlgpt_local.task import Kind
 
 _LABEL = r"[\"'`][^\"'`]+[\"'`]|[\w<>=+.-]+"
 _POSITIVE = re.compile(
-    rf"(?<!false )(?<!true )\bpositive\s*(?:\b(?:class|label)\s*(?:is|should\s+be|[:=])?|\bis\b|[:=])\s*(?P<a>{_LABEL})"
+    r"(?<!false )(?<!true )\bpositive\s*(?:\b(?:class|label)\s*(?:of\s+[^.;,]{1,40}?\s+(?=is\b|should\b|[:=]))?"
+    rf"(?:is|should\s+be|[:=])?|\bis\b|[:=])\s*(?P<a>{_LABEL})"
     rf"|\b(?:treat|take|count|use|with)\s+(?P<b>{_LABEL})\s+as\s+(?:the\s+)?positive\b"
     rf"|(?P<c>{_LABEL})\s+is\s+the\s+positive\s+(?:class|label)\b"
     rf"|\b(?:class|label)\s+(?P<d>{_LABEL})\s+(?:is|should\s+be|counts\s+as)\s+(?:the\s+)?positive\b"
     rf"|\bcare\s+(?:most\s+)?about\s+(?:the\s+)?(?P<f>{_LABEL})\s+class\b"
-    r"|\b(?P<e>yes|no|true|false|0|1)\s+(?:is|should\s+be|counts\s+as)\s+(?:the\s+)?positive\b",
+    r"|(?<!\w)(?P<e>[\"'`][^\"'`]+[\"'`]|yes|no|true|false|0|1)\s+(?:is|should\s+be|counts\s+as)\s+(?:the\s+)?positive\b",
     re.IGNORECASE,
 )
 _NA_IS_A_CLASS = re.compile(
@@ -61,19 +62,15 @@ class Asked:
     threads: int | None = None
     trials: int | None = None
     warnings: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)  # clauses that demand something and change nothing
 
 
 def parse_ask(text: str, columns: Sequence[str]) -> Asked:
-    """Read a request against the columns of the table. Raises UsageError for a column that does not exist.
-
-    A clause that demands something and that no rule reads is told in the warnings.
-    """
+    """Read a request against the columns of the table. Raises UsageError for a column that does not exist."""
     text = " ".join(text.split())
     index = ColumnIndex(columns)
     asked = _read(text, index)
-    unread = [clause for clause in _demands(text) if not _has_effect(clause, text, asked, index)]
-    if unread:
-        asked.warnings.append(f"Without effect on the task: {'; '.join(map(repr, unread))}.")
+    asked.unread = [clause for clause in _demands(text) if not _has_effect(clause, text, asked, index)]
     return asked
 
 
@@ -85,9 +82,14 @@ def _demands(text: str) -> list[str]:
 def _has_effect(clause: str, text: str, asked: Asked, index: ColumnIndex) -> bool:
     """Is the request another one without the clause, or the clause a request of its own?"""
     try:
-        return _read(text.replace(clause, "", 1), index) != asked or _read(clause, index) != Asked()
+        if _read(text.replace(clause, "", 1), index) != asked:
+            return True
+        alone = _read(clause, index)
     except UsageError:
         return True
+    if alone.target_guessed:  # the only column there, and no more is said of it
+        alone.target, alone.target_guessed, alone.warnings = None, None, []
+    return alone != Asked()
 
 
 def _read(text: str, index: ColumnIndex) -> Asked:

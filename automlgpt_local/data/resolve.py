@@ -58,6 +58,8 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     asked = parse_ask(request.ask, columns) if request.ask else Asked()
     for message in asked.warnings:
         notes.doubt(message, "")
+    if asked.unread:
+        notes.doubt(f"These words change nothing of the task: {'; '.join(map(repr, asked.unread))}.", "")
     target = _target(request, asked, table, notes)
     positive = request.positive if request.positive is not None else asked.positive
     exact = bool(_said("exact_target", request.exact_target or None, asked.exact_target, False, notes))

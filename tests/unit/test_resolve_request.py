@@ -20,7 +20,11 @@ COLUMNS = [
 
 def said(text: str) -> dict[str, Any]:
     asked = parse_ask(text, COLUMNS)
-    return {f.name: getattr(asked, f.name) for f in fields(asked) if getattr(asked, f.name) not in (None, (), [])}
+    return {
+        f.name: getattr(asked, f.name)
+        for f in fields(asked)
+        if getattr(asked, f.name) not in (None, (), []) and f.name != "unread"
+    }
 
 
 @pytest.mark.parametrize(
@@ -115,7 +119,7 @@ def said(text: str) -> dict[str, Any]:
             "predict Churn, leaving aside price, and forget the tenure column",
             {"target": "Churn", "ignore": ("price", "tenure")},
         ),
-        ("predict y from tenure. LightGBM is slow, don't use it", {"target": "y"}),
+        ("predict y from tenure. LightGBM is slow, don't use it", {"target": "y", "never": ("lightgbm",)}),
         ("predict price and split the data by gender", {"target": "price", "group": "gender"}),
         ("Model price; sample_w holds the weights.", {"target": "price", "weight": "sample_w"}),
         ("I need a Churn model, and gender is not to be used", {"target": "Churn", "ignore": ("gender",)}),

@@ -1,0 +1,89 @@
+"""Requests in longer prose, as people write them in a mail."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from automlgpt_local.data.request import parse_ask
+
+COLUMNS = ["customerID", "gender", "tenure", "price", "patient_id", "date", "Churn", "sample_w", "room_type"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "predict price. The column tenure is free text and should be left out",
+            {"target": "price", "ignore": ("tenure",)},
+        ),
+        (
+            "gender and tenure are written afterwards, so they have to go. predict price",
+            {"target": "price", "ignore": ("gender", "tenure")},
+        ),
+        ("predict price. tenure has to go up first", {"target": "price"}),
+        ("predict price. Please not use tenure", {"target": "price", "ignore": ("tenure",)}),
+        ("predict price. I don't want that the tenure is used", {"target": "price", "ignore": ("tenure",)}),
+        ("predict price. Don't bother with tenure", {"target": "price", "ignore": ("tenure",)}),
+        ("predict price. tenure should play no role", {"target": "price", "ignore": ("tenure",)}),
+        ("price, mae, tenure out", {"target": "price", "metric": "mae", "ignore": ("tenure",)}),
+        (
+            "We used to drop tenure. Kick out gender, people get touchy. Target price",
+            {"target": "price", "ignore": ("gender",)},
+        ),
+        ("tenure is only a number. Ignore it. predict price", {"target": "price", "ignore": ("tenure",)}),
+        ("What we need instead is price, by MAPE", {"target": "price", "metric": "mape"}),
+        ("The column to predict is price", {"target": "price"}),
+        ("Not tenure but price is what I want to predict", {"target": "price"}),
+        ("I need price predicted", {"target": "price"}),
+        ("predict price. Keep the rows of one customerID together", {"target": "price", "group": "customerID"}),
+        (
+            "predict price; rows with the same customerID must not be split across folds",
+            {"target": "price", "group": "customerID"},
+        ),
+        (
+            "predict price; rows of the same patient need to stay together",
+            {"target": "price", "group": "patient_id"},
+        ),
+        ("predict price. Group the folds by gender so that it is fair", {"target": "price", "group": "gender"}),
+        (
+            "predict price; gender should be the grouping column for the folds",
+            {"target": "price", "group": "gender"},
+        ),
+        ("predict price; use date and test on the later rows", {"target": "price", "time": "date"}),
+        ("predict price; use date for the split", {"target": "price", "time": "date"}),
+        ("There is sample_w; weight the rows by it. predict price", {"target": "price", "weight": "sample_w"}),
+        ("predict price. sample_w says how many, take it as the weight", {"target": "price", "weight": "sample_w"}),
+        ("predict price. Each row has a weight, see sample_w", {"target": "price", "weight": "sample_w"}),
+        ("predict Churn. The positive class of Churn is 'N' and not 'Y'", {"target": "Churn", "positive": "N"}),
+        ("predict Churn, where 'Yes' counts as positive", {"target": "Churn", "positive": "Yes"}),
+        ("I play in a second league. predict price", {"target": "price"}),
+        ("predict Churn. We'd tried F1, so go for plain accuracy", {"target": "Churn", "metric": "accuracy"}),
+        (
+            "We distrust neural networks and kNN, so leave both of them out. predict price",
+            {"target": "price", "never": ("neural", "neighbours")},
+        ),
+    ],
+)
+def test_prose(text: str, expected: dict[str, Any]) -> None:
+    asked = parse_ask(text, COLUMNS)
+    told = {"warnings", "unread", "target_guessed"}
+    assert {
+        f.name: getattr(asked, f.name) for f in fields(asked) if getattr(asked, f.name) and f.name not in told
+    } == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "unread"),
+    [
+        ("predict price", []),
+        ("predict price, be careful with outliers and use MAE", ["be careful with outliers"]),
+        ("Hello! predict price, thanks. Do not hurry.", ["Do not hurry"]),
+        ("I want AUC. predict Churn with AUC", []),  # each of the two says it
+        ("predict price. Treat room_type as text", ["Treat room_type as text"]),
+    ],
+)
+def test_demands_that_change_nothing_are_told(text: str, unread: list[str]) -> None:
+    assert parse_ask(text, COLUMNS).unread == unread
