@@ -152,8 +152,8 @@ def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None
         found, _, unknown = said.list_at(match.end(), most=1, loose=True)
         if found and not (_SPLIT.match(match[0]) and _tells_time(found[0])):
             return found[0]
-        if found := _id_of(said, unknown.split()[0] if unknown else "", target):
-            return found
+        if id_column := _id_of(said, unknown.split()[0] if unknown else "", target):
+            return id_column
         named = unknown and unknown.split()[0].lower() not in phrases.COMMON_WORDS
         if named and re.match(r"group(?:ed|ing|s)?\b(?!\s*-)", match[0], re.IGNORECASE):
             raise said.no_column(unknown)
