@@ -37,6 +37,7 @@ _MAX_ANSWER_BYTES = 64 * 2**20
 _LOOK_S = 10.0  # for the first look at the server
 # What a connection, or an answer that keeps to no protocol, can raise.
 _BROKEN = (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, http.client.HTTPException)
+_CLOSED = "the connection to the model server was closed here"
 _TOKENS_PER_TURN = 8  # the marks that a chat template puts around a message
 _BYTES_PER_TOKEN = 2.5  # of prompts about tables, where most digits are a token of their own
 
@@ -75,6 +76,8 @@ class RemoteBackend:
                 f"To use a server of yours nevertheless: {ALLOW_VARIABLE}={parts.hostname}",
             )
         self._parts = parts
+        self._closed = threading.Event()
+        self._link: socket.socket | None = None  # of the request that runs
         path = parts.path.rstrip("/")
         self._base = path if path.endswith("/v1") else path + "/v1"
         self._forms = list(_SCHEMA_FORMS)  # those that this server did not refuse
@@ -155,7 +158,11 @@ class RemoteBackend:
         return sum(self.count_tokens(message["content"]) + _TOKENS_PER_TURN for message in talk)
 
     def close(self) -> None:
-        pass
+        """Cuts the turn that runs in another thread, however silent the server is. No turn can follow."""
+        self._closed.set()
+        link = self._link
+        if link is not None:
+            _cut(link)
 
     # --- the protocol
     def _answered(
@@ -231,19 +238,21 @@ class RemoteBackend:
         connection = kind(self._parts.hostname, self._parts.port, timeout=left_s)
         connection.connect()
         late, link = threading.Event(), connection.sock
+        self._link = link
 
-        def cut() -> None:
+        def end() -> None:
             late.set()
-            with suppress(OSError):
-                link.shutdown(socket.SHUT_RDWR)
+            _cut(link)
 
-        watch = threading.Timer(left_s, cut)
+        watch = threading.Timer(left_s, end)
         watch.daemon = True
         watch.start()
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if key := os.environ.get(KEY_VARIABLE):
             headers["Authorization"] = f"Bearer {key}"
         try:
+            if self._closed.is_set():
+                raise BackendError(_CLOSED)
             connection.request(method, self._base + path, json.dumps(body) if body is not None else None, headers)
             response = connection.getresponse()
             if response.status >= 300:
@@ -252,12 +261,15 @@ class RemoteBackend:
                 raise problem(f"the server answered {response.status}: {words[:300]}")
             yield response
         except _BROKEN:
-            if not late.is_set():
+            if not late.is_set() and not self._closed.is_set():
                 raise
         finally:
+            self._link = None
             watch.cancel()
             link.close()
             connection.close()
+        if self._closed.is_set():
+            raise BackendError(_CLOSED)
         if late.is_set():
             raise TimeoutError
 
@@ -301,6 +313,12 @@ class RemoteBackend:
             "prompt_tokens": counts["prompt_tokens"], "output_tokens": counts["completion_tokens"],
             "evaluated_tokens": counts["prompt_tokens"],
         }  # fmt: skip
+
+
+def _cut(link: socket.socket) -> None:
+    """Wakes the thread that reads from it."""
+    with suppress(OSError):
+        link.shutdown(socket.SHUT_RDWR)
 
 
 def _context_of_the_user() -> int | None:

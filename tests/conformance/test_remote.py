@@ -348,6 +348,18 @@ class RawServer:
                 time.sleep(0.05)
 
 
+class SilentServer(RawServer):
+    """Keeps the connection open behind `first`, and says `more` every 50 ms where there is any."""
+
+    def _answer(self, link: socket.socket) -> None:
+        with link, suppress(OSError):
+            link.recv(65536)
+            link.sendall(self._first)
+            while True:
+                link.sendall(self._more)
+                time.sleep(0.05)
+
+
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
@@ -369,6 +381,26 @@ def test_a_server_that_drips_is_cut_at_the_deadline(first: bytes, more: bytes) -
     with pytest.raises(BackendError, match=r"in time|answered 500"):
         RemoteBackend(f"http://127.0.0.1:{server.port}", model="m").chat("r", [Message("user", "hi")], timeout_s=0.7)
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"", b""),
+        (STREAM, b": still here\n"),
+        (STREAM + b'data: {"choices": [{"delta": {"content": "a"}}]}\n', b": \n"),
+    ],
+    ids=["silence", "no word yet", "in the middle"],
+)
+def test_closing_cuts_a_turn_that_waits(first: bytes, more: bytes) -> None:
+    backend = RemoteBackend(f"http://127.0.0.1:{SilentServer(first, more).port}", model="m")
+    started = time.monotonic()
+    threading.Timer(0.3, backend.close).start()
+    with pytest.raises(BackendError, match="closed here"):
+        backend.chat("r", [Message("user", "hi")], timeout_s=60)
+    with pytest.raises(BackendError, match="closed here"):
+        backend.chat("r", [Message("user", "once more")], timeout_s=60)
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(
