@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 
+from automlgpt_local.data import phrases
 from automlgpt_local.data.names import ColumnIndex, near_names
 from automlgpt_local.errors import UsageError
 
@@ -89,6 +90,30 @@ class Mentions:
             if found and _OF_SOMEONE.fullmatch(self.text, at, max(at, end)):
                 return found
             del self.used[known:]
+        return []
+
+    def last_named(self, end: int) -> list[str]:
+        """The columns that "it" or "them" means: the last list before, in this sentence or the one before.
+
+        None where a kind of model is named there: that may be meant.
+        """
+        this = self.sentence_start(end)
+        for start in dict.fromkeys((this, self.sentence_start(max(this - 1, 0)))):
+            if phrases.families_in(self.text[start:end]):
+                return []
+            last: list[str] = []
+            at = start
+            for word in re.finditer(r"[\w.-]{2,}", self.text[start:end]):
+                if start + word.start() < at or word[0].lower() in phrases.COMMON_WORDS:
+                    continue
+                known = len(self.used)
+                found, behind = self.list_if_any(start + word.start())
+                if found and behind <= end + 1:
+                    last, at = found, behind
+                else:
+                    del self.used[known:]
+            if last:
+                return last
         return []
 
     def sentence_start(self, end: int) -> int:

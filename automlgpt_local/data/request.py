@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from automlgpt_local.data import durations, goal, phrases, roles
+from automlgpt_local.data import durations, goal, left_out, phrases, roles
 from automlgpt_local.data.mentions import Mentions
 from automlgpt_local.data.names import ColumnIndex
 from automlgpt_local.errors import UsageError
@@ -100,7 +100,7 @@ def _read(text: str, index: ColumnIndex) -> Asked:
     asked.time = roles.time(said)
     asked.weight = roles.weight(said)
     taken = (asked.target, asked.group, asked.time, asked.weight)
-    asked.ignore = tuple(c for c in roles.ignored(said, taken, asked.warnings) if c != asked.target)
+    asked.ignore = tuple(c for c in left_out.ignored(said, taken, asked.warnings) if c != asked.target)
     known = {*taken, *asked.ignore}
     if asked.target is None:
         asked.target = goal.only_mention(said, known, asked.warnings)
@@ -112,7 +112,7 @@ def _read(text: str, index: ColumnIndex) -> Asked:
         equals = re.search(rf"{re.escape(asked.target)}[\"'`]?\s*={{1,2}}\s*(?P<label>{_LABEL})", text, re.IGNORECASE)
         asked.positive = equals["label"].strip("\"'`").rstrip(".,") if equals else None
     asked.exact_target = True if _NA_IS_A_CLASS.search(text) else None
-    unread = roles.unread(said, {*known, asked.target})
+    unread = left_out.unread(said, {*known, asked.target})
     asked.warnings += [unread] if unread else []
     rest = said.blanked()
     metrics = phrases.metrics(rest)

@@ -1,0 +1,198 @@
+"""Which columns a sentence wants left out, and what of a sentence about columns was not read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from automlgpt_local.data import phrases
+from automlgpt_local.data.mentions import Mentions
+
+_NOT = r"(?:not|never|n['’]t|nt)"
+_NEGATED = re.compile(
+    rf"(?:{phrases.NEGATION}|\bno\s+(?:need|reason)\s+to\s+|\bneedn['’]?t\s+|\bstop\s+|\bused\s+to\s+)$", re.IGNORECASE
+)
+_IGNORE_VERB = (
+    r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) (?:out|aside)|omit(?:ting)?|disregard(?:ing)?"
+    r"|delet(?:e|ing)|get rid of|throw(?:ing)?(?: it)? away|forget(?:ting)?(?: about)?|tak(?:e|ing) out"
+    r"|stay(?:ing)? away from|discard(?:ing)?|ditch(?:ing)?|kick(?:ing)?\s+out|rul(?:e|ing) out|skip(?:ping)?"
+    r"|remov(?:e|ing))"
+)
+_IGNORE = re.compile(
+    rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
+    r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)(?=\s[^,.;]{1,60}\sout\b)"
+    r"|(?:(?:do|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot|please\s+not)"
+    r"\s+(?:use|(?:let (?:the model |it )?|(?:ever\s+)?get\s+to\s+)?see|bother\s+with|include|look at"
+    r"|consider|touch|rely on|know)"
+    r"|(?:not\s+allowed|forbidden|banned)"
+    r"|except(?:ing)?(?:\s+for)?|apart\s+from|aside\s+from|other\s+than"
+    r"|(?:everything|anything|(?:all|any|every)(?:\s+(?:the|other))?\s+\w+)\s+(?:but|bar))\b",
+    re.IGNORECASE,
+)
+_IGNORE_ALONE = re.compile(  # counts where nothing but columns follows: "no region", not "no time limit"
+    r"\b(?:no|neither|never|minus|(?:do\s*n['’]?t|do\s+not|never)\s+want(?:\s+that)?|rather\s+not\s+(?:have|see)|not)\b",
+    re.IGNORECASE,
+)
+_ENDS = re.compile(
+    r"\s*(?:$|[.,;!?)]|(?:please|columns?|features?|and|or|nor|but|either|(?:(?:is|are|being|to\s+be)\s+)?used|included|because|since|in\s+the\s+model|as\s+an?\s+\w+"
+    r"|(?:should|must|may|can)\s+be\s+used)\b)",
+    re.IGNORECASE,
+)
+_OF_ROWS = re.compile(r"\b(?:with|ha(?:s|ve|d|ving)|is|are)\s+$", re.IGNORECASE)  # "passengers with no cabin"
+_USES = re.compile(r"\b(?:us(?:e|ing)|from|with|keep)\b", re.IGNORECASE)
+_IS_IGNORED = re.compile(
+    rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{_NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
+    r"(?:used|included|considered|available|allowed|known|looked\s+at|part\s+of|(?:a\s+)?features?)\b"
+    r"|\s+goes\s+out\b|\s+out\s*(?=$|[.,;!?])|\s+(?:should|must|may|can)\s+(?:play|have)\s+no\s+(?:role|part|influence)\b"
+    r"|\s+(?:ha(?:s|ve)\s+to|must|should)\s+go\b(?!\s+(?:up|down|on|to|in|into|through|with)\b)|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
+    r"|skipped|disregarded|irrelevant|useless|meaningless|leak(?:s|y)?\b|a\s+leak|leaks)\b",
+    re.IGNORECASE,
+)
+_CALLED_A_COLUMN = re.compile(r"\w+\s+(?:columns?|features?)\b", re.IGNORECASE)
+_IT = re.compile(r"\s*it\b", re.IGNORECASE)
+_THEM = re.compile(
+    r"\s*(?:(?:both|all)\s+of\s+)?(?:them|these|those)\b(?!\s+[a-z])|\s*both\s*(?:$|[.;!?])", re.IGNORECASE
+)
+_AND_THEY = re.compile(r"\b(?:and|they|it|these|those|both|therefore|hence)$", re.IGNORECASE)
+_NOR = re.compile(r"\s*[,.;]?\s*(?:nor|(?:and\s+)?neither)\s+(?:(?:should|must|may|can)\s+)?", re.IGNORECASE)
+_HARD = re.compile(r"ignor|drop|exclud|leav|omit|disregard|delet", re.IGNORECASE)
+_NOT_COLUMNS = re.compile(
+    r"\s*(?:(?:both|all)\s+of\s+(?:them|these)\b|them\b|missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
+    r"|everything|it\b)",
+    re.IGNORECASE,
+)
+
+# --- nothing but
+_ALL_BUT = re.compile(
+    rf"\b{_IGNORE_VERB}\s+(?:everything|anything|every\s+\w+|all(?:\s+(?:the|other))?(?:\s+\w+)?)\s+"
+    r"(?:but|except(?:\s+for)?|apart\s+from|other\s+than)\b",
+    re.IGNORECASE,
+)
+_USE_ONLY = re.compile(
+    r"\b(?:(?:us(?:e|ing)|with|from|given|by|on|consider(?:ing)?)\s+(?:only|just|solely|exclusively|nothing\s+but|no\s+\w+\s+but)"
+    r"|(?:only|solely|exclusively|just)\s+(?:us(?:e|ing)|with|from|on|consider(?:ing)?)"
+    r"|only\s+(?:the\s+)?(?:columns|features)(?:\s+(?:to\s+use|you\s+(?:may|can|should)\s+use))?(?:\s+are)?"
+    r"|(?:features|inputs|predictors|regressors|covariates)(?:\s+are\b|\s*[:=]))",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(r"\bregress\w*\s+[^,.;]{1,60}?\s+on\b|~", re.IGNORECASE)
+_FROM = re.compile(r"\b(?:from|us(?:e|ing)|with|given|based\s+on)\b", re.IGNORECASE)
+_JUST_ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
+_MAY_BE_USED = re.compile(
+    r"\s*(?:may|should|can|must|is|are)\s+(?:to\s+)?(?:be\s+)?(?:used|considered|allowed)\b", re.I
+)
+_AND_NO_MORE = re.compile(
+    r"\s*(?:columns?\s+|features?\s+)?(?:(?:only|alone)\b|[.,;]?\s*(?:and\s+)?nothing\s+else\b|as\s+the\s+only\b)", re.I
+)
+_KEEP = re.compile(r"\b(?:keep(?:ing)?|includ(?:e|ing))\b", re.IGNORECASE)
+
+# --- what was not read
+_GIVES_A_ROLE = re.compile(
+    rf"{phrases.NEGATION}|\b(?:no|nor|only|without|except|leav\w*|leak\w*|split\w*|fold\w*|group\w*|weigh\w*|later|future)\b"
+    rf"|\b{_IGNORE_VERB}\b",
+    re.IGNORECASE,
+)
+_ORDINARY = {"date", "time", "class", "score", "rate", "value", "weight", "name", "label", "group", "type", "order"}
+
+
+def ignored(said: Mentions, taken: Collection[str | None], warnings: list[str]) -> list[str]:
+    """Columns that are to be left out. `taken`: those that have another role, which "only" does not take from them."""
+    names: list[str] = []
+    inverted: list[tuple[int, int]] = []  # places where "except" names what is used
+    for match in _ALL_BUT.finditer(said.text):
+        found, end, _ = said.list_at(match.end(), loose=True)
+        if found:
+            inverted.append((match.start(), end))
+            names += _others(said, found, taken)
+    names += _all_but_the_used(said, taken)
+    for match in _KEEP.finditer(said.text):
+        said.list_if_any(match.end())
+    for match in (*_IGNORE.finditer(said.text), *_IGNORE_ALONE.finditer(said.text)):
+        if not any(start <= match.start() < end for start, end in inverted):
+            names += _behind(said, match, warnings)
+    for match in _IS_IGNORED.finditer(said.text):
+        names += said.subject(match.start(), loose=True) or _subject_before(said, match.start())
+        nor = _NOR.match(said.text, match.end())
+        names += said.list_at(nor.end(), loose=True)[0] if nor else []
+    return list(dict.fromkeys(names))
+
+
+def _others(said: Mentions, found: list[str], taken: Collection[str | None]) -> list[str]:
+    return [c for c in said.columns if c not in found and c not in taken]
+
+
+def _all_but_the_used(said: Mentions, taken: Collection[str | None]) -> list[str]:
+    """What "use only these" leaves out. Raises UsageError for a name among them that is nearly a column's."""
+    names: list[str] = []
+    for match in _USE_ONLY.finditer(said.text):
+        if _NEGATED.search(said.text[: match.start()]):
+            continue
+        found, end, unknown = said.list_at(match.end(), loose=True)
+        if unknown and not phrases.starts_with_family(said.text[end:]) and said.is_slip(unknown):
+            raise said.no_column(unknown)
+        names += _others(said, found, taken) if found else []
+    for match in (*_FORMULA.finditer(said.text), *_FROM.finditer(said.text), *_JUST_ONLY.finditer(said.text)):
+        known = len(said.used)
+        found, end = said.list_if_any(match.end())
+        wanted = match.re is _FORMULA or (_MAY_BE_USED if match.re is _JUST_ONLY else _AND_NO_MORE).match(
+            said.text, end
+        )
+        if found and wanted:
+            names += _others(said, found, taken)
+        elif match.re is _JUST_ONLY:
+            del said.used[known:]
+    return names
+
+
+def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[str]:
+    """The columns behind a word that leaves them out."""
+    after = said.text[match.end() :]
+    if phrases.starts_with_family(after) or phrases.starts_with_metric(after):
+        return []
+    if match.re is _IGNORE_ALONE:
+        known = len(said.used)
+        before = said.text[: match.start()]
+        if _OF_ROWS.search(before) or (match[0].lower() == "not" and not _USES.search(before)):
+            return []
+        found, _ = said.list_if_any(match.end())
+        if found and _ENDS.match(said.text, said.used[-1][1]):
+            return found
+        del said.used[known:]
+        return []
+    if _IT.match(after) or match[0].lower().endswith("it away"):
+        return said.last_named(match.start())[-1:]
+    if _THEM.match(after):
+        return said.last_named(match.start())
+    found, end, unknown = said.list_at(match.end(), loose=True)
+    if _NEGATED.search(said.text[: match.start()]):
+        return []
+    hard = _HARD.match(match[0])
+    if unknown and not found and hard and not _NOT_COLUMNS.match(unknown):
+        raise said.no_column(unknown)
+    slip = said.is_slip(unknown) or _CALLED_A_COLUMN.match(unknown)
+    if unknown and found and slip and not phrases.starts_with_family(said.text[end:]):
+        raise said.no_column(unknown)
+    if unknown and not found and _NOT_COLUMNS.match(unknown):
+        warnings.append(f"Not understood, and passed over: {match[0]} {after.strip()[:40]!r}.")
+    return found
+
+
+def _subject_before(said: Mentions, end: int) -> list[str]:
+    """ "The column region is unknown by then and" before "must not be used", or "…, so they" there."""
+    return said.last_named(end) if _AND_THEY.search(said.text[:end]) else []
+
+
+def unread(said: Mentions, taken: Collection[str | None]) -> str | None:
+    """A warning where a clause that speaks of leaving out, splits and the like names columns that got no role."""
+    for clause in re.split(r"[.;!?]\s|,", said.blanked()):
+        if not _GIVES_A_ROLE.search(clause):
+            continue
+        names = [
+            c for c in said.columns
+            if c not in taken and len(c) > 2 and c.lower() not in _ORDINARY
+            and c.casefold() in clause.casefold()
+            and re.search(rf"(?<!\w){re.escape(c.casefold())}(?!\w)", clause.casefold())
+        ]  # fmt: skip
+        if names:
+            return f"What the request says of {', '.join(names)} was not understood ({clause.strip()[:60]!r})."
+    return None
