@@ -46,7 +46,9 @@ _OF_AN_EVENT = re.compile(  # "2 hours before departure", "30 minutes late", "48
     r"|after\s+(?!that\b|which\b)|of\s+(?!train|search|fit|time|work|comput|cpu|the\s|your|my))\b",
     re.IGNORECASE,
 )
-_PAST_OR_AHEAD = re.compile(r"\b(?:next|coming|following|last|past|previous|took|lasted)\s+$", re.IGNORECASE)
+_PAST_OR_AHEAD = re.compile(
+    r"\b(?:next|coming|following|last|past|previous|lasted)\s+$|\btook\b[^,.;]{0,40}$", re.IGNORECASE
+)
 _EFFORT = re.compile(
     r"\b(?:train\w*|fit\w*|search\w*|finish\w*|done|ready|tak(?:e|es|ing)|spend\w*|budget\w*|limit\w*|at\s+most"
     r"|up\s+to|max\w*|give|want|stop|deadline|(?:you|i)(?:['’]ve|\s+(?:only\s+)?have)|time\s*(?:[:=]|is\b))",

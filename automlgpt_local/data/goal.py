@@ -14,16 +14,16 @@ _CLAUSE_END = re.compile(
     r"[.;!?](?:\s|$)|,|\b(?:using|within|minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|ignor\w+)\b", re.I
 )
 _TARGET = re.compile(
-    r"\b(?:predict(?:s|ing)?\b|(?:predictions?|forecasts?|estimates?)\s+(?:of|for)\b|forecast(?:ing)?\b|estimat(?:e|ing)\b"
+    r"\b(?:predict(?:s|ing)?(?:\s+is)?\b|(?:predictions?|forecasts?|estimates?)\s+(?:of|for)\b|forecast(?:ing)?\b|estimat(?:e|ing)\b"
     r"|regress(?:ing)?\b|classify\b|guess\b|target(?: column| variable)?"
     r"(?:\s+is|\s+should be|\s*[:=]|(?=\s+[\"'`]))"
-    r"|(?:label|outcome|response|dependent)(?:\s+(?:column|variable))?\s+is)",
+    r"|(?<!positive )(?:label|outcome|response|dependent)(?:\s+(?:column|variable))?\s+is)",
     re.IGNORECASE,
 )
 _NO_TARGET = re.compile(rf"(?:{phrases.NEGATION}|\b(?:instead\s+of|rather\s+than|used\s+to)\s+)$", re.IGNORECASE)
 _BUT = re.compile(r"\s*,?\s*(?:but|rather)\s+(?:predict\s+)?", re.IGNORECASE)
 _IS_TARGET = re.compile(
-    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b|\s+predicted\s*(?=$|[.,;!?])"
+    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b|\s+predicted\s*(?=$|[.,;!?])|\s*[-=]>\s*target\b"
     r"|\s+is\s+(?:what|the\s+(?:thing|column|one|variable))\b[^.;]{0,40}?\b(?:predict\w*|want|after|need|interest\w*)\b"
     r"|\s+(?:is|as)\s+(?:the\s+)?(?:target|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
     re.IGNORECASE,

@@ -20,8 +20,8 @@ _IGNORE_VERB = (
 )
 _IGNORE = re.compile(
     rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
-    r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)(?=\s[^,.;]{1,60}\sout\b)"
-    r"|(?:(?:do|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot|please\s+not)"
+    r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)(?=\s[^,.;!?]{1,60}\sout\b)"
+    r"|not\s+to\s+use|(?:(?:do|did|would|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot|please\s+not)"
     r"\s+(?:use|(?:let (?:the model |it )?|(?:ever\s+)?get\s+to\s+)?see|bother\s+with|include|look at"
     r"|consider|touch|rely on|know)"
     r"|(?:not\s+allowed|forbidden|banned)"
@@ -34,7 +34,7 @@ _IGNORE_ALONE = re.compile(  # counts where nothing but columns follows: "no reg
     re.IGNORECASE,
 )
 _ENDS = re.compile(
-    r"\s*(?:$|[.,;!?)]|(?:please|columns?|features?|and|or|nor|but|either|(?:(?:is|are|being|to\s+be)\s+)?used|included|because|since|in\s+the\s+model|as\s+an?\s+\w+"
+    r"\s*(?:$|[.,;!?)]|(?:please|columns?|features?|and|or|nor|but|either|(?:(?:is|are|being|to\s+be)\s+)?used|included|because|since|in\s+the\s+model|as\s+an?\s+\w+|as\s+(?:it|they|this|that|we)\b"
     r"|(?:should|must|may|can)\s+be\s+used)\b)",
     re.IGNORECASE,
 )
@@ -43,17 +43,21 @@ _USES = re.compile(r"\b(?:us(?:e|ing)|from|with|keep)\b", re.IGNORECASE)
 _IS_IGNORED = re.compile(
     rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{_NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
     r"(?:used|included|considered|available|allowed|known|looked\s+at|part\s+of|(?:a\s+)?features?)\b"
-    r"|\s+goes\s+out\b|\s+out\s*(?=$|[.,;!?])|\s+(?:should|must|may|can)\s+(?:play|have)\s+no\s+(?:role|part|influence)\b"
+    r"|\s+(?:must|should|shall|may|can)\s*(?:not|never|n['’]t)\s+go\s+into\b"
+    r"|\s+(?:removed|dropped|excluded|ignored|omitted|left\s+out)\s*(?=$|[.,;!?])|\s+goes\s+out\b|\s+out\s*(?=$|[.,;!?])|\s+(?:should|must|may|can)\s+(?:play|have)\s+no\s+(?:role|part|influence)\b"
     r"|\s+(?:ha(?:s|ve)\s+to|must|should)\s+go\b(?!\s+(?:up|down|on|to|in|into|through|with)\b)|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
     r"|skipped|disregarded|irrelevant|useless|meaningless|leak(?:s|y)?\b|a\s+leak|leaks)\b",
     re.IGNORECASE,
 )
 _CALLED_A_COLUMN = re.compile(r"\w+\s+(?:columns?|features?)\b", re.IGNORECASE)
-_IT = re.compile(r"\s*it\b", re.IGNORECASE)
-_THEM = re.compile(
-    r"\s*(?:(?:both|all)\s+of\s+)?(?:them|these|those)\b(?!\s+[a-z])|\s*both\s*(?:$|[.;!?])", re.IGNORECASE
+_IT = re.compile(
+    r"\s*(?:it\b|(?:this|that)\s+one\b|(?:this|that)\s*(?:$|[.,;!?]|out\b|please\b|too\b|because\b))", re.IGNORECASE
 )
-_AND_THEY = re.compile(r"\b(?:and|they|it|these|those|both|therefore|hence)$", re.IGNORECASE)
+_THEM = re.compile(
+    r"\s*(?:(?:both|all)\s+of\s+)?(?:them|these|those)\b(?:\s+(?:two|three|four|both|columns|features))?(?!\s+[a-z])|\s*both\s*(?:$|[.;!?])",
+    re.IGNORECASE,
+)
+_AND_THEY = re.compile(r"\b(?:and|so|they|it|these|those|both|therefore|hence)$", re.IGNORECASE)
 _NOR = re.compile(r"\s*[,.;]?\s*(?:nor|(?:and\s+)?neither)\s+(?:(?:should|must|may|can)\s+)?", re.IGNORECASE)
 _HARD = re.compile(r"ignor|drop|exclud|leav|omit|disregard|delet", re.IGNORECASE)
 _NOT_COLUMNS = re.compile(
@@ -109,9 +113,9 @@ def ignored(said: Mentions, taken: Collection[str | None], warnings: list[str]) 
         said.list_if_any(match.end())
     for match in (*_IGNORE.finditer(said.text), *_IGNORE_ALONE.finditer(said.text)):
         if not any(start <= match.start() < end for start, end in inverted):
-            names += _behind(said, match, warnings)
+            names += _behind(said, match, taken, warnings)
     for match in _IS_IGNORED.finditer(said.text):
-        names += said.subject(match.start(), loose=True) or _subject_before(said, match.start())
+        names += said.subject(match.start(), loose=True) or _subject_before(said, match.start(), taken)
         nor = _NOR.match(said.text, match.end())
         names += said.list_at(nor.end(), loose=True)[0] if nor else []
     return list(dict.fromkeys(names))
@@ -144,7 +148,7 @@ def _all_but_the_used(said: Mentions, taken: Collection[str | None]) -> list[str
     return names
 
 
-def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[str]:
+def _behind(said: Mentions, match: re.Match[str], taken: Collection[str | None], warnings: list[str]) -> list[str]:
     """The columns behind a word that leaves them out."""
     after = said.text[match.end() :]
     if phrases.starts_with_family(after) or phrases.starts_with_metric(after):
@@ -160,9 +164,9 @@ def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[s
         del said.used[known:]
         return []
     if _IT.match(after) or match[0].lower().endswith("it away"):
-        return said.last_named(match.start())[-1:]
+        return said.last_named(match.start(), taken)[-1:]
     if _THEM.match(after):
-        return said.last_named(match.start())
+        return said.last_named(match.start(), taken)
     found, end, unknown = said.list_at(match.end(), loose=True)
     if _NEGATED.search(said.text[: match.start()]):
         return []
@@ -177,9 +181,9 @@ def _behind(said: Mentions, match: re.Match[str], warnings: list[str]) -> list[s
     return found
 
 
-def _subject_before(said: Mentions, end: int) -> list[str]:
+def _subject_before(said: Mentions, end: int, taken: Collection[str | None]) -> list[str]:
     """ "The column region is unknown by then and" before "must not be used", or "…, so they" there."""
-    return said.last_named(end) if _AND_THEY.search(said.text[:end]) else []
+    return said.last_named(end, taken) if _AND_THEY.search(said.text[:end]) else []
 
 
 def unread(said: Mentions, taken: Collection[str | None]) -> str | None:

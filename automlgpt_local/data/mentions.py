@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Collection
 
 from automlgpt_local.data import phrases
 from automlgpt_local.data.names import ColumnIndex, near_names
@@ -71,10 +72,10 @@ class Mentions:
             at = joint.end()
         return found, at, ""
 
-    def list_if_any(self, start: int, most: int = 99) -> tuple[list[str], int]:
+    def list_if_any(self, start: int, most: int = 99, loose: bool = False) -> tuple[list[str], int]:
         """Columns named from `start` on, and where the list ends, where other words in quotes may stand as well."""
         try:
-            return self.list_at(start, most)[:2]
+            return self.list_at(start, most, loose)[:2]
         except UsageError:
             return [], start
 
@@ -87,13 +88,15 @@ class Mentions:
                 found, at, _ = self.list_at(start + word.start(), loose=loose)
             except UsageError:
                 found, at = [], 0
-            if found and _OF_SOMEONE.fullmatch(self.text, at, max(at, end)):
+            inside = found and self.used[-1][1] <= end  # "Dropped Out" is no column "Dropped" that is out
+            if inside and _OF_SOMEONE.fullmatch(self.text, at, max(at, end)):
                 return found
             del self.used[known:]
         return []
 
-    def last_named(self, end: int) -> list[str]:
-        """The columns that "it" or "them" means: the last list before, in this sentence or the one before.
+    def last_named(self, end: int, taken: Collection[str | None] = ()) -> list[str]:
+        """The columns that "it" or "them" means: the last list before, in this sentence or the one before, of others
+        than those taken.
 
         None where a kind of model is named there: that may be meant.
         """
@@ -108,13 +111,18 @@ class Mentions:
                     continue
                 known = len(self.used)
                 found, behind = self.list_if_any(start + word.start())
-                if found and behind <= end + 1:
+                if behind <= end + 1 and any(c not in taken for c in found):
                     last, at = found, behind
                 else:
                     del self.used[known:]
             if last:
                 return last
         return []
+
+    def sentences(self) -> list[tuple[int, int]]:
+        """Where each begins and ends."""
+        ends = [m.end() for m in re.finditer(r"[.;!?]\s", self.text)] + [len(self.text)]
+        return list(zip([0, *ends[:-1]], ends, strict=True))
 
     def sentence_start(self, end: int) -> int:
         """Where the sentence begins that `end` is in."""
@@ -129,7 +137,9 @@ class Mentions:
                 raise self.no_column(quoted[1])
             return name, quoted.end()
         rest = self.text[start : start + 200]
-        for part in dict.fromkeys((rest, rest.split("/")[0])):  # a name may have a "/", or one may stand between two
+        for part in dict.fromkeys(
+            (rest, rest.split("/")[0], rest.split(",")[0])
+        ):  # a name may have a "/", or one may stand between two
             name, length = self._name_at_start(part, loose)
             if name is not None:
                 return name, start + length

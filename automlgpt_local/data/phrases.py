@@ -39,7 +39,7 @@ _METRICS: tuple[tuple[str, str], ...] = (
     ("recall", r"recall|sensitivity|true\s+positive\s+rate"),
 )  # fmt: skip
 _WANTS = (
-    r"(?:minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|metric|use|want|need|prefer|care\s+about|counts\s+is|take|go\s+for|switch\s+to|scored?|scoring|evaluat\w+|measured?|judged?|best|highest|lowest"
+    r"(?:minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|metric|use|want|need|prefer|wants|care\s+about|counts\s+is|take|go\s+for|switch\s+to|scored?|scoring|evaluat\w+|measured?|judged?|best|highest|lowest"
     r"|low|high|good|by|for|on|with|using|in\s+terms\s+of)[\s:=]+(?:by\s+|with\s+|on\s+|is\s+|of\s+|using\s+|for\s+|the\s+|possible\s+|plain\s+)*"
 )
 # "accuracy, no wait, balanced accuracy"
@@ -60,10 +60,10 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"k?-?\s?nearest[\s-]+neighbou?rs?|knn|k-nn|neighbou?rs?", ("neighbours",)),
 )  # fmt: skip
 _ANY_FAMILY = "|".join(f"(?:{pattern})" for pattern, _ in _FAMILIES)
-_FAMILY_LIST = rf"(?:{_ANY_FAMILY})(?:\s*(?:,\s*(?:and|or|nor)?|and|or|nor|&|/)\s*(?:no\s+)?(?:{_ANY_FAMILY}))*"
+_FAMILY_LIST = rf"(?:{_ANY_FAMILY})(?:\s*(?:,\s*(?:and|or|nor)?|and|or|nor|&|/|\+)\s*(?:no\s+)?(?:{_ANY_FAMILY}))*"
 _BEFORE = r"(?:(?:use|using|used|try|trying|with|fit|train|any|a|an|the|kind\s+of)\s+)*"
 _NEVER = re.compile(
-    rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|ban"
+    rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|bans?|forbids?|distrusts?|apart\s+from|other\s+than"
     rf"|except(?:\s+for)?|(?:anything|everything|all\s+\w+|any\s+\w+)\s+but|stop|forget(?:\s+about)?"
     rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|nothing\s+from|(?:keep|leave)(?=[^.;]*\bout\b))"
     rf"\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
@@ -75,7 +75,7 @@ _NEVER = re.compile(
 )
 _ONLY = re.compile(
     rf"\b(?:only|just|solely|exclusively|nothing\s+but|stick\s+to|limit\w*\s+to|restrict\w*\s+to)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
-    rf"|\b(?P<after>{_FAMILY_LIST})(?:\s+(?:only|exclusively)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+else)?)\b",
+    rf"|\b(?P<after>{_FAMILY_LIST})(?:\s+(?:only|exclusively)|\s*,?\s*(?:and\s+)?(?:all\s+|any\s+)?others?\b[^.;]{{0,20}}\b(?:forbidden|banned|not\s+allowed)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+else)?)\b",
     re.IGNORECASE,
 )
 _STARTS_WITH_FAMILY = re.compile(
@@ -84,7 +84,7 @@ _STARTS_WITH_FAMILY = re.compile(
 
 NO_ENSEMBLE = re.compile(
     r"\b(?:no|without|don'?t|do\s+not|never|avoid|skip)\s+(?:an?\s+|any\s+|use\s+|want\s+|do\s+|the\s+|build\s+)*(?:ensembl|blend|stack)\w*"
-    r"|\b(?:don'?t|do\s+not|never|without)\s+combin\w+\b|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b"
+    r"|\b(?:don'?t|do\s+not|never|without)\s+combin\w+\b|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b|\ba\s+single\s+one\b"
     r"|\b(?:ensembl|blend|stack)\w*\s+(?:(?:are|is)\s+)?(?:not\s+(?:wanted|allowed|needed)|unwanted|forbidden|off)\b",
     re.IGNORECASE,
 )
@@ -104,11 +104,12 @@ _KINDS: tuple[tuple[Kind, str], ...] = (
 )
 NEGATION = r"\b(?:not|never|dont|\w+n['’]t)\s+"  # "want" has none
 _REFUSED = (  # before a metric
-    rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than|tried|thought\s+(?:of|about)|makes?|no(?!\s*,?\s+wait)|ignore|forget|skip|drop|without|from)\s+)"
+    rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than|tried|(?:first|originally|initially)\s+\w+\s+(?:for|of|about)|thought\s+(?:of|about)|makes?|no(?!\s*,?\s+wait)|ignore|forget|skip|drop|without|from)\s+)"
     r"(?:use\s+|want\s+|care\s+about\s+|by\s+|for\s+|on\s+|the\s+|(?:optimi|maximi|minimi)[sz]e\s+)*"
 )
 _REFUSED_AFTER = (
-    r"\s+(?:(?:is|would\s+be)\s+(?:\w+\s+)?)?(?:misleading|useless|meaningless|irrelevant|wrong|bad|not|no)\b"
+    r"(?:\s+(?:(?:is|would\s+be)\s+(?:\w+\s+)?)?(?:misleading|useless|meaningless|irrelevant|wrong|bad|not|no)\b"
+    r"|\s*,?\s+which\s+(?:was|is)\s+(?:\w+\s+){0,2}(?:mistake|misleading|useless|wrong|bad)\b)"
 )
 # Scores that other tools have. The first word alone could be a column or something else.
 _FOREIGN = re.compile(

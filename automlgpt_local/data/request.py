@@ -14,7 +14,7 @@ from automlgpt_local.metrics import METRICS
 from automlgpt_local.settings import format_seconds
 from automlgpt_local.task import Kind
 
-_LABEL = r"[\"'`][^\"'`]+[\"'`]|[\w<>=+.-]+"
+_LABEL = r"[\"'`][^\"'`]+[\"'`]|[\w<>=+-][\w<>=+.-]*"
 _POSITIVE = re.compile(
     r"(?<!false )(?<!true )\bpositive\s*(?:\b(?:class|label)\s*(?:of\s+[^.;,]{1,40}?\s+(?=is\b|should\b|[:=]))?"
     rf"(?:is|should\s+be|[:=])?|\bis\b|[:=])\s*(?P<a>{_LABEL})"
@@ -22,7 +22,8 @@ _POSITIVE = re.compile(
     rf"|(?P<c>{_LABEL})\s+is\s+the\s+positive\s+(?:class|label)\b"
     rf"|\b(?:class|label)\s+(?P<d>{_LABEL})\s+(?:is|should\s+be|counts\s+as)\s+(?:the\s+)?positive\b"
     rf"|\bcare\s+(?:most\s+)?about\s+(?:the\s+)?(?P<f>{_LABEL})\s+class\b"
-    r"|(?<!\w)(?P<e>[\"'`][^\"'`]+[\"'`]|yes|no|true|false|0|1)\s+(?:is|should\s+be|counts\s+as)\s+(?:the\s+)?positive\b",
+    r"|(?<!\w)(?P<e>[\"'`][^\"'`]+[\"'`]|yes|no|true|false|[YN]|0|1)"
+    r"(?:\s*=|\s+(?:is|should\s+be|counts\s+as|(?:is|should\s+be)\s+(?:treated|taken)\s+as))\s*(?:the\s+)?positive\b",
     re.IGNORECASE,
 )
 _NA_IS_A_CLASS = re.compile(
@@ -35,7 +36,7 @@ _DEMANDS = re.compile(
     r"^(?:and\s+|but\s+|please\s+|also\s+|then\s+)*(?:use|try|keep|treat|take|split|make|ensure|focus|handle|impute|fill|scale"
     r"|encode|remove|drop|ignore|avoid|stop|fit|train|optimi[sz]e|maximi[sz]e|minimi[sz]e|report|tune|limit|build|give|include"
     r"|exclude|leave|forget|skip|weight|group|validate|test|score|prefer|be|do|never|no|not|only|without)\b"
-    rf"|{phrases.NEGATION}|\b(?:must|should|shall|need|needs|want|prefer|please|make\s+sure|cannot|only|never|without)\b",
+    rf"|{phrases.NEGATION}|\b(?:actually|sorry|i\s+mean\w*|changed|must|should|shall|need|needs|want|prefer|please|make\s+sure|cannot|only|never|without)\b",
     re.IGNORECASE,
 )
 MOST_CLAUSES = 30  # that are looked at

@@ -11,23 +11,44 @@ from automlgpt_local.data.names import is_id_name, tokens
 _NOT = r"(?:not|never|n['’]t|nt)"
 _PRONOUNS = {"it", "this", "that", "them"}
 _SPLIT_BY = r"split(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)"
-_ROWS_OF = r"(?:rows|records|observations|samples|cases|entries)\s+(?:of|with|from)\s+(?:one|the\s+same|each|an?)"
 _GROUP = re.compile(
     r"\b(?:group(?:ed|ing|s)?(?:\s+(?:(?:the\s+)?(?:folds|rows|data|splits?|it|them)\s+)?(?:by|on|column(?:\s+is)?|is|are(?:\s+given\s+by)?)|\s*[:=])"
     rf"|{_SPLIT_BY}"
     r"|(?:group(?:ed)?[\s-]*(?:k-?\s?fold|cv|cross[\s-]*validation|split|out))\s+(?:by|on|with|using)"
     r"|leave[\s-]+(?:one|a)[\s-]+(?=[\w\s-]{1,40}out\b)|(?:cross[\s-]*)?validat(?:e|ion)\s+(?:should\s+be\s+|must\s+be\s+)?(?:by|across|per)"
-    rf"|(?:(?:keep(?:ing)?\s+(?:all\s+)?(?:the\s+)?)?{_ROWS_OF}|keep(?:ing)?(?:\s+(?:each|every|all|one))?)"
-    r"(?=[\w\s]{1,40}\btogether)"
-    r"|(?:the|an?|one)\s+same(?=\s[^.;]*\b(?:together|folds?|split|spread|both|separat\w*|at\s+once|one\s+side)\b)"
     r"|unseen|new(?=\s+\w+\s+(?:at|when)\s+predict))",
     re.IGNORECASE,
 )
 _IS_GROUP = re.compile(
-    rf"\s+(?:is|as|(?:should|must)\s+be)\s+the\s+group(?:ing)?\b|\s+(?:must|should|may|can)\s*{_NOT}\s+(?:appear|be)\s+in\s+both\b"
+    rf"\s+(?:is|as|(?:should|must)\s+be)\s+the\s+group(?:ing)?\b"
     rf"|\s+(?:that\s+)?(?:we|it|you|the\s+model)\s*(?:has|have|had|['’]ve|)\s*{_NOT}\s+(?:yet\s+)?(?:been\s+)?seen\b",
     re.IGNORECASE,
 )
+_KEPT_TOGETHER = re.compile(
+    r"\b(?:same|one|single|separate|different|several)\s+(?:fold|side|split|part)|\b(?:across|over)\s+(?:\w+\s+)?(?:folds|splits)"
+    r"|\b(?:stay\w*|kept?|keep(?:ing)?|be|held(?:\s+out)?)\b[^.;]*\btogether\b|\bin\s+both\b"
+    r"|\bboth\s+(?:the\s+)?(?:train\w*|folds|sides|sets|parts)\b|\bat\s+once\s+in\s+train",
+    re.IGNORECASE,
+)
+_ONE_OF = re.compile(
+    r"\b(?:(?:the|an?|one)\s+same|one|each|every|single|any|an?)\s+(?!(?:fold|side|split|part|same|row|model|time)s?\b)",
+    re.IGNORECASE,
+)
+_NO_UNITS = {
+    "rows",
+    "row",
+    "folds",
+    "fold",
+    "train",
+    "training",
+    "validation",
+    "test",
+    "same",
+    "split",
+    "data",
+    "set",
+    "both",
+}
 _TIME = re.compile(
     r"\b(?:(?:time|date|timestamp)[\s-]*(?:column\s*)?(?:is|[:=])|(?:time|date|timestamp)[\s-]column\b"
     r"|in\s+time\s+(?:using|by|with|on)|(?:time[\s-]*)?order(?:ed)?\s+(?:by|in time by)"
@@ -37,9 +58,13 @@ _TIME = re.compile(
     r"|(?:later|latest|most\s+recent|newest|future)\b[^.;]{0,40}?\b(?:by|using|with))",
     re.IGNORECASE,
 )
+_LATER = re.compile(
+    r"\b(?:later|latest|newer|newest|most\s+recent|future)\b.*\b(?:validat|test|hold|held)\w*"
+    r"|\b(?:validat|test|hold|held)\w*\b.*\b(?:later|latest|newer|newest|most\s+recent|future)\b",
+    re.IGNORECASE,
+)
 _IS_TIME = re.compile(
     r"\s+(?:is\s+the|as\s+(?:the\s+)?)\s*(?:time|date|timestamp|order)\b"
-    r"|\s+and\s+(?:test|validate|evaluate)\s+on\s+(?:the\s+)?(?:later|newer|newest|latest|most\s+recent)\b"
     r"|\s+(?:gives|decides|defines|tells(?:\s+you)?)\s+the\s+(?:order|split|time)\b",
     re.I,
 )
@@ -48,17 +73,20 @@ _FOR_THE_SPLIT = re.compile(r"\s+for\s+the\s+(?:time\s+)?(?:split|order|validati
 _TIME_TOKENS = {"date", "time", "datetime", "timestamp", "day", "month", "year", "week"}
 _WEIGHT = re.compile(
     r"\b(?:weigh(?:t(?:ed|s|ing)?)?\s+(?:(?:the\s+|each\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
-    r"|weights?\s*,?\s+(?:(?:are\s+|stands?\s+)?in|see|from)|weights?\s*[:=]|counts?(?=\s[\w\s]{1,40}\stimes\b)|(?:sample|row)\s+weights?\s+(?:in|from|is)?)",
+    r"|weights?\s*,?\s+(?:(?:are\s+|stands?\s+)?in|see|from)|weights?\s*[:=]|counts?(?:\s+as\s+much\s+as|\s+according\s+to|(?=\s[\w\s]{1,40}\stimes\b))|(?:sample|row)\s+weights?\s+(?:in|from|is)?)",
     re.IGNORECASE,
 )
 _IS_WEIGHT = re.compile(r"\s+(?:is|holds|contains|gives)\s+the\s+(?:sample\s+|row\s+)?weights?\b", re.IGNORECASE)
 _AS_WEIGHT = re.compile(
-    r"\b(?:use|take|treat)\s+(?P<name>[^,.;]{1,60}?)\s+as\s+(?:the\s+)?(?:sample\s+|row\s+)?weights?\b", re.IGNORECASE
+    r"\b(?:use|take|treat)\s+(?P<name>[^,.;]{1,60}?)\s+(?:as|for)\s+(?:the\s+|a\s+)?(?:sample\s+|row\s+)?weights?\b",
+    re.IGNORECASE,
 )
 _NEW = re.compile(r"\b(?:new|unseen|unknown|future)\s+(?=\w)", re.IGNORECASE)
 
 
 def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None:
+    if column := _kept_together(said, target):
+        return column
     for match in _GROUP.finditer(said.text):
         found, _, unknown = said.list_at(match.end(), most=1, loose=True)
         if found and not (_SPLIT.match(match[0]) and _tells_time(found[0])):
@@ -69,6 +97,37 @@ def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None
         if named and re.match(r"group(?:ed|ing|s)?\b(?!\s*-)", match[0], re.IGNORECASE):
             raise said.no_column(unknown)
     return _subject(said, _IS_GROUP) or _newcomers(said, target, warnings)
+
+
+def _kept_together(said: Mentions, target: str | None) -> str | None:
+    """The column whose rows a sentence wants in one fold: "one school", "the same patient_id", "drivers"."""
+    for start, end in said.sentences():
+        if not _KEPT_TOGETHER.search(said.text, start, end):
+            continue
+        for match in _ONE_OF.finditer(said.text, start, end):
+            column = _unit(said, match.end(), target)
+            if column:
+                return column
+        units = {
+            c for word in re.finditer(r"[\w.-]{3,}", said.text[start:end])
+            if word[0].lower() not in _NO_UNITS and (c := _unit(said, start + word.start(), target))
+        }  # fmt: skip
+        if len(units) == 1:
+            return units.pop()
+    return None
+
+
+def _unit(said: Mentions, start: int, target: str | None) -> str | None:
+    """The column that the word here names, or that is the id of what it names."""
+    known = len(said.used)
+    found = said.list_if_any(start, most=1, loose=True)[0]
+    column = found[0] if found else None
+    if column is None and (word := re.match(r"[\w.-]+", said.text[start:])):
+        column = _id_of(said, word[0], target)
+    if column is None or column == target:
+        del said.used[known:]
+        return None
+    return column
 
 
 def _tells_time(column: str) -> bool:
@@ -96,10 +155,25 @@ def _id_of(said: Mentions, word: str, target: str | None) -> str | None:
 def time(said: Mentions) -> str | None:
     found = _first(said, _TIME) or _subject(said, _IS_TIME)
     if found is None:
+        found = next((c for start, end in said.sentences() if (c := _ordered(said, start, end))), None)
+    if found is None:
         split = [said.list_at(m.end(), most=1, loose=True)[0] for m in _SPLIT.finditer(said.text)]
         split += [said.subject(m.start()) for m in _FOR_THE_SPLIT.finditer(said.text)]
         found = next((c for columns in split for c in columns if _tells_time(c)), None)
     return found
+
+
+def _ordered(said: Mentions, start: int, end: int) -> str | None:
+    """The column with a time in a sentence that wants to validate on later rows."""
+    if not _LATER.search(said.text, start, end):
+        return None
+    for word in re.finditer(r"[\w.-]{3,}", said.text[start:end]):
+        known = len(said.used)
+        found = said.list_if_any(start + word.start(), most=1, loose=True)[0]
+        if found and _tells_time(found[0]):
+            return found[0]
+        del said.used[known:]
+    return None
 
 
 def weight(said: Mentions) -> str | None:

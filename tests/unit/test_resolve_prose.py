@@ -65,6 +65,47 @@ COLUMNS = ["customerID", "gender", "tenure", "price", "patient_id", "date", "Chu
             "We distrust neural networks and kNN, so leave both of them out. predict price",
             {"target": "price", "never": ("neural", "neighbours")},
         ),
+        ("predict price; a patient must never be split across folds", {"target": "price", "group": "patient_id"}),
+        ("predict price and keep each patient in one fold only", {"target": "price", "group": "patient_id"}),
+        ("predict price. Patients are kept together", {"target": "price", "group": "patient_id"}),
+        (
+            "predict price. Having one patient_id in both would be cheating, so avoid that",
+            {"target": "price", "group": "patient_id"},
+        ),
+        ("predict price. Validate on the most recent dates", {"target": "price", "time": "date"}),
+        (
+            "predict price. Newer sales (date) for validation, older ones for training",
+            {"target": "price", "time": "date"},
+        ),
+        ("predict price. Rows count according to sample_w", {"target": "price", "weight": "sample_w"}),
+        ("predict price. Step 2: use sample_w for the sample weights", {"target": "price", "weight": "sample_w"}),
+        (
+            "I want predict price from the others, but gender is made of the price so must not be used",
+            {"target": "price", "ignore": ("gender",)},
+        ),
+        ("predict price. Not to use gender", {"target": "price", "ignore": ("gender",)}),
+        ("predict price with gender and tenure removed", {"target": "price", "ignore": ("gender", "tenure")}),
+        ("target=price ignore=gender,tenure", {"target": "price", "ignore": ("gender", "tenure")}),
+        (
+            "predict price. gender and tenure are known only later, exclude those two",
+            {"target": "price", "ignore": ("gender", "tenure")},
+        ),
+        ("What we would like to predict is the price", {"target": "price"}),
+        ("Churn -> target, Y = positive class", {"target": "Churn", "positive": "Y"}),
+        ("Churn is what I want to predict (the positive label is yes)", {"target": "Churn", "positive": "yes"}),
+        (
+            "predict Churn. 'Yes' should be treated as the positive class. F1",
+            {"target": "Churn", "positive": "Yes", "metric": "f1"},
+        ),
+        ("It took us two hours to clean this. predict price", {"target": "price"}),
+        ("predict Churn. Accuracy, no wait, balanced accuracy", {"target": "Churn", "metric": "balanced_accuracy"}),
+        (
+            "predict Churn. We judged by accuracy, which was a mistake. We want recall",
+            {"target": "Churn", "metric": "recall"},
+        ),
+        ("predict price. Any model apart from linear ones", {"target": "price", "never": ("linear",)}),
+        ("predict price, lightgbm + catboost only", {"target": "price", "only": ("lightgbm", "catboost")}),
+        ("predict price. IT forbids CatBoost", {"target": "price", "never": ("catboost",)}),
     ],
 )
 def test_prose(text: str, expected: dict[str, Any]) -> None:
@@ -73,6 +114,11 @@ def test_prose(text: str, expected: dict[str, Any]) -> None:
     assert {
         f.name: getattr(asked, f.name) for f in fields(asked) if getattr(asked, f.name) and f.name not in told
     } == expected
+
+
+def test_a_name_that_ends_in_out_is_no_order() -> None:
+    asked = parse_ask("Dropped Out. AUC.", ["Dropped Out", "School Name", "Exam Score"])
+    assert (asked.target, asked.ignore) == ("Dropped Out", ())
 
 
 @pytest.mark.parametrize(
