@@ -74,7 +74,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             if said.used and _COMPARED.match(said.text, said.used[-1][1]):
                 warnings.append(f"{mentioned!r} itself is predicted, not whether it is above or below something.")
             return mentioned
-        if not unknown or unknown.split()[0].lower() in ("it", "this", "that", "them"):
+        if not unknown or unknown.startswith("(") or unknown.split()[0].lower() in ("it", "this", "that", "them"):
             continue
         if _PROSE.match(clause):
             warnings.append(f"The request does not name a column as the target ({clause.strip()[:60]!r}).")
