@@ -47,7 +47,8 @@ _OF_AN_EVENT = re.compile(  # "2 hours before departure", "30 minutes late", "48
     re.IGNORECASE,
 )
 _PAST_OR_AHEAD = re.compile(
-    r"\b(?:next|coming|following|last|past|previous|lasted)\s+$|\btook\b[^,.;]{0,40}$", re.IGNORECASE
+    r"\b(?:next|coming|following|last|past|previous|lasted)\s+$|\btook\b[^,.;]{0,40}$|\b(?:ran|\w+ed\b[^.;]{0,40})\s+for\s+$",
+    re.IGNORECASE,
 )
 _EFFORT = re.compile(
     r"\b(?:train\w*|fit\w*|search\w*|finish\w*|done|ready|tak(?:e|es|ing)|spend\w*|budget\w*|limit\w*|at\s+most"

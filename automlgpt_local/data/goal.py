@@ -22,15 +22,19 @@ _TARGET = re.compile(
 )
 _NO_TARGET = re.compile(rf"(?:{phrases.NEGATION}|\b(?:instead\s+of|rather\s+than|used\s+to)\s+)$", re.IGNORECASE)
 _BUT = re.compile(r"\s*,?\s*(?:but|rather)\s+(?:predict\s+)?", re.IGNORECASE)
+_BUT_ACTUALLY = re.compile(
+    r"[^.;!?]*?\bbut\s+(?P<rest>(?=[^.;!?]*\b(?:actually|changed|in\s+fact|really)\b)[^.;!?]*)", re.IGNORECASE
+)
 _IS_TARGET = re.compile(
-    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b|\s+predicted\s*(?=$|[.,;!?])|\s*[-=]>\s*target\b"
+    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b|\s+predicted\s*(?=$|[.,;!?])|\s*(?:[-=]>|=)\s*target\b|\s+it\s+is\s*(?=$|[.,;!?])"
     r"|\s+is\s+(?:what|the\s+(?:thing|column|one|variable))\b[^.;]{0,40}?\b(?:predict\w*|want|after|need|interest\w*)\b"
-    r"|\s+(?:is|as)\s+(?:the\s+)?(?:target|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
+    r"|\s+(?:is|as)\s+(?:the\s+|our\s+)?(?:target|goal|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
     re.IGNORECASE,
 )
 _MODEL_OF = re.compile(  # a column here is the target where nothing else is
     r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want(?:\s+is)?|interested\s+in|(?:need|want|build)\s+an?"
-    r"|(?:target|label|outcome|response)(?:\s+(?:column|variable))?|(?:want|need|after|looking\s+for|predict)(?:\s+\w+)?\s+is)\b"
+    r"|(?:classification|regression|classifier|predictor|forecast)\s+(?:of|for|on)|(?:['’]re|['’]m|am|are)\s+after(?:\s+is)?"
+    r"|what(?:['’]s|\s+is|\s+will)\s+the|(?:target|label|goal|outcome|response)(?:\s+(?:column|variable))?|(?:want|need|after|looking\s+for|predict)(?:\s+\w+)?\s+is)\b"
     r"(?!\s+(?:each|every|all|any|per)\b)",
     re.IGNORECASE,
 )
@@ -66,7 +70,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             continue
         if found:
             _refuse_a_second(said, found[0])
-            return found[0]
+            return _corrected(said, found[0], warnings)
         clause_end = _CLAUSE_END.search(said.text, match.end())
         clause = said.text[match.end() : clause_end.start() if clause_end else len(said.text)]
         mentioned = _in_brackets(said, clause) or _mentioned(said, clause, match.end())
@@ -100,6 +104,24 @@ def _refuse_a_second(said: Mentions, first: str) -> None:
     name, end = said.column_at(joint.end()) if joint else (None, 0)
     if name not in (None, first) and _SECOND_TARGET_ENDS.match(said.text, end):
         raise UsageError(f"A run predicts one column; the request names {first!r} and {name!r}.", "Say which one.")
+
+
+def _corrected(said: Mentions, first: str, warnings: list[str]) -> str:
+    """ "I was told to predict this, but actually it is that": the only other column behind the "but"."""
+    but = _BUT_ACTUALLY.match(said.text, said.used[-1][1])
+    if but is None:
+        return first
+    others = []
+    for word in re.finditer(r"[\w.-]{3,}", but["rest"]):
+        name, end = said.column_at(but.start("rest") + word.start())
+        if name not in (None, first) and word[0].lower() not in phrases.COMMON_WORDS:
+            others.append((name, but.start("rest") + word.start(), end))
+    if len({name for name, _, _ in others}) != 1:
+        return first
+    name, start, end = others[0]
+    said.used.append((start, end))
+    warnings.append(f"{name!r} is predicted, which the request names behind 'but', not {first!r}.")
+    return str(name)
 
 
 def only_mention(said: Mentions, taken: Collection[str | None], warnings: list[str]) -> str | None:

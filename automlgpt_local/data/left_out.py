@@ -21,7 +21,8 @@ _IGNORE_VERB = (
 _IGNORE = re.compile(
     rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
     r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)(?=\s[^,.;!?]{1,60}\sout\b)"
-    r"|not\s+to\s+use|(?:(?:do|did|would|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot|please\s+not)"
+    r"|not\s+to\s+use|(?:must|should|ha(?:s|ve)\s+to)\s+go(?=\s*:)"
+    r"|(?:(?:do|did|would|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot|please\s+not)"
     r"\s+(?:use|(?:let (?:the model |it )?|(?:ever\s+)?get\s+to\s+)?see|bother\s+with|include|look at"
     r"|consider|touch|rely on|know)"
     r"|(?:not\s+allowed|forbidden|banned)"
@@ -59,6 +60,10 @@ _THEM = re.compile(
 )
 _AND_THEY = re.compile(r"\b(?:and|so|they|it|these|those|both|therefore|hence)$", re.IGNORECASE)
 _NOR = re.compile(r"\s*[,.;]?\s*(?:nor|(?:and\s+)?neither)\s+(?:(?:should|must|may|can)\s+)?", re.IGNORECASE)
+_NAMELY = re.compile(  # "ignore what identifies a person, that is the name"
+    r"\s*(?:everything|anything|all|what)\b[^.;!?:]{0,60}(?::|,?\s*\b(?:that\s+is|i\.e\.|namely|such\s+as)\b,?)\s*",
+    re.IGNORECASE,
+)
 _HARD = re.compile(r"ignor|drop|exclud|leav|omit|disregard|delet", re.IGNORECASE)
 _NOT_COLUMNS = re.compile(
     r"\s*(?:(?:both|all)\s+of\s+(?:them|these)\b|them\b|missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
@@ -168,6 +173,8 @@ def _behind(said: Mentions, match: re.Match[str], taken: Collection[str | None],
     if _THEM.match(after):
         return said.last_named(match.start(), taken)
     found, end, unknown = said.list_at(match.end(), loose=True)
+    if not found and (namely := _NAMELY.match(said.text, match.end())):
+        found, end, unknown = said.list_at(namely.end(), loose=True)
     if _NEGATED.search(said.text[: match.start()]):
         return []
     hard = _HARD.match(match[0])

@@ -60,22 +60,24 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"k?-?\s?nearest[\s-]+neighbou?rs?|knn|k-nn|neighbou?rs?", ("neighbours",)),
 )  # fmt: skip
 _ANY_FAMILY = "|".join(f"(?:{pattern})" for pattern, _ in _FAMILIES)
-_FAMILY_LIST = rf"(?:{_ANY_FAMILY})(?:\s*(?:,\s*(?:and|or|nor)?|and|or|nor|&|/|\+)\s*(?:no\s+)?(?:{_ANY_FAMILY}))*"
-_BEFORE = r"(?:(?:use|using|used|try|trying|with|fit|train|any|a|an|the|kind\s+of)\s+)*"
+_FAMILY_LIST = (
+    rf"(?:{_ANY_FAMILY})(?:\s*(?:,\s*(?:and|or|nor)?|and|or|nor|&|/|\+)\s*(?:(?:no|an?)\s+)?(?:{_ANY_FAMILY}))*"
+)
+_BEFORE = r"(?:(?:use|using|used|try|trying|with|fit|train|any|a|an|the|kind\s+of|plain|simple|single|good\s+old)\s+)*"
 _NEVER = re.compile(
     rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|bans?|forbids?|distrusts?|apart\s+from|other\s+than"
     rf"|except(?:\s+for)?|(?:anything|everything|all\s+\w+|any\s+\w+)\s+but|stop|forget(?:\s+about)?"
-    rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|nothing\s+from|(?:keep|leave)(?=[^.;]*\bout\b))"
+    rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|none\s+of|nothing\s+from|(?:keep|leave)(?=[^.;]*\bout\b))"
     rf"\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
     rf"|\b(?P<named>{_FAMILY_LIST})\b[^.;!?·]{{0,40}}?(?:\b(?:leave|keep|take)\s+(?:(?:both|all)\s+of\s+)?(?:them|it|these)\s+(?:out|away)"
     r"|\b(?:exclude|avoid|skip|drop|ignore|(?:do\s+not|don['’]?t|never)\s+use)\s+(?:them|it|these|both)\b)"
     rf"|\b(?P<after>{_FAMILY_LIST})\s*(?:are|is|:)\s*(?:not\s+(?:allowed|wanted|fine|ok(?:ay)?|permitted|to\s+be\s+used)"
-    r"|forbidden|banned)\b",
+    r"|forbidden|banned|out(?:\s+of\s+the\s+question)?(?=\s*(?:$|[.,;!?])))(?!\w)",
     re.IGNORECASE,
 )
 _ONLY = re.compile(
-    rf"\b(?:only|just|solely|exclusively|nothing\s+but|stick\s+to|limit\w*\s+to|restrict\w*\s+to)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
-    rf"|\b(?P<after>{_FAMILY_LIST})(?:\s+(?:only|exclusively)|\s*,?\s*(?:and\s+)?(?:all\s+|any\s+)?others?\b[^.;]{{0,20}}\b(?:forbidden|banned|not\s+allowed)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+else)?)\b",
+    rf"\b(?:only|just|solely|exclusively|nothing\s+but|stick\s+to|limit\w*\s+to|restrict\w*\s+to|allowed\s*:)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
+    rf"|\b(?P<after>{_FAMILY_LIST})(?:\s+(?:only|exclusively)|\s*,?\s*(?:and\s+)?(?:all\s+|any\s+)?others?\b[^.;]{{0,20}}\b(?:forbidden|banned|not\s+allowed)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+(?:else|fancier|more))?)\b",
     re.IGNORECASE,
 )
 _STARTS_WITH_FAMILY = re.compile(
@@ -83,7 +85,7 @@ _STARTS_WITH_FAMILY = re.compile(
 )
 
 NO_ENSEMBLE = re.compile(
-    r"\b(?:no|without|don'?t|do\s+not|never|avoid|skip)\s+(?:an?\s+|any\s+|use\s+|want\s+|do\s+|the\s+|build\s+)*(?:ensembl|blend|stack)\w*"
+    r"\b(?:no|not|without|don'?t|do\s+not|never|avoid|skip)\s+(?:an?\s+|any\s+|use\s+|want\s+|do\s+|the\s+|build\s+)*(?:ensembl|blend|stack)\w*"
     r"|\b(?:don'?t|do\s+not|never|without)\s+combin\w+\b|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b|\ba\s+single\s+one\b"
     r"|\b(?:ensembl|blend|stack)\w*\s+(?:(?:are|is)\s+)?(?:not\s+(?:wanted|allowed|needed)|unwanted|forbidden|off)\b",
     re.IGNORECASE,

@@ -101,7 +101,9 @@ def _read(text: str, index: ColumnIndex) -> Asked:
     asked.time = roles.time(said)
     asked.weight = roles.weight(said)
     taken = (asked.target, asked.group, asked.time, asked.weight)
-    asked.ignore = tuple(c for c in left_out.ignored(said, taken, asked.warnings) if c != asked.target)
+    asked.ignore = tuple(
+        c for c in left_out.ignored(said, taken, asked.warnings) if c not in (asked.target, asked.weight)
+    )
     known = {*taken, *asked.ignore}
     if asked.target is None:
         asked.target = goal.only_mention(said, known, asked.warnings)
@@ -110,7 +112,9 @@ def _read(text: str, index: ColumnIndex) -> Asked:
     if found:
         asked.positive = next(filter(None, found.groups())).strip("\"'`").rstrip(".,")
     elif asked.target is not None:
-        equals = re.search(rf"{re.escape(asked.target)}[\"'`]?\s*={{1,2}}\s*(?P<label>{_LABEL})", text, re.IGNORECASE)
+        equals = re.search(
+            rf"{re.escape(asked.target)}[\"'`]?\s*={{1,2}}\s*(?!target\b)(?P<label>{_LABEL})", text, re.IGNORECASE
+        )
         asked.positive = equals["label"].strip("\"'`").rstrip(".,") if equals else None
     asked.exact_target = True if _NA_IS_A_CLASS.search(text) else None
     unread = left_out.unread(said, {*known, asked.target})

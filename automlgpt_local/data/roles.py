@@ -20,20 +20,21 @@ _GROUP = re.compile(
     re.IGNORECASE,
 )
 _IS_GROUP = re.compile(
-    rf"\s+(?:is|as|(?:should|must)\s+be)\s+the\s+group(?:ing)?\b"
+    rf"\s+(?:is|as|(?:should|must)\s+be)\s+the\s+group(?:ing)?\b|\s+as\s+group(?:s|ing)?\b|\s+forms?\s+(?:a|one)\s+group\b"
     rf"|\s+(?:that\s+)?(?:we|it|you|the\s+model)\s*(?:has|have|had|['’]ve|)\s*{_NOT}\s+(?:yet\s+)?(?:been\s+)?seen\b",
     re.IGNORECASE,
 )
 _KEPT_TOGETHER = re.compile(
     r"\b(?:same|one|single|separate|different|several)\s+(?:fold|side|split|part)|\b(?:across|over)\s+(?:\w+\s+)?(?:folds|splits)"
     r"|\b(?:stay\w*|kept?|keep(?:ing)?|be|held(?:\s+out)?)\b[^.;]*\btogether\b|\bin\s+both\b"
-    r"|\bboth\s+(?:the\s+)?(?:train\w*|folds|sides|sets|parts)\b|\bat\s+once\s+in\s+train",
+    r"|\bboth\s+(?:the\s+)?(?:train\w*|folds|sides|sets|parts)\b|\btrain\w*\s+and\s+(?:in\s+)?(?:the\s+)?(?:test|validation)\b",
     re.IGNORECASE,
 )
 _ONE_OF = re.compile(
     r"\b(?:(?:the|an?|one)\s+same|one|each|every|single|any|an?)\s+(?!(?:fold|side|split|part|same|row|model|time)s?\b)",
     re.IGNORECASE,
 )
+_THEM = re.compile(r"\b(?:them|these|they)\b", re.IGNORECASE)
 _NO_UNITS = {
     "rows",
     "row",
@@ -51,7 +52,8 @@ _NO_UNITS = {
 }
 _TIME = re.compile(
     r"\b(?:(?:time|date|timestamp)[\s-]*(?:column\s*)?(?:is|[:=])|(?:time|date|timestamp)[\s-]column\b"
-    r"|in\s+time\s+(?:using|by|with|on)|(?:time[\s-]*)?order(?:ed)?\s+(?:by|in time by)"
+    r"|in\s+time\s+(?:using|by|with|on)|(?:time[\s-]*)?order(?:ed)?\s+(?:(?:the\s+)?(?:data|rows|table)\s+)?(?:by|in time by)"
+    r"|in\s+order\s+of"
     r"|sort(?:ed)?\s+by|chronological(?:ly)?(?:\s+split)?\s+(?:by|on|using)|(?:past|history)\s+by|over\s+time\s+by"
     r"|time[\s-]*(?:based[\s-]*|ordered[\s-]*|series[\s-]*)?(?:split|validation)\s+(?:by|on|with|using)|by\s+time(?:,|\s+(?:using|with|on))"
     r"|time[\s-]*series(?:,|\s+(?:by|on|in|with|using))"
@@ -59,12 +61,12 @@ _TIME = re.compile(
     re.IGNORECASE,
 )
 _LATER = re.compile(
-    r"\b(?:later|latest|newer|newest|most\s+recent|future)\b.*\b(?:validat|test|hold|held)\w*"
-    r"|\b(?:validat|test|hold|held)\w*\b.*\b(?:later|latest|newer|newest|most\s+recent|future)\b",
+    r"\b(?:later|latest|newer|newest|most\s+recent|future)\b.*\b(?:validat|test|hold|held|check|evaluat)\w*"
+    r"|\b(?:validat|test|hold|held|check|evaluat)\w*\b.*\b(?:later|latest|newer|newest|most\s+recent|future)\b",
     re.IGNORECASE,
 )
 _IS_TIME = re.compile(
-    r"\s+(?:is\s+the|as\s+(?:the\s+)?)\s*(?:time|date|timestamp|order)\b"
+    r"\s+(?:(?:is|has|holds|gives)\s+the|as\s+(?:the\s+)?)\s*(?:time|date|timestamp|order)\b"
     r"|\s+(?:gives|decides|defines|tells(?:\s+you)?)\s+the\s+(?:order|split|time)\b",
     re.I,
 )
@@ -72,11 +74,15 @@ _SPLIT = re.compile(rf"\b{_SPLIT_BY}\b", re.IGNORECASE)
 _FOR_THE_SPLIT = re.compile(r"\s+for\s+the\s+(?:time\s+)?(?:split|order|validation)\b", re.IGNORECASE)
 _TIME_TOKENS = {"date", "time", "datetime", "timestamp", "day", "month", "year", "week"}
 _WEIGHT = re.compile(
-    r"\b(?:weigh(?:t(?:ed|s|ing)?)?\s+(?:(?:the\s+|each\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
+    r"\b(?:weigh(?:t(?:ed|s|ing)?)?\s+(?:(?:the\s+|each\s+|every\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
     r"|weights?\s*,?\s+(?:(?:are\s+|stands?\s+)?in|see|from)|weights?\s*[:=]|counts?(?:\s+as\s+much\s+as|\s+according\s+to|(?=\s[\w\s]{1,40}\stimes\b))|(?:sample|row)\s+weights?\s+(?:in|from|is)?)",
     re.IGNORECASE,
 )
-_IS_WEIGHT = re.compile(r"\s+(?:is|holds|contains|gives)\s+the\s+(?:sample\s+|row\s+)?weights?\b", re.IGNORECASE)
+_IS_WEIGHT = re.compile(
+    r"\s+(?:is|has|holds|contains|gives|as)\s+the\s+(?:sample\s+|row\s+)?weights?\b|\s+tells\s+how\s+much\s+each\b",
+    re.IGNORECASE,
+)
+_GROUP_ALONE, _WEIGHT_ALONE = re.compile(r"\bgroup\s+", re.IGNORECASE), re.compile(r"\bweight\s+", re.IGNORECASE)
 _AS_WEIGHT = re.compile(
     r"\b(?:use|take|treat)\s+(?P<name>[^,.;]{1,60}?)\s+(?:as|for)\s+(?:the\s+|a\s+)?(?:sample\s+|row\s+)?weights?\b",
     re.IGNORECASE,
@@ -96,7 +102,7 @@ def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None
         named = unknown and unknown.split()[0].lower() not in phrases.COMMON_WORDS
         if named and re.match(r"group(?:ed|ing|s)?\b(?!\s*-)", match[0], re.IGNORECASE):
             raise said.no_column(unknown)
-    return _subject(said, _IS_GROUP) or _newcomers(said, target, warnings)
+    return _subject(said, _IS_GROUP) or _named_behind(said, _GROUP_ALONE) or _newcomers(said, target, warnings)
 
 
 def _kept_together(said: Mentions, target: str | None) -> str | None:
@@ -104,6 +110,8 @@ def _kept_together(said: Mentions, target: str | None) -> str | None:
     for start, end in said.sentences():
         if not _KEPT_TOGETHER.search(said.text, start, end):
             continue
+        if _THEM.search(said.text, start, end):  # "Runs of one batch are alike; keep them together"
+            start = said.sentence_start(max(start - 1, 0))
         for match in _ONE_OF.finditer(said.text, start, end):
             column = _unit(said, match.end(), target)
             if column:
@@ -131,7 +139,8 @@ def _unit(said: Mentions, start: int, target: str | None) -> str | None:
 
 
 def _tells_time(column: str) -> bool:
-    return bool(_TIME_TOKENS & set(tokens(column)))
+    words = tokens(column)
+    return bool(_TIME_TOKENS & set(words)) or (len(words) > 1 and words[-1] in ("on", "at"))  # "submitted_on"
 
 
 def _newcomers(said: Mentions, target: str | None, warnings: list[str]) -> str | None:
@@ -187,7 +196,7 @@ def weight(said: Mentions) -> str | None:
             raise said.no_column(unknown)
     used = _AS_WEIGHT.search(said.text)
     if used is None:
-        return _subject(said, _IS_WEIGHT)
+        return _subject(said, _IS_WEIGHT) or _named_behind(said, _WEIGHT_ALONE)
     if used["name"].lower() in _PRONOUNS:
         found, unknown = said.last_named(used.start()), ""
     else:
@@ -204,6 +213,11 @@ def _first(said: Mentions, trigger: re.Pattern[str]) -> str | None:
         if found:
             return found[0]
     return None
+
+
+def _named_behind(said: Mentions, word: re.Pattern[str]) -> str | None:
+    """The first column that stands by its full name right behind this word."""
+    return next((c for m in word.finditer(said.text) for c in said.list_if_any(m.end(), most=1)[0]), None)
 
 
 def _subject(said: Mentions, predicate: re.Pattern[str]) -> str | None:

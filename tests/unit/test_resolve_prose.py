@@ -106,13 +106,49 @@ COLUMNS = ["customerID", "gender", "tenure", "price", "patient_id", "date", "Chu
         ("predict price. Any model apart from linear ones", {"target": "price", "never": ("linear",)}),
         ("predict price, lightgbm + catboost only", {"target": "price", "only": ("lightgbm", "catboost")}),
         ("predict price. IT forbids CatBoost", {"target": "price", "never": ("catboost",)}),
+        ("Churn = target. AUC", {"target": "Churn", "metric": "roc_auc"}),
+        ("I'm after price. RMSLE", {"target": "price", "metric": "rmsle"}),
+        ("Somebody told me to predict tenure, but actually the client wants price predicted", {"target": "price"}),
+        ("predict price, weighting every row by sample_w", {"target": "price", "weight": "sample_w"}),
+        (
+            "target price; group patient_id; weight sample_w; 600s",
+            {"target": "price", "group": "patient_id", "weight": "sample_w", "time_limit_s": 600.0},
+        ),
+        (
+            "predict price with patient_id as group and sample_w as the weights",
+            {"target": "price", "group": "patient_id", "weight": "sample_w"},
+        ),
+        (
+            "predict price. Rows of the same patient_id are alike; keep them together in the folds",
+            {"target": "price", "group": "patient_id"},
+        ),
+        ("Order the data by date and validate on the latest part. predict price", {"target": "price", "time": "date"}),
+        ("We discussed the scorecard for two hours. predict price", {"target": "price"}),
+        ("predict price. XGBoost is out of the question", {"target": "price", "never": ("xgboost",)}),
+        ("predict price, none of XGBoost or CatBoost", {"target": "price", "never": ("xgboost", "catboost")}),
+        ("Just a plain linear model for price", {"target": "price", "only": ("linear",)}),
+        (
+            "predict price. A random forest or a linear model, nothing fancier",
+            {"target": "price", "only": ("forest", "linear")},
+        ),
+        ("predict price with anything, as long as it's not an ensemble", {"target": "price", "ensemble": False}),
+        (
+            "predict price. What is written later must go: gender, tenure",
+            {"target": "price", "ignore": ("gender", "tenure")},
+        ),
+        (
+            "predict price. Ignore everything that identifies a person, that is the customerID",
+            {"target": "price", "ignore": ("customerID",)},
+        ),
     ],
 )
 def test_prose(text: str, expected: dict[str, Any]) -> None:
     asked = parse_ask(text, COLUMNS)
     told = {"warnings", "unread", "target_guessed"}
     assert {
-        f.name: getattr(asked, f.name) for f in fields(asked) if getattr(asked, f.name) and f.name not in told
+        f.name: getattr(asked, f.name)
+        for f in fields(asked)
+        if getattr(asked, f.name) not in (None, ()) and f.name not in told
     } == expected
 
 
