@@ -52,7 +52,8 @@ _NO_UNITS = {
 }
 _TIME = re.compile(
     r"\b(?:(?:time|date|timestamp)[\s-]*(?:column\s*)?(?:is|[:=])|(?:time|date|timestamp)[\s-]column\b"
-    r"|in\s+time\s+(?:using|by|with|on)|(?:time[\s-]*)?order(?:ed)?\s+(?:(?:the\s+)?(?:data|rows|table)\s+)?(?:by|in time by)"
+    r"|in\s+time\s+(?:using|by|with|on)"
+    r"|(?:time[\s-]*)?order(?:ed)?\s+(?:(?:the\s+)?(?:data|rows|table)\s+)?(?:by|in time by)"
     r"|in\s+order\s+of"
     r"|sort(?:ed)?\s+by|chronological(?:ly)?(?:\s+split)?\s+(?:by|on|using)|(?:past|history)\s+by|over\s+time\s+by"
     r"|time[\s-]*(?:based[\s-]*|ordered[\s-]*|series[\s-]*)?(?:split|validation)\s+(?:by|on|with|using)|by\s+time(?:,|\s+(?:using|with|on))"
