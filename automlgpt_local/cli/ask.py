@@ -20,7 +20,7 @@ def command(place: str, question: str, as_json: bool) -> None:
     """
     from automlgpt_local import client
     from automlgpt_local.client.inert import inert
-    from automlgpt_local.data.ask import ask
+    from automlgpt_local.language.ask import ask
 
     path = typed_path(place)
     is_path = path.exists() or path.suffix or "/" in place

@@ -47,7 +47,7 @@ def main() -> int:
         _say("table", rows=len(table.frame), columns=[str(c) for c in table.frame.columns], head=cells)
 
         from automlgpt_local.data.profile import profile
-        from automlgpt_local.data.resolve import resolve
+        from automlgpt_local.language.resolve import resolve
 
         try:
             task = resolve(request, table)

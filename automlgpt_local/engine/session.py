@@ -163,7 +163,7 @@ class Session:
     # --- what is asked, what the data are
     def _resolve(self) -> tuple[Table, TaskSpec]:
         from automlgpt_local.data.load import load
-        from automlgpt_local.data.resolve import resolve
+        from automlgpt_local.language.resolve import resolve
 
         request = self.request
         table = load(request.data, target=request.target, sep=request.sep, sheet=request.sheet)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from automlgpt_local.data.change import EXAMPLES, Reply, listed, read_change
 from automlgpt_local.events import (
     STEERING,
     Answered,
@@ -19,6 +18,7 @@ from automlgpt_local.events import (
     Commanded,
     TaskChanged,
 )
+from automlgpt_local.language.change import EXAMPLES, Reply, listed, read_change
 from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.search.recorder import AbandonedError, Recorder, StopSearchError
 from automlgpt_local.task import TaskSpec

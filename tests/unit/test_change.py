@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from automlgpt_local.data.change import Reply, read_change
+from automlgpt_local.language.change import Reply, read_change
 from automlgpt_local.task import TaskSpec
 
 COLUMNS = ["customer id", "city", "age", "churn", "plan"]

@@ -17,9 +17,9 @@ from automlgpt_local.data.examples import EXAMPLES, NAMES, write_example
 from automlgpt_local.data.kinds import number_kind, text_as_number, text_kind
 from automlgpt_local.data.load import load
 from automlgpt_local.data.profile import Profile, profile
-from automlgpt_local.data.resolve import resolve
 from automlgpt_local.data.target import make_dataset, time_order
 from automlgpt_local.errors import UsageError
+from automlgpt_local.language.resolve import resolve
 from automlgpt_local.task import Request
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 from automlgpt_local.data.load import load
-from automlgpt_local.data.resolve import resolve
 from automlgpt_local.data.target import class_labels, make_dataset
 from automlgpt_local.errors import DataError, UsageError
+from automlgpt_local.language.resolve import resolve
 from automlgpt_local.task import Request, TaskSpec
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from automlgpt_local.data.request import parse_ask
+from automlgpt_local.language.request import parse_ask
 
 COLUMNS = ["customerID", "gender", "tenure", "price", "patient_id", "date", "Churn", "sample_w", "room_type"]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.errors import UsageError
+from automlgpt_local.language.request import Asked, parse_ask
 
 COLUMNS = [
     "customerID", "gender", "tenure", "MonthlyCharges", "price", "sqft_living", "patient_id", "visit date", "date",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from automlgpt_local.data.durations import WORD_NUMBER, number
+from automlgpt_local.language.durations import WORD_NUMBER, number
 from automlgpt_local.task import Kind
 
 COMMON_WORDS = frozenset(

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automlgpt_local.cli.main import _run as command
-from automlgpt_local.data.describe import Answer, answer
 from automlgpt_local.data.load import Table, load
-from automlgpt_local.data.resolve import resolve
 from automlgpt_local.data.schema import Schema
+from automlgpt_local.language.describe import Answer, answer
+from automlgpt_local.language.resolve import resolve
 from automlgpt_local.task import Request, TaskSpec
 
 

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from automlgpt_local.data import association
-from automlgpt_local.data.conditions import Condition, comparable
 from automlgpt_local.data.load import Table
 from automlgpt_local.data.profile import ColumnProfile, profile
-from automlgpt_local.data.question import ANY_STATISTIC, SHARE, STATISTICS, Question, understand
+from automlgpt_local.language.conditions import Condition, comparable
+from automlgpt_local.language.question import ANY_STATISTIC, SHARE, STATISTICS, Question, understand
 from automlgpt_local.task import TaskSpec
 
 MOST_LINES = 12

@@ -6,9 +6,9 @@ import difflib
 import re
 from collections.abc import Collection
 
-from automlgpt_local.data import phrases
 from automlgpt_local.data.names import ColumnIndex, near_names
 from automlgpt_local.errors import UsageError
+from automlgpt_local.language import phrases
 
 MOST_WORDS = 6  # of a column's name in a sentence
 SUBJECT_WORDS = 40  # that a list before "must not be used" may have

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from automlgpt_local.data import phrases
-from automlgpt_local.data.mentions import Mentions
+from automlgpt_local.language import phrases
+from automlgpt_local.language.mentions import Mentions
 
 _NOT = r"(?:not|never|n['’]t|nt)"
 _NEGATED = re.compile(

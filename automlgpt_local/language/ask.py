@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from automlgpt_local.data.describe import Answer, answer
 from automlgpt_local.data.load import Table, load
 from automlgpt_local.errors import DataError, UsageError
+from automlgpt_local.language.describe import Answer, answer
 from automlgpt_local.task import Request, TaskSpec
 
 

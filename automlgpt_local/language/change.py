@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from automlgpt_local.data import phrases
-from automlgpt_local.data.request import Asked, parse_ask
-from automlgpt_local.data.resolve import require_models
 from automlgpt_local.errors import UsageError
+from automlgpt_local.language import phrases
+from automlgpt_local.language.request import Asked, parse_ask
+from automlgpt_local.language.resolve import require_models
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.settings import format_seconds
 from automlgpt_local.task import TaskSpec

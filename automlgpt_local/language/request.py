@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from automlgpt_local.data import durations, goal, left_out, phrases, roles
-from automlgpt_local.data.mentions import Mentions
 from automlgpt_local.data.names import ColumnIndex
 from automlgpt_local.errors import UsageError
+from automlgpt_local.language import durations, goal, left_out, phrases, roles
+from automlgpt_local.language.mentions import Mentions
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.settings import format_seconds
 from automlgpt_local.task import Kind

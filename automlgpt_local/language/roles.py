@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from automlgpt_local.data import phrases
-from automlgpt_local.data.mentions import Mentions
 from automlgpt_local.data.names import is_id_name, tokens
+from automlgpt_local.language import phrases
+from automlgpt_local.language.mentions import Mentions
 
 _NOT = r"(?:not|never|n['’]t|nt)"
 _PRONOUNS = {"it", "this", "that", "them"}

@@ -12,8 +12,8 @@ from functools import cache
 
 import pandas as pd
 
-from automlgpt_local.data.conditions import Condition, Reader
 from automlgpt_local.data.names import ColumnIndex, is_id_name, tokens
+from automlgpt_local.language.conditions import Condition, Reader
 
 MOST_WORDS = 5
 MOST_VALUES = 1000

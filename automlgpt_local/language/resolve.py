@@ -11,11 +11,11 @@ import pandas as pd
 from automlgpt_local import machine
 from automlgpt_local.data.load import Table, column_names
 from automlgpt_local.data.names import ColumnIndex, metric_name, near_names, resolve_column
-from automlgpt_local.data.request import Asked, parse_ask
 from automlgpt_local.data.schema import as_number
 from automlgpt_local.data.splits import holdout_share, require_groups
 from automlgpt_local.data.target import TargetText, class_labels, guess_kind, plain_positive, target_text, time_order
 from automlgpt_local.errors import DataError, UsageError
+from automlgpt_local.language.request import Asked, parse_ask
 from automlgpt_local.metrics import DEFAULT_METRIC, METRICS
 from automlgpt_local.recipes import load as load_recipes
 from automlgpt_local.task import Kind, Request, Source, TaskSpec

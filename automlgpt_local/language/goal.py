@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from automlgpt_local.data import phrases
-from automlgpt_local.data.mentions import Mentions
 from automlgpt_local.data.names import tokens
 from automlgpt_local.errors import UsageError
+from automlgpt_local.language import phrases
+from automlgpt_local.language.mentions import Mentions
 
 _CLAUSE_END = re.compile(
     r"[.;!?](?:\s|$)|,|\b(?:using|within|minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|ignor\w+)\b", re.I

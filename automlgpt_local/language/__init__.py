@@ -1,0 +1,1 @@
+"""What people write, read by rules: requests, messages to a run, questions about a table."""
