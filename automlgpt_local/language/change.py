@@ -23,8 +23,11 @@ EXAMPLES = "Understood are, for example: only linear models · no neural network
 FIXED = "A run keeps its target, metric and columns, for its scores would no longer compare."
 
 _STOP = re.compile(
-    r"(?:(?:ok(?:ay)?|please|thanks|(?:i\s+think\s+)?(?:that['’]?s\s+)?enough)[\s,.!]+)*(?:stop|finish|end|quit)(?:\s+(?:it|now|here|the\s+run|the\s+search|please"
-    r"|and\s+keep\s+the\s+best(?:\s+\w+)?))*[.!]*",
+    r"(?:(?:ok(?:ay)?|please|pls|thanks|just|(?:i\s+think\s+)?(?:that['’]?s\s+)?(?:good\s+)?enough|i['’]?ve\s+seen\s+enough"
+    r"|you\s+(?:can|may|should))[\s,.!]+)*(?:stop|finish|end|quit|halt|abort|cancel)"
+    r"(?:[\s,]+(?:it|now|here|the\s+run|the\s+search|please|pls"
+    r"|immediately|at\s+once|right\s+(?:now|away)|and\s+(?:keep|take|give\s+me)\s+the\s+best(?:\s+[\w\s]{1,40})?))*[.!]*"
+    r"|abort\s*!.*",
     re.IGNORECASE,
 )
 _TARGET = re.compile(
@@ -35,17 +38,28 @@ _MORE_BETWEEN = re.compile(
     r"(\b[\w.-]+\s+)(?:more|extra|additional|further)\s+(?=(?:seconds?|secs?|minutes?|mins?|hours?)\b)", re.IGNORECASE
 )
 _MORE = re.compile(
-    r"\b(?:(?<!no )(?<!not )more|add|longer|increase|raise|another|extra|additional|further|extend\w*|prolong\w*)\b",
+    r"\b(?:(?<!no )(?<!not )more|add|longer|increase|raise|another|extra|additional|further|extend\w*|prolong\w*)\b"
+    r"|(?<![\w.])\+\s*(?=\d)",
     re.IGNORECASE,
 )
 _BY = re.compile(r"\bby\s+(?=(?:an?\b|half|\d|[a-z]+\s+(?:seconds?|minutes?|hours?)\b))", re.IGNORECASE)
-_LESS = re.compile(r"\b(?:less|fewer|shorter|(?:reduce|cut|shorten|decrease|lower)\w*\b.*\bby)\b", re.IGNORECASE)
+_LESS = re.compile(
+    r"\b(?:less|fewer|shorter|(?:reduce|cut|shorten|decrease|lower)\w*\b.*\bby|(?:cut|take|knock|shave)\b[^.;]*\boff)\b",
+    re.IGNORECASE,
+)
 _TO = re.compile(
     r"\b(?:extend|prolong|increase|raise|reduce|cut|shorten|decrease|lower|set|change)\b[^.;]*?\bto\s+(?:an?\s+|half\s|\d|\w+\s+\w+)",
     re.IGNORECASE,
 )
 _AT_MOST = re.compile(r"\b(?:at\s+most|no(?:t)?\s+more\s+than|up\s+to|more\s+than)\b", re.IGNORECASE)
-_QUESTION = re.compile(r"\s*(?:why|how\s+come)\b", re.IGNORECASE)
+_QUESTION = re.compile(
+    r"\s*(?:why|how\s+come)\b|\s*(?:(?:so|and|but|ok|hey|hm+)[\s,]+)*"
+    r"(?:is|are|was|were|did|does|do|has|have|how(?!\s+about)|what(?!\s+about)|which|who|when|where|should|would\s+it|will\s+it)\b.*\?\s*$",
+    re.IGNORECASE,
+)
+_CORRECTION = re.compile(r"\b(?:no\s*,?\s+wait|sorry|i\s+meant?|scratch\s+that|correction)\b[\s,:.–-]*", re.IGNORECASE)
+_TIMES = re.compile(r"\b(?P<how>doubl|tripl|halv)\w*\b[^.;]*\b(?:time|limit|budget)\b", re.IGNORECASE)
+_FACTORS = {"doubl": 2.0, "tripl": 3.0, "halv": 0.5}
 _IN_ALL = re.compile(r"\b(?:in\s+all|in\s+total|altogether|overall|limit|budget)\b", re.IGNORECASE)
 _FROM_NOW = re.compile(
     r"\b(?:from\s+(?:now|here)|left)\b|\b(?:stop|finish|end|done|ready|over|wrap\s+up)\b.{0,20}\b(?:in|within)\b", re.I
@@ -54,7 +68,11 @@ FAMILY_WORDS = {
     "linear": "linear models", "neural": "neural networks", "forest": "forests", "neighbours": "nearest neighbours",
     "lightgbm": "LightGBM", "xgboost": "XGBoost", "catboost": "CatBoost",
 }  # fmt: skip
-_ENSEMBLE = re.compile(r"\b(?:use|with|build|make|allow|want|do)\s+(?:an?\s+|the\s+)?(?:ensembl|blend|stack)\w*", re.I)
+_ENSEMBLE = re.compile(
+    r"\b(?:use|with|build|make|allow|want|do)\s+(?:an?\s+|the\s+)?(?:ensembl|blend|stack)\w*"
+    r"|\b(?:ensembl|blend|stack)\w*\s+(?:back\s+on|on|again)\b|\b(?:switch|turn)\s+on\s+(?:the\s+)?ensembl\w*",
+    re.I,
+)
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,11 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
         return Reply("Stopping; the best model is kept.", stop=True)
     if _QUESTION.match(text):
         return Reply("Not understood as a change of the run.", known=False)
+    corrected = list(_CORRECTION.finditer(text))
+    if corrected and corrected[-1].start():
+        last = read_change(text[corrected[-1].end() :], task, columns, used_s, limit_s)
+        if last.changes or last.branch or last.stop:
+            return last
     more = _MORE_BETWEEN.search(text) is not None
     plain = re.sub(r"@(?=\S)", "", _TARGET.sub("target: ", _BY.sub("for ", _MORE_BETWEEN.sub(r"\1", text))))
     told: list[str] = []
@@ -91,9 +114,11 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
     except UsageError as error:
         return Reply(f"{error.message} {error.hint} Nothing was changed.".strip())
     branch = _branch(asked, task, told)
-    unclear = (
-        None if asked.time_limit_s is None else _time(asked.time_limit_s, text, more, used_s, limit_s, changes, told)
-    )
+    unclear = None
+    if asked.time_limit_s is not None:
+        unclear = _time(asked.time_limit_s, text, more, used_s, limit_s, changes, told)
+    elif times := _TIMES.search(text):
+        _end_at(_FACTORS[times["how"].lower()] * limit_s, used_s, changes, told)
     if unclear is not None:
         return unclear
     if changes or branch or told:
@@ -159,12 +184,16 @@ def _time(
             choices=((f"{time} in all", f"{time} in all"), (f"{time} from now on", f"stop in {time}"),
                      (f"{time} more than now", f"{time} more")),
         )  # fmt: skip
+    _end_at(end_s, used_s, changes, told)
+    return None
+
+
+def _end_at(end_s: float, used_s: float, changes: dict[str, Any], told: list[str]) -> None:
     changes["time_limit_s"] = round(end_s, 2)
     if end_s <= used_s:
         told.append(f"That time is over ({format_seconds(used_s)} are used): the run ends with the best model.")
     else:
         told.append(f"The run may take {format_seconds(end_s)} in all; {format_seconds(end_s - used_s)} are left.")
-    return None
 
 
 def _duration(seconds: float) -> str:

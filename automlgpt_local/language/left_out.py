@@ -52,7 +52,8 @@ _IS_IGNORED = re.compile(
 )
 _CALLED_A_COLUMN = re.compile(r"\w+\s+(?:columns?|features?)\b", re.IGNORECASE)
 _IT = re.compile(
-    r"\s*(?:it\b|(?:this|that)\s+one\b|(?:this|that)\s*(?:$|[.,;!?]|out\b|please\b|too\b|because\b))", re.IGNORECASE
+    r"\s*(?:it\b|(?:this|that)\s+(?:one|column|feature)\b|(?:this|that)\s*(?:$|[.,;!?]|out\b|please\b|too\b|because\b))",
+    re.IGNORECASE,
 )
 _THEM = re.compile(
     r"\s*(?:(?:both|all)\s+of\s+)?(?:them|these|those)\b(?:\s+(?:two|three|four|both|columns|features))?(?!\s+[a-z])|\s*both\s*(?:$|[.;!?])",

@@ -61,13 +61,15 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 _ANY_FAMILY = "|".join(f"(?:{pattern})" for pattern, _ in _FAMILIES)
 _FAMILY_LIST = (
-    rf"(?:{_ANY_FAMILY})(?:\s*(?:,\s*(?:and|or|nor)?|and|or|nor|&|/|\+)\s*(?:(?:no|an?)\s+)?(?:{_ANY_FAMILY}))*"
+    rf"(?:{_ANY_FAMILY})(?:\s*(?:,\s*(?:and|or|nor)?|and|or|nor|&|/|\+)\s*(?:(?:no|an?|the)\s+)?(?:{_ANY_FAMILY}))*"
 )
-_BEFORE = r"(?:(?:use|using|used|try|trying|with|fit|train|any|a|an|the|kind\s+of|plain|simple|single|good\s+old)\s+)*"
+_BEFORE = r"(?:(?:use|using|used|try|trying|with|fit(?:ting)?|train(?:ing)?|tuning|any|a|an|the|kind\s+of|plain|simple|single|good\s+old)\s+)*"
 _NEVER = re.compile(
-    rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|bans?|forbids?|distrusts?|apart\s+from|other\s+than"
+    rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|bans?"
+    r"|forbids?|distrusts?|apart\s+from|other\s+than"
     rf"|except(?:\s+for)?|(?:anything|everything|all\s+\w+|any\s+\w+)\s+but|stop|forget(?:\s+about)?"
-    rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|none\s+of|nothing\s+from|(?:keep|leave)(?=[^.;]*\bout\b))"
+    rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|none\s+of|nothing\s+from|get\s+rid\s+of"
+    r"|(?:don['’]?t|do\s+not)\s+waste\s+(?:any\s+)?time\s+(?:on|with)|(?:keep|leave)(?=[^.;]*\bout\b))"
     rf"\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
     rf"|\b(?P<named>{_FAMILY_LIST})\b[^.;!?·]{{0,40}}?(?:\b(?:leave|keep|take)\s+(?:(?:both|all)\s+of\s+)?(?:them|it|these)\s+(?:out|away)"
     r"|\b(?:exclude|avoid|skip|drop|ignore|(?:do\s+not|don['’]?t|never)\s+use)\s+(?:them|it|these|both)\b)"

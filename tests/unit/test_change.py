@@ -38,6 +38,15 @@ def read(text: str, task: TaskSpec = TASK) -> Reply:
         ("add 90s", {"time_limit_s": LIMIT_S + 90}),
         ("I don't want an ensemble", {"ensemble": False}),
         ("stop using neural networks", {"only": [], "never": ["neural"]}),
+        ("get rid of knn", {"only": [], "never": ["neighbours"]}),
+        ("stop training neural nets", {"only": [], "never": ["neural"]}),
+        ("dont waste time on neural networks", {"only": [], "never": ["neural"]}),
+        ("use only the forest and the linear", {"only": ["forest", "linear"], "never": []}),
+        ("+2 minutes", {"time_limit_s": LIMIT_S + 120}),
+        ("cut two minutes off the time limit", {"time_limit_s": LIMIT_S - 120}),
+        ("double the time limit", {"time_limit_s": 2 * LIMIT_S}),
+        ("ten more minutes, no wait, fifteen more minutes", {"time_limit_s": LIMIT_S + 900}),
+        ("no xgboost. sorry, I mean no catboost", {"only": [], "never": ["catboost"]}),
         ("only linear models, no ensemble", {"only": ["linear"], "never": [], "ensemble": False}),
     ],
 )
@@ -79,13 +88,19 @@ def test_both_can_be_said_at_once() -> None:
         "Finish and keep the best model.",
         "stop it",
         "end the run!",
+        "that's good enough, end the run now",
+        "abort!! wrong file",
+        "pls finish immediately and give me the best you have until now",
+        "ok I've seen enough, you can stop here",
     ],
 )
 def test_a_wish_to_stop(text: str) -> None:
     assert read(text).stop
 
 
-@pytest.mark.parametrize("text", ["stop using trees", "stop in 5 minutes", "the bus stop"])
+@pytest.mark.parametrize(
+    "text", ["stop using trees", "stop in 5 minutes", "the bus stop", "abort the neural nets", "you can stop boosting"]
+)
 def test_no_wish_to_stop(text: str) -> None:
     assert not read(text).stop
 
@@ -111,6 +126,9 @@ def test_an_unclear_message_gets_one_question_whose_answers_are_clear(text: str)
         "why no neural networks",
         "be careful, it is for a hospital",
         "hello",
+        "is the ensemble better than the best single model so far?",
+        "what would happen if I gave you ten more minutes?",
+        "did you ignore city?",
         "🤖" * 50,
     ],
 )
@@ -134,6 +152,12 @@ def test_a_change_that_leaves_nothing_is_refused() -> None:
     ):
         reply = read(text, task)
         assert not reply.changes and not reply.branch and "Nothing was changed" in reply.text, text
+
+
+def test_an_ensemble_is_wanted_again() -> None:
+    without = replace(TASK, ensemble=False)
+    for text in ("switch the ensemble back on", "ok you may ensemble again", "could you turn on the ensemble?"):
+        assert read(text, without).changes == {"ensemble": True}
 
 
 def test_what_was_ruled_out_can_be_wanted_again() -> None:
