@@ -63,7 +63,10 @@ _ANY_FAMILY = "|".join(f"(?:{pattern})" for pattern, _ in _FAMILIES)
 _FAMILY_LIST = (
     rf"(?:{_ANY_FAMILY})(?:\s*(?:,\s*(?:and|or|nor)?|and|or|nor|&|/|\+)\s*(?:(?:no|an?|the)\s+)?(?:{_ANY_FAMILY}))*"
 )
-_BEFORE = r"(?:(?:use|using|used|try|trying|with|fit(?:ting)?|train(?:ing)?|tuning|any|a|an|the|kind\s+of|plain|simple|single|good\s+old)\s+)*"
+_BEFORE = (
+    r"(?:(?:use|using|used|try|trying|with|fit(?:ting)?|train(?:ing)?|tuning|any|a|an|the"
+    r"|kind\s+of|plain|simple|single|good\s+old)\s+)*"
+)
 _NEVER = re.compile(
     rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|bans?"
     r"|forbids?|distrusts?|apart\s+from|other\s+than"

@@ -69,6 +69,12 @@ _DENIED = re.compile(  # "not in", "not paid by"
 )
 _OR = re.compile(r"\s*,?\s*or\s+(?:(?:in|the|with|an?|where|whose|have|has|that|who|are|is|from|on|by|of)\s+)*", re.I)
 _WHEN = re.compile(r"\b(?:in|on|during|after|since|before|until|from|between)\s+(?=\S*\d|\w+\.?\s+\d)", re.IGNORECASE)
+_OPINION = re.compile(  # no table answers these
+    r"\s*(?:do\s+you\s+(?:think|believe)|should|will|would|why|how\s+come|how\s+(?:can|could|should)"
+    r"|is\s+it\s+(?:an?\s+)?(?:good|bad|wise|better|worth\w*|fair)|what\s+(?:should|will|would))\b",
+    re.IGNORECASE,
+)
+_COVERED = re.compile(r"\b(?:(?:not|never)\s+)?(?:under|covered\s+by)\s+(?:the\s+)?$", re.IGNORECASE)  # of a yes or no
 _VERB = re.compile(r"\b(?:have|has|had|are|is|were|was|do|does|did)\b", re.IGNORECASE)
 _WHERE = re.compile(r"\b(?:where|among|within|out\s+of|whose|if|when)\b", re.IGNORECASE)
 _UNREAD = re.compile(
@@ -118,8 +124,11 @@ class _Mention:
 def understand(text: str, frame: pd.DataFrame) -> Question:
     """Find the columns that a question mentions, and what it says of them."""
     text = re.sub(r"\bnon-(?=\w)", "not ", " ".join(text.split()), flags=re.IGNORECASE)
+    text = re.sub(r"(?<=[a-z]\s)%(?=\s)", "percent", text)
     reading = _Reading(Question(text, text), frame)
     reading.read()
+    if opinion := _OPINION.match(text):
+        reading.question.unread.append(opinion[0].strip())
     return reading.question
 
 
@@ -247,7 +256,9 @@ class _Reading:
                 continue
             if re.search(r"\b(?:where|whose)\s+$", before, re.IGNORECASE):
                 question.unread.append(f"{before.split()[-1]} {m.column}")
-            denied = _DENIED.search(question.rest[: m.start]) if self.reader(m.column).is_flag else None
+            denied = None
+            if self.reader(m.column).is_flag:
+                denied = _COVERED.search(question.rest[: m.start]) or _DENIED.search(question.rest[: m.start])
             self._blank((denied or group).start() if denied or group else m.start, m.end)  # type: ignore[union-attr]
             self.at.setdefault(m.column, m.start)
             if group or also:

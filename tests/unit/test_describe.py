@@ -173,6 +173,8 @@ def test_statistics(shop: tuple[Table, TaskSpec], question: str, expected: dict[
         ("what percentage of price is Rome?", "price"),
         ("missing stars by city", ""),
         ("average price in Rome to Oslo", "city"),
+        ("should Rome be closed?", "should"),
+        ("will the price go up in 2022?", "will"),
     ],
 )
 def test_what_stays_unread_is_said_and_nothing_is_computed(
@@ -196,6 +198,11 @@ def test_words_that_name_part_of_a_column() -> None:
         }
     )
     table = Table(frame, Schema("csv", {}), (), "")
+    tickets = Table(frame.assign(ticket=[f"t{i}" for i in range(60)]), Schema("csv", {}), (), "")
+    assert answer("number of tickets per carrier", tickets).values == {"rows": {"AA": 20, "DL": 20, "UA": 20}}
+    assert answer("what % of rows are from UA", table).values["share"] == pytest.approx(1 / 3)
+    flagged = Table(frame.assign(warranty=["yes", "no", "no"] * 20), Schema("csv", {}), (), "")
+    assert answer("how many rows were under warranty?", flagged).values["values"] == {"no": 40, "yes": 20}
     assert answer("how many patients older than 60", table).values["rows"] == 19
     assert not answer("youngest patient", table).understood
     assert "returned" in answer("return rate by carrier", table).text
