@@ -40,6 +40,7 @@ class ColumnIndex:
             for column in columns:
                 found.setdefault(way(column), []).append(column)
             self._by_way.append((way, found))
+        self._asked: dict[str, str | None] = {}  # a sentence asks for the same words many times
         self._by_token: dict[str, list[str]] = {}
         for column in columns:
             for token in dict.fromkeys(tokens(column)):
@@ -47,6 +48,11 @@ class ColumnIndex:
 
     def find(self, name: str) -> str | None:
         """The column of that name; failing that, the only one that differs in case, blanks or punctuation."""
+        if name not in self._asked:
+            self._asked[name] = self._find(name)
+        return self._asked[name]
+
+    def _find(self, name: str) -> str | None:
         for way, known in self._by_way:
             found = known.get(way(name), []) if way(name) else []
             if found:

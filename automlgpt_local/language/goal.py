@@ -62,7 +62,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
         return said.find(formula["name"])
     for match in _TARGET.finditer(said.text):
         found, _, unknown = said.list_at(match.end(), most=1)
-        if _NO_TARGET.search(said.text[: match.start()]):
+        if _NO_TARGET.search(said.before(match.start())):
             but = _BUT.match(said.text, said.used[-1][1]) if found else None
             found = said.list_at(but.end(), most=1)[0] if but else []
             if found:
@@ -93,7 +93,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             return found[-1]
     for match in _MODEL_OF.finditer(said.text):
         found, _ = said.list_if_any(match.end(), most=1)
-        if found and not _NO_TARGET_YET.search(said.text[: match.start()]):
+        if found and not _NO_TARGET_YET.search(said.before(match.start())):
             return found[0]
     return None
 

@@ -135,7 +135,7 @@ def _all_but_the_used(said: Mentions, taken: Collection[str | None]) -> list[str
     """What "use only these" leaves out. Raises UsageError for a name among them that is nearly a column's."""
     names: list[str] = []
     for match in _USE_ONLY.finditer(said.text):
-        if _NEGATED.search(said.text[: match.start()]):
+        if _NEGATED.search(said.before(match.start())):
             continue
         found, end, unknown = said.list_at(match.end(), loose=True)
         if unknown and not phrases.starts_with_family(said.text[end:]) and said.is_slip(unknown):
@@ -176,7 +176,7 @@ def _behind(said: Mentions, match: re.Match[str], taken: Collection[str | None],
     found, end, unknown = said.list_at(match.end(), loose=True)
     if not found and (namely := _NAMELY.match(said.text, match.end())):
         found, end, unknown = said.list_at(namely.end(), loose=True)
-    if _NEGATED.search(said.text[: match.start()]):
+    if _NEGATED.search(said.before(match.start())):
         return []
     hard = _HARD.match(match[0])
     if unknown and not found and hard and not _NOT_COLUMNS.match(unknown):
@@ -191,7 +191,7 @@ def _behind(said: Mentions, match: re.Match[str], taken: Collection[str | None],
 
 def _subject_before(said: Mentions, end: int, taken: Collection[str | None]) -> list[str]:
     """ "The column region is unknown by then and" before "must not be used", or "…, so they" there."""
-    return said.last_named(end, taken) if _AND_THEY.search(said.text[:end]) else []
+    return said.last_named(end, taken) if _AND_THEY.search(said.before(end)) else []
 
 
 def unread(said: Mentions, taken: Collection[str | None]) -> str | None:

@@ -119,6 +119,10 @@ class Mentions:
                 return last
         return []
 
+    def before(self, at: int) -> str:
+        """The words right before a place."""
+        return self.text[max(0, at - 80) : at]
+
     def sentences(self) -> list[tuple[int, int]]:
         """Where each begins and ends."""
         ends = [m.end() for m in re.finditer(r"[.;!?]\s", self.text)] + [len(self.text)]

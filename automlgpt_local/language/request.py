@@ -39,7 +39,8 @@ _DEMANDS = re.compile(
     rf"|{phrases.NEGATION}|\b(?:actually|sorry|i\s+mean\w*|changed|must|should|shall|need|needs|want|prefer|please|make\s+sure|cannot|only|never|without)\b",
     re.IGNORECASE,
 )
-MOST_CLAUSES = 30  # that are looked at
+MOST_CLAUSES = 20  # that are looked at
+LONGEST_REQUEST = 4000  # characters that are read
 
 
 @dataclass
@@ -69,9 +70,11 @@ class Asked:
 def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     """Read a request against the columns of the table. Raises UsageError for a column that does not exist."""
     text = " ".join(text.split())
-    index = ColumnIndex(columns)
-    asked = _read(text, index)
-    asked.unread = [clause for clause in _demands(text) if not _has_effect(clause, text, asked, index)]
+    read, index = text[:LONGEST_REQUEST], ColumnIndex(columns)
+    asked = _read(read, index)
+    asked.unread = [clause for clause in _demands(read) if not _has_effect(clause, read, asked, index)]
+    if read != text:
+        asked.warnings.append(f"Of the request the first {LONGEST_REQUEST:,} characters were read.")
     return asked
 
 
