@@ -12,6 +12,7 @@ from typing import Any
 
 from automlgpt_local.errors import UsageError
 from automlgpt_local.language import phrases
+from automlgpt_local.language.durations import WORD_NUMBER
 from automlgpt_local.language.request import Asked, parse_ask
 from automlgpt_local.language.resolve import require_models
 from automlgpt_local.metrics import METRICS
@@ -25,9 +26,8 @@ FIXED = "A run keeps its target, metric and columns, for its scores would no lon
 _STOP = re.compile(
     r"(?:(?:ok(?:ay)?|please|pls|thanks|just|(?:i\s+think\s+)?(?:that['’]?s\s+)?(?:good\s+)?enough|i['’]?ve\s+seen\s+enough"
     r"|you\s+(?:can|may|should))[\s,.!]+)*(?:stop|finish|end|quit|halt|abort|cancel)"
-    r"(?:[\s,]+(?:it|now|here|the\s+run|the\s+search|please|pls"
-    r"|immediately|at\s+once|right\s+(?:now|away)|and\s+(?:keep|take|give\s+me)\s+the\s+best(?:\s+[\w\s]{1,40})?))*[.!]*"
-    r"|abort\s*!.*",
+    r"(?:[\s,]+(?:it|now|here|the\s+run|the\s+search|please|pls|immediately|at\s+once|right\s+(?:now|away)))*"
+    r"(?:[\s,]+and\s+(?:keep|take|give\s+me)\s+the\s+best\b[\w\s]{0,40})?[.!]*|abort\s*!.*",
     re.IGNORECASE,
 )
 _TARGET = re.compile(
@@ -38,17 +38,20 @@ _MORE_BETWEEN = re.compile(
     r"(\b[\w.-]+\s+)(?:more|extra|additional|further)\s+(?=(?:seconds?|secs?|minutes?|mins?|hours?)\b)", re.IGNORECASE
 )
 _MORE = re.compile(
-    r"\b(?:(?<!no )(?<!not )more|add|longer|increase|raise|another|extra|additional|further|extend\w*|prolong\w*)\b"
-    r"|(?<![\w.])\+\s*(?=\d)",
+    r"\b(?:(?<!no )(?<!not )more|add|longer(?!\s+than)|increase|raise|another|extra|additional|further|extend\w*"
+    r"|prolong\w*)\b|(?<![\w.])\+\s*(?=\d)",
     re.IGNORECASE,
 )
 _BY = re.compile(r"\bby\s+(?=(?:an?\b|half|\d|[a-z]+\s+(?:seconds?|minutes?|hours?)\b))", re.IGNORECASE)
+_UNIT = r"(?:seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h)"
 _LESS = re.compile(
-    r"\b(?:less|fewer|shorter|(?:reduce|cut|shorten|decrease|lower)\w*\b.*\bby|(?:cut|take|knock|shave)\b[^.;]*\boff)\b",
+    rf"\b{_UNIT}\s+(?:less|fewer|shorter)\b|\d{_UNIT}\s+(?:less|shorter)\b"
+    r"|\b(?:(?:reduce|cut|shorten|decrease|lower)\w*\b.*\bby|(?:cut|take|knock|shave)\b[^.;]*\boff)\b",
     re.IGNORECASE,
 )
 _TO = re.compile(
-    r"\b(?:extend|prolong|increase|raise|reduce|cut|shorten|decrease|lower|set|change)\b[^.;]*?\bto\s+(?:an?\s+|half\s|\d|\w+\s+\w+)",
+    r"\b(?:extend|prolong|increase|raise|reduce|cut|shorten|decrease|lower|set|change)\b[^.;]*?\bto\s+"
+    rf"(?:\d[\d:.,]*\s*-?\s*{_UNIT}|(?:{WORD_NUMBER})[\s-]+{_UNIT})\b",
     re.IGNORECASE,
 )
 _AT_MOST = re.compile(r"\b(?:at\s+most|no(?:t)?\s+more\s+than|up\s+to|more\s+than)\b", re.IGNORECASE)
@@ -58,7 +61,11 @@ _QUESTION = re.compile(
     re.IGNORECASE,
 )
 _CORRECTION = re.compile(r"\b(?:no\s*,?\s+wait|sorry|i\s+meant?|scratch\s+that|correction)\b[\s,:.–-]*", re.IGNORECASE)
-_TIMES = re.compile(r"\b(?P<how>doubl|tripl|halv)\w*\b[^.;]*\b(?:time|limit|budget)\b", re.IGNORECASE)
+_TIMES = re.compile(r"\b(?P<how>doubl|tripl|halv)\w*\b[^.;]*\b(?:time|limit|budget)\b", re.IGNORECASE | re.ASCII)
+_NOT_SO = re.compile(  # "don't stop in 5 minutes"
+    r"(?:n['’]t|\bnot|\bnever|\bno\s+need\s+to|\bdont)\s+(?:\w+\s+)?(?:stop|finish|end|doubl|tripl|halv|extend|increas|rais|add|reduc|cut)\w*",
+    re.IGNORECASE,
+)
 _FACTORS = {"doubl": 2.0, "tripl": 3.0, "halv": 0.5}
 _IN_ALL = re.compile(r"\b(?:in\s+all|in\s+total|altogether|overall|limit|budget)\b", re.IGNORECASE)
 _FROM_NOW = re.compile(
@@ -98,11 +105,13 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
         return Reply("Stopping; the best model is kept.", stop=True)
     if _QUESTION.match(text):
         return Reply("Not understood as a change of the run.", known=False)
-    corrected = list(_CORRECTION.finditer(text))
-    if corrected and corrected[-1].start():
-        last = read_change(text[corrected[-1].end() :], task, columns, used_s, limit_s)
+    if (correction := _CORRECTION.search(text)) and correction.start():
+        first, last = (
+            read_change(part, task, columns, used_s, limit_s)
+            for part in (text[: correction.start()], text[correction.end() :])
+        )
         if last.changes or last.branch or last.stop:
-            return last
+            return _corrected(first, last)
     more = _MORE_BETWEEN.search(text) is not None
     plain = re.sub(r"@(?=\S)", "", _TARGET.sub("target: ", _BY.sub("for ", _MORE_BETWEEN.sub(r"\1", text))))
     told: list[str] = []
@@ -115,7 +124,9 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
         return Reply(f"{error.message} {error.hint} Nothing was changed.".strip())
     branch = _branch(asked, task, told)
     unclear = None
-    if asked.time_limit_s is not None:
+    if _NOT_SO.search(text):
+        pass
+    elif asked.time_limit_s is not None:
         unclear = _time(asked.time_limit_s, text, more, used_s, limit_s, changes, told)
     elif times := _TIMES.search(text):
         _end_at(_FACTORS[times["how"].lower()] * limit_s, used_s, changes, told)
@@ -124,6 +135,14 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
     if changes or branch or told:
         return Reply(" ".join(told), changes, branch)
     return _unclear(asked, plain) or Reply("Not understood as a change of the run.", known=False)
+
+
+def _corrected(first: Reply, last: Reply) -> Reply:
+    """What was said behind "sorry, I mean", and of what was said before it what that leaves as it is."""
+    if not last.changes.keys().isdisjoint(first.changes) or first.branch or last.branch or first.stop or last.stop:
+        return last
+    both = f"{first.text} {last.text}" if first.changes else last.text
+    return replace(last, text=both, changes=first.changes | last.changes)
 
 
 def _families(asked: Asked, task: TaskSpec, changes: dict[str, Any], told: list[str]) -> None:

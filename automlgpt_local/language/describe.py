@@ -141,8 +141,10 @@ def _count(asked: Question, part: pd.DataFrame, frame: pd.DataFrame, task: TaskS
     shares = asked.asks(SHARE)
     if not (asked.columns or asked.conditions or asked.groups) and asked.counted:
         asked.columns.append(asked.counted)
-    if (asked.groups or asked.conditions) and not distinct:  # "the number of tickets per shop", where each row is a ticket
-        asked.columns = [c for c in asked.columns if frame[c].nunique() < len(frame)]
+    if (asked.groups or asked.conditions) and not (distinct or shares):  # "tickets per shop", where a row is a ticket
+        asked.columns = [
+            c for c in asked.columns if frame[c].nunique() < len(frame) or pd.api.types.is_float_dtype(frame[c])
+        ]
     many = [c for c in (*asked.columns, *asked.groups) if frame[c].nunique() > MOST_LINES]
     if shares and any(_as_numbers(frame[c]) is not None for c in many):  # a share of an amount
         return _not_understood(replace(asked, unread=many), frame, task)

@@ -25,10 +25,10 @@ WORD_NUMBER = "|".join(
 )
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(
-    rf"(?:(?<![\w.,:/])|(?<=\d[hm]))(?:(?P<h>\d+)h(?P<min>[0-5]\d)\b|(?P<n>\d+:\d\d|\d+(?:[.,]\d+)?|(?:{WORD_NUMBER})(?=[\s-]))"
+    rf"(?:(?<![\w.,:/$€£])|(?<=\d[hm]))(?:(?P<h>\d{{1,9}})h(?P<min>[0-5]\d)\b|(?P<n>\d{{1,9}}:\d\d|\d{{1,9}}(?:[.,]\d{{1,9}})?|(?:{WORD_NUMBER})(?=[\s-]))"
     r"(?P<half>\s*(?:½|\s1/2|\sand\s+a\s+half))?(?P<gap>\s*-?\s*)"
     r"(?P<unit>seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?)(?![^\W\d_])(?P<and_half>\s+and\s+a\s+half)?)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 _JOINT = re.compile(r"\s*(?:,|and|,\s*and)?\s*$", re.IGNORECASE)
 _LETTER_BEHIND = re.compile(  # what makes "5 m" minutes
@@ -43,6 +43,7 @@ _COMPARED = re.compile(  # "delayed by more than 15 minutes", not "take no more 
 )
 _OF_AN_EVENT = re.compile(  # "2 hours before departure", "30 minutes late", "48 hours of discharge"
     r"\s*(?:before|ahead|late|early|earlier|ago|apart|old|delay\w*|or\s+(?:more|longer|later)"
+    r"|from\s+(?!now\b|here\b)|away\b|by\s+(?:car|train|bus|bike|foot)\b|on\s+foot\b|walk\w*|drive|interval|window|step|resolution"
     r"|after\s+(?!that\b|which\b)|of\s+(?!train|search|fit|time|work|comput|cpu|the\s|your|my))\b",
     re.IGNORECASE,
 )
@@ -87,7 +88,9 @@ def _durations(text: str) -> list[_Duration]:
             found.append(_Duration(match.start(), match.end(), 3600.0 * int(match["h"]) + 60 * int(match["min"]), "h"))
             continue
         unit = match["unit"][0].lower()
-        if match[0].lower() == "a second":  # "in a second league"
+        if match[0].lower() == "a second" or re.fullmatch(
+            r"(?:1[89]|20)\d0s", match[0]
+        ):  # "a second league", "the 1990s"
             continue
         before = text[: match.start()]
         joined = bool(found) and _JOINT.match(text[found[-1].end : match.start()])
@@ -118,6 +121,8 @@ def _of_the_question(text: str, duration: _Duration, clause: str, effort: bool) 
     before, alone = text[: duration.start], clause.strip() == text[duration.start : duration.end].strip()
     compared = _COMPARED.search(before) and not re.search(r"n['’]t\s|\bnot\s", clause, re.IGNORECASE)
     if compared or _OF_AN_EVENT.match(text, duration.end):
+        return True
+    if duration.unit == "m" and re.match(r"\s+of\b", text[duration.end :]) and text[duration.end - 1] == "m":  # metres
         return True
     if re.search(r"(?:n['’]t|\bnot)\s+(?:want|need|have)\s+an?\b", clause, re.IGNORECASE):
         return True

@@ -23,23 +23,29 @@ _TARGET = re.compile(
 _NO_TARGET = re.compile(rf"(?:{phrases.NEGATION}|\b(?:instead\s+of|rather\s+than|used\s+to)\s+)$", re.IGNORECASE)
 _BUT = re.compile(r"\s*,?\s*(?:but|rather)\s+(?:predict\s+)?", re.IGNORECASE)
 _BUT_ACTUALLY = re.compile(
-    r"[^.;!?]*?\bbut\s+(?P<rest>(?=[^.;!?]*\b(?:actually|changed|in\s+fact|really)\b)[^.;!?]*)", re.IGNORECASE
+    r"[^.;!?]*?\bbut\s+(?P<rest>(?=[^.;!?]*\b(?:actually|in\s+fact|changed\s+(?:our|my|his|her|their)\s+minds?)\b)"
+    r"(?=[^.;!?]*\b(?:predict\w*|wants?|target|it\s+is)\b)(?![^.;!?]*\b(?:ignor|drop|not|never|without|leav)\w*)[^.;!?]*)",
+    re.IGNORECASE,
 )
 _IS_TARGET = re.compile(
-    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b|\s+predicted\s*(?=$|[.,;!?])|\s*(?:[-=]>|=)\s*target\b|\s+it\s+is\s*(?=$|[.,;!?])"
-    r"|\s+is\s+(?:what|the\s+(?:thing|column|one|variable))\b[^.;]{0,40}?\b(?:predict\w*|want|after|need|interest\w*)\b"
+    r"\s+(?:should|must|is|are|has|needs?)\s+(?:to\s+)?be\s+predicted\b|\s+predicted\s*(?=$|[.,;!?])|\s*(?:[-=]>|=)\s*target\b"
+    r"|\s+is\s+(?:what|the\s+(?:thing|column|one|variable))\b(?:(?!\bnot\b|n['’]t)[^.;]){0,40}?\b(?:predict\w*|want|after|need|interest\w*)\b"
     r"|\s+(?:is|as)\s+(?:the\s+|our\s+)?(?:target|goal|outcome|response|dependent)(?:\s+(?:column|variable))?\b",
     re.IGNORECASE,
 )
+_CALLED_TARGET = re.compile(r"\b(?:target|label|goal|outcome|response)(?:\s+(?:column|variable))?\b", re.IGNORECASE)
+_IT_IS = re.compile(r"\s+it\s+is\s*(?=$|[.,;!?])", re.IGNORECASE)  # "price it is."
+_LEFT_OUT = re.compile(r"\s+(?:to\s+be\s+)?(?:left|ignored|dropped|excluded|removed|omitted|out|gone)\b", re.IGNORECASE)
 _MODEL_OF = re.compile(  # a column here is the target where nothing else is
-    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of))?|learn(?:ing)?|want(?:\s+is)?|interested\s+in|(?:need|want|build)\s+an?"
+    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of|on))?|learn(?:ing)?|want(?:\s+is)?|interested\s+in|(?:need|want|build)\s+an?"
     r"|(?:classification|regression|classifier|predictor|forecast)\s+(?:of|for|on)|(?:['’]re|['’]m|am|are)\s+after(?:\s+is)?"
-    r"|what(?:['’]s|\s+is|\s+will)\s+the|(?:target|label|goal|outcome|response)(?:\s+(?:column|variable))?|(?:want|need|after|looking\s+for|predict)(?:\s+\w+)?\s+is)\b"
+    r"|what(?:['’]s|\s+is|\s+will)\s+the|(?:want|need|after|looking\s+for|predict)(?:\s+\w+)?\s+is)\b"
     r"(?!\s+(?:each|every|all|any|per)\b)",
     re.IGNORECASE,
 )
 _NO_TARGET_YET = re.compile(rf"(?:{phrases.NEGATION}|\w['’]re\s+not\s+)$", re.IGNORECASE)
 _SECOND_TARGET_ENDS = re.compile(r"\s*(?:$|[.,;!?]|(?:from|using|with|by|in|for|within|and)\b)", re.IGNORECASE)
+_ROLES = {"weight", "group", "score", "split", "sort", "order"}  # "and weight by age" names no second target
 _ASKED = re.compile(
     r"\b(?:will|going\s+to|likely\s+to|(?:risk|chances?|probability)\s+of)\s+(?:be(?:ing)?\s+|get(?:ting)?\s+|have\s+)?",
     re.I,
@@ -60,6 +66,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
     formula = re.match(r"\s*(?P<name>[^~,.;]+?)\s*~", said.text)
     if formula and said.find(formula["name"]):
         return said.find(formula["name"])
+    unclear: UsageError | None = None  # told where nothing else names the target
     for match in _TARGET.finditer(said.text):
         found, _, unknown = said.list_at(match.end(), most=1)
         if _NO_TARGET.search(said.before(match.start())):
@@ -87,14 +94,25 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
         if len(near) == 1:
             warnings.append(f"The request's {unknown!r} was read as the column {near[0]!r}.")
             return near[0]
-        raise said.no_column(unknown)
+        unclear = unclear or said.no_column(unknown)
     for match in _IS_TARGET.finditer(said.text):
         if found := said.subject(match.start()):
             return found[-1]
-    for match in _MODEL_OF.finditer(said.text):
-        found, _ = said.list_if_any(match.end(), most=1)
-        if found and not _NO_TARGET_YET.search(said.before(match.start())):
-            return found[0]
+    for match in _IT_IS.finditer(said.text):
+        known = len(said.used)
+        if (found := said.subject(match.start())) and said.used[known][0] == said.sentence_start(match.start()):
+            return found[-1]
+    for match in (*_CALLED_TARGET.finditer(said.text), *_MODEL_OF.finditer(said.text)):
+        known = len(said.used)
+        found, end = said.list_if_any(match.end())
+        if found and not _LEFT_OUT.match(said.text, end):
+            if not _NO_TARGET_YET.search(said.before(match.start())):
+                del said.used[known + 1 :]
+                return found[0]
+        else:
+            del said.used[known:]
+    if unclear is not None:
+        raise unclear
     return None
 
 
@@ -102,7 +120,8 @@ def _refuse_a_second(said: Mentions, first: str) -> None:
     """ "predict revenue and rating": a run has one target."""
     joint = re.compile(r"\s*(?:and|&|as\s+well\s+as)\s+", re.IGNORECASE).match(said.text, said.used[-1][1])
     name, end = said.column_at(joint.end()) if joint else (None, 0)
-    if name not in (None, first) and _SECOND_TARGET_ENDS.match(said.text, end):
+    role = name is not None and re.match(r"\s+by\b", said.text[end:]) and name.lower() in _ROLES
+    if name not in (None, first) and not role and _SECOND_TARGET_ENDS.match(said.text, end):
         raise UsageError(f"A run predicts one column; the request names {first!r} and {name!r}.", "Say which one.")
 
 

@@ -9,9 +9,6 @@ from automlgpt_local.language import phrases
 from automlgpt_local.language.mentions import Mentions
 
 _NOT = r"(?:not|never|n['’]t|nt)"
-_NEGATED = re.compile(
-    rf"(?:{phrases.NEGATION}|\bno\s+(?:need|reason)\s+to\s+|\bneedn['’]?t\s+|\bstop\s+|\bused\s+to\s+)$", re.IGNORECASE
-)
 _IGNORE_VERB = (
     r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) (?:out|aside)|omit(?:ting)?|disregard(?:ing)?"
     r"|delet(?:e|ing)|get rid of|throw(?:ing)?(?: it)? away|forget(?:ting)?(?: about)?|tak(?:e|ing) out"
@@ -20,7 +17,8 @@ _IGNORE_VERB = (
 )
 _IGNORE = re.compile(
     rf"\b(?:{_IGNORE_VERB}|hid(?:e|ing)|avoid(?:ing)?(?: using)?|not\s+(?:using|from|with|including)|w/o"
-    r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)(?=\s[^,.;!?]{1,60}\sout\b)"
+    r"|without(?:\s+(?:using|looking\s+at|considering))?|(?:leav|keep|tak)(?:e|ing)?(?!\s+(?:one|an?|each)\b)"
+    r"(?=\s(?:(?!\b(?:into|see|find|turns?|figure|works?)\b)[^,.;!?]){1,60}?\sout\b)"
     r"|not\s+to\s+use|(?:must|should|ha(?:s|ve)\s+to)\s+go(?=\s*:)"
     r"|(?:(?:do|did|would|must|should|may|can|shall)\s*(?:n['’]?t|not)|can['’]?t|never|cannot|please\s+not)"
     r"\s+(?:use|(?:let (?:the model |it )?|(?:ever\s+)?get\s+to\s+)?see|bother\s+with|include|look at"
@@ -31,7 +29,7 @@ _IGNORE = re.compile(
     re.IGNORECASE,
 )
 _IGNORE_ALONE = re.compile(  # counts where nothing but columns follows: "no region", not "no time limit"
-    r"\b(?:no|neither|never|minus|(?:do\s*n['’]?t|do\s+not|never)\s+want(?:\s+that)?|rather\s+not\s+(?:have|see)|not)\b",
+    r"\b(?:no|neither|(?:do\s*n['’]?t|do\s+not|never)\s+want(?:\s+that)?|never|minus|rather\s+not\s+(?:have|see)|not)\b",
     re.IGNORECASE,
 )
 _ENDS = re.compile(
@@ -39,17 +37,33 @@ _ENDS = re.compile(
     r"|(?:should|must|may|can)\s+be\s+used)\b)",
     re.IGNORECASE,
 )
-_OF_ROWS = re.compile(r"\b(?:with|ha(?:s|ve|d|ving)|is|are)\s+$", re.IGNORECASE)  # "passengers with no cabin"
+_OF_ROWS = re.compile(  # "passengers with no cabin"
+    r"\b(?:with|ha(?:s|ve|d|ving)|is|are|there['’]?s)\s+$", re.IGNORECASE
+)
+_OF_THINGS = re.compile(r"\b(?:for|of|among)\s+(?:\w+\s+){1,2}$", re.IGNORECASE)  # "for houses" before "without age"
+_OF_SOME = re.compile(r"\s+(?:alone\b|(?:for|in)\s+(?:some|many|most|all|a\s+few|every)\b)", re.IGNORECASE)
+_ARE = re.compile(r"\s+(?:is|are|was|were|has|have|looks?)\b", re.IGNORECASE)  # "everything but city is a number"
+_INTRANSITIVE = re.compile(r"(?:out|by|in|to|off|down|from|under|over)\b", re.IGNORECASE)  # "will drop by next week"
+_OF_CELLS = re.compile(
+    r"\b(?:missing|outliers?\s+in|duplicates?\s+(?:in|of)|rows\s+(?:with|where|of|in)(?:\s+(?:missing|no))?)\s+(?:the\s+)?$",
+    re.IGNORECASE,
+)
 _USES = re.compile(r"\b(?:us(?:e|ing)|from|with|keep)\b", re.IGNORECASE)
 _IS_IGNORED = re.compile(
     rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{_NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
-    r"(?:used|included|considered|available|allowed|known|looked\s+at|part\s+of|(?:a\s+)?features?)\b"
+    r"(?:used|included|allowed|looked\s+at|part\s+of|(?:a\s+)?features?"
+    r"|considered(?=\s*(?:$|[.,;!?]|at\s+all|here|as\s+an?|(?:in|by)\s+the\s+model))"
+    r"|(?:available|known)(?!\s+(?:for|in)\s+(?:some|many|most|all|a\s+few|every)))\b"
     r"|\s+(?:must|should|shall|may|can)\s*(?:not|never|n['’]t)\s+go\s+into\b"
-    r"|\s+(?:removed|dropped|excluded|ignored|omitted|left\s+out)\s*(?=$|[.,;!?])|\s+goes\s+out\b|\s+out\s*(?=$|[.,;!?])|\s+(?:should|must|may|can)\s+(?:play|have)\s+no\s+(?:role|part|influence)\b"
-    r"|\s+(?:ha(?:s|ve)\s+to|must|should)\s+go\b(?!\s+(?:up|down|on|to|in|into|through|with)\b)|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
-    r"|skipped|disregarded|irrelevant|useless|meaningless|leak(?:s|y)?\b|a\s+leak|leaks)\b",
+    r"|\s+(?:removed|dropped|excluded|ignored|omitted|left\s+out)\s*(?=$|[.,;!?])|\s+goes\s+out\b"
+    r"|\s+(?:should|must|may|can)\s+(?:play|have)\s+no\s+(?:role|part|influence)\b"
+    r"|\s+(?:ha(?:s|ve)\s+to|must|should)\s+go\b(?=\s*(?:$|[.,;!?]|away|out|please|too|as\s+well|because|since))"
+    r"|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
+    r"|skipped|disregarded|(?:irrelevant|useless|meaningless)(?!\s+(?:before|after|in|when|where|until|below|above)\b)|leak(?:s|y)?\b|a\s+leak|leaks)\b",
     re.IGNORECASE,
 )
+_IS_OUT = re.compile(r"\s+out\s*(?=$|[.,;!?])", re.IGNORECASE)  # behind a column's full name: "tenure out"
+_VERB_BEFORE = re.compile(r"\b(?:that|to|will|may|can|not|n['’]t)\s+$", re.IGNORECASE)
 _CALLED_A_COLUMN = re.compile(r"\w+\s+(?:columns?|features?)\b", re.IGNORECASE)
 _IT = re.compile(
     r"\s*(?:it\b|(?:this|that)\s+(?:one|column|feature)\b|(?:this|that)\s*(?:$|[.,;!?]|out\b|please\b|too\b|because\b))",
@@ -67,7 +81,7 @@ _NAMELY = re.compile(  # "ignore what identifies a person, that is the name"
 )
 _HARD = re.compile(r"ignor|drop|exclud|leav|omit|disregard|delet", re.IGNORECASE)
 _NOT_COLUMNS = re.compile(
-    r"\s*(?:(?:both|all)\s+of\s+(?:them|these)\b|them\b|missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
+    r"\s*(?:them\b|missing|outliers?|duplicates?|nulls?|empty|rows?|warnings?|noise|errors?|leak\w*|previous|anything"
     r"|everything|it\b)",
     re.IGNORECASE,
 )
@@ -85,14 +99,15 @@ _USE_ONLY = re.compile(
     r"|(?:features|inputs|predictors|regressors|covariates)(?:\s+are\b|\s*[:=]))",
     re.IGNORECASE,
 )
-_FORMULA = re.compile(r"\bregress\w*\s+[^,.;]{1,60}?\s+on\b|~", re.IGNORECASE)
+_FORMULA = re.compile(r"\bregress(?:ing)?\s+[^,.;]{1,60}?\s+on\b|^\s*[^~,.;]{1,60}~", re.IGNORECASE)
 _FROM = re.compile(r"\b(?:from|us(?:e|ing)|with|given|based\s+on)\b", re.IGNORECASE)
 _JUST_ONLY = re.compile(r"\bonly\b", re.IGNORECASE)
 _MAY_BE_USED = re.compile(
     r"\s*(?:may|should|can|must|is|are)\s+(?:to\s+)?(?:be\s+)?(?:used|considered|allowed)\b", re.I
 )
 _AND_NO_MORE = re.compile(
-    r"\s*(?:columns?\s+|features?\s+)?(?:(?:only|alone)\b|[.,;]?\s*(?:and\s+)?nothing\s+else\b|as\s+the\s+only\b)", re.I
+    r"\s*(?:columns?\s+|features?\s+)?(?:(?:only|alone)\b(?!\s+(?:for|as|to|when|if|in)\b)|[.,;]?\s*(?:and\s+)?nothing\s+else\b|as\s+the\s+only\b)",
+    re.I,
 )
 _KEEP = re.compile(r"\b(?:keep(?:ing)?|includ(?:e|ing))\b", re.IGNORECASE)
 
@@ -120,8 +135,18 @@ def ignored(said: Mentions, taken: Collection[str | None], warnings: list[str]) 
     for match in (*_IGNORE.finditer(said.text), *_IGNORE_ALONE.finditer(said.text)):
         if not any(start <= match.start() < end for start, end in inverted):
             names += _behind(said, match, taken, warnings)
+    for match in _IS_OUT.finditer(said.text):
+        known = len(said.used)
+        found = said.subject(match.start())
+        if found and _VERB_BEFORE.search(said.before(said.used[known][0])):  # "requests that time out"
+            found = []
+        names += found
     for match in _IS_IGNORED.finditer(said.text):
-        names += said.subject(match.start(), loose=True) or _subject_before(said, match.start(), taken)
+        known = len(said.used)
+        found = said.subject(match.start(), loose=True) or _subject_before(said, match.start(), taken)
+        if found and _OF_CELLS.search(said.before(said.used[known][0])):
+            found = []
+        names += found
         nor = _NOR.match(said.text, match.end())
         names += said.list_at(nor.end(), loose=True)[0] if nor else []
     return list(dict.fromkeys(names))
@@ -135,7 +160,7 @@ def _all_but_the_used(said: Mentions, taken: Collection[str | None]) -> list[str
     """What "use only these" leaves out. Raises UsageError for a name among them that is nearly a column's."""
     names: list[str] = []
     for match in _USE_ONLY.finditer(said.text):
-        if _NEGATED.search(said.before(match.start())):
+        if said.denied(match.start()):
             continue
         found, end, unknown = said.list_at(match.end(), loose=True)
         if unknown and not phrases.starts_with_family(said.text[end:]) and said.is_slip(unknown):
@@ -157,10 +182,11 @@ def _all_but_the_used(said: Mentions, taken: Collection[str | None]) -> list[str
 def _behind(said: Mentions, match: re.Match[str], taken: Collection[str | None], warnings: list[str]) -> list[str]:
     """The columns behind a word that leaves them out."""
     after = said.text[match.end() :]
-    if phrases.starts_with_family(after) or phrases.starts_with_metric(after):
+    known = len(said.used)
+    is_column = said.names_exactly(match.end())  # which may be called like a metric or a kind of model
+    if not is_column and (phrases.starts_with_family(after) or phrases.starts_with_metric(after)):
         return []
     if match.re is _IGNORE_ALONE:
-        known = len(said.used)
         before = said.text[: match.start()]
         if _OF_ROWS.search(before) or (match[0].lower() == "not" and not _USES.search(before)):
             return []
@@ -169,6 +195,9 @@ def _behind(said: Mentions, match: re.Match[str], taken: Collection[str | None],
             return found
         del said.used[known:]
         return []
+    if said.denied(match.start()):
+        said.list_if_any(match.end(), loose=True)
+        return []
     if _IT.match(after) or match[0].lower().endswith("it away"):
         return said.last_named(match.start(), taken)[-1:]
     if _THEM.match(after):
@@ -176,17 +205,35 @@ def _behind(said: Mentions, match: re.Match[str], taken: Collection[str | None],
     found, end, unknown = said.list_at(match.end(), loose=True)
     if not found and (namely := _NAMELY.match(said.text, match.end())):
         found, end, unknown = said.list_at(namely.end(), loose=True)
-    if _NEGATED.search(said.before(match.start())):
+    if found and _of_some_rows(said, match, end):
+        del said.used[known:]
         return []
-    hard = _HARD.match(match[0])
-    if unknown and not found and hard and not _NOT_COLUMNS.match(unknown):
-        raise said.no_column(unknown)
-    slip = said.is_slip(unknown) or _CALLED_A_COLUMN.match(unknown)
-    if unknown and found and slip and not phrases.starts_with_family(said.text[end:]):
-        raise said.no_column(unknown)
+    _refuse_slips(said, match[0], found, end, unknown)
     if unknown and not found and _NOT_COLUMNS.match(unknown):
         warnings.append(f"Not understood, and passed over: {match[0]} {after.strip()[:40]!r}.")
     return found
+
+
+def _of_some_rows(said: Mentions, match: re.Match[str], end: int) -> bool:
+    """Is this said of some rows or values, rather than of whole columns: "for houses without age"?"""
+    if _OF_SOME.match(said.text, end):
+        return True
+    word = match[0].lower()
+    if word == "without":
+        return _OF_THINGS.search(said.before(match.start())) is not None
+    return re.match(r"except|every|any|all|apart|other", word) is not None and _ARE.match(said.text, end) is not None
+
+
+def _refuse_slips(said: Mentions, verb: str, found: list[str], end: int, unknown: str) -> None:
+    """Raises UsageError where the words behind `verb` are a column's name with a mistake, or can be nothing else."""
+    if not unknown or phrases.starts_with_family(said.text[end:]):
+        return
+    slip = said.is_slip(unknown) or _CALLED_A_COLUMN.match(unknown)
+    word = re.match(r"[^\s,.;!?]+", said.text[end:])
+    alone = word is not None and _ENDS.match(said.text, end + word.end()) is not None
+    hard = _HARD.match(verb) and not _NOT_COLUMNS.match(unknown) and not _INTRANSITIVE.match(unknown)
+    if slip if found else (hard and (slip or alone)):
+        raise said.no_column(unknown)
 
 
 def _subject_before(said: Mentions, end: int, taken: Collection[str | None]) -> list[str]:

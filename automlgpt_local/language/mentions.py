@@ -11,6 +11,7 @@ from automlgpt_local.errors import UsageError
 from automlgpt_local.language import phrases
 
 MOST_WORDS = 6  # of a column's name in a sentence
+NEAR_CHARACTERS = 300  # before "it", in which the column may stand that it means
 SUBJECT_WORDS = 40  # that a list before "must not be used" may have
 _FILLER = re.compile(
     r"(?:\s|:|=|\b(?:the|a|an|all|both|either|my|our|its|every|each|any|columns?|features?|fields?|variables?|named|called|"
@@ -25,6 +26,10 @@ AND = re.compile(
 _TRAILING = re.compile(r"\s*(?:columns?|features?|fields?|variables?)\b", re.IGNORECASE)
 _ASIDE = re.compile(r"\s*\([^()]*\)(?=\s*(?:,|and\b|or\b))", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"“”'`‘’]([^\"“”'`‘’]*[^\s\"“”'`‘’][^\"“”'`‘’]*)[\"“”'`‘’]")
+_DENIED = re.compile(
+    rf"(?:{phrases.NEGATION}|\bno\s+(?:need|reason)\s+to\s+|\bneedn['’]?t\s+|\bstop\s+|\bused\s+to\s+)(?:use\s+|take\s+|treat\s+)?$",
+    re.IGNORECASE,
+)
 _OF_SOMEONE = re.compile(r"\s*(?:of\s+(?:the\s+|each\s+|an?\s+)?\w+\s*)?", re.IGNORECASE)
 
 
@@ -98,10 +103,11 @@ class Mentions:
         """The columns that "it" or "them" means: the last list before, in this sentence or the one before, of others
         than those taken.
 
-        None where a kind of model is named there: that may be meant.
+        Empty where a kind of model is named there: that may be meant.
         """
         this = self.sentence_start(end)
-        for start in dict.fromkeys((this, self.sentence_start(max(this - 1, 0)))):
+        for begin in dict.fromkeys((this, self.sentence_start(max(this - 1, 0)))):
+            start = max(begin, end - NEAR_CHARACTERS)
             if phrases.families_in(self.text[start:end]):
                 return []
             last: list[str] = []
@@ -122,6 +128,19 @@ class Mentions:
     def before(self, at: int) -> str:
         """The words right before a place."""
         return self.text[max(0, at - 80) : at]
+
+    def denied(self, at: int) -> bool:
+        """Do the words before deny what stands there, as "do not" does?"""
+        return _DENIED.search(self.before(at)) is not None
+
+    def names_exactly(self, at: int) -> bool:
+        """Does a column's name stand there as a whole word, in any case?"""
+        word = re.match(r"\s*(?:the\s+)?([^\s,.;!?]+)", self.text[at:])
+        return word is not None and self.find(word[1]) is not None
+
+    def is_read(self, at: int) -> bool:
+        """Was a column read there?"""
+        return any(start <= at < end for start, end in self.used)
 
     def sentences(self) -> list[tuple[int, int]]:
         """Where each begins and ends."""
@@ -184,7 +203,7 @@ class Mentions:
         rest, found = self.blanked().casefold(), set()
         for column in sorted(self.columns, key=len, reverse=True):
             name = column.strip().casefold()
-            if len(name) < 2 or (name.isascii() and " " not in name):
+            if len(name) < 2 or (name.isascii() and " " not in name) or name not in rest:
                 continue
             edges = [r"(?<!\w)" if name[0].isascii() else "", r"(?!\w)" if name[-1].isascii() else ""]
             if re.search(f"{edges[0]}{re.escape(name)}{edges[1]}", rest):

@@ -35,8 +35,8 @@ _METRICS: tuple[tuple[str, str], ...] = (
     ("mcc", r"mcc|matthews(?:\s+corr\w*(?:\s+coefficient)?)?"),
     ("qwk", r"qwk|(?:quadratic(?:ally)?[\s-]+(?:weighted[\s-]+)?)?(?:cohen'?s\s+)?kappa"),
     ("accuracy", r"accuracy|error\s+rate|correct\s+(?:predictions|answers)|hit\s+rate"),
-    ("precision", r"precision"),
-    ("recall", r"recall|sensitivity|true\s+positive\s+rate"),
+    ("precision", r"precision(?!\s+of\s+\d)"),
+    ("recall", r"(?<!\bi )recall|sensitivity|true\s+positive\s+rate"),
 )  # fmt: skip
 _WANTS = (
     r"(?:minimi[sz]\w*|maximi[sz]\w*|optimi[sz]\w*|metric|use|want|need|prefer|wants|care\s+about|counts\s+is|take|go\s+for|switch\s+to|scored?|scoring|evaluat\w+|measured?|judged?|best|highest|lowest"
@@ -53,7 +53,7 @@ _FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (r"(?:gradient[\s-]*)?boost(?:ing|ed)(?:[\s-]+(?:trees?|machines?|models?))?|gbms?|gbdts?", _BOOSTING),
     (r"random[\s-]+forests?|extra[\s-]?trees|forests?", ("forest",)),
     (r"(?:decision\s+)?trees?(?:[\s-]+based)?(?:\s+models?|\s+ensembles?)?", (*_BOOSTING, "forest")),
-    (r"neural(?:[\s-]+net(?:work)?s?)?(?:\s+models?)?|mlps?|deep[\s-]+(?:learning|nets?|networks?)|neural|networks?|perceptrons?",
+    (r"neural(?:[\s-]+net(?:work)?s?)?(?:\s+models?)?|mlps?|deep[\s-]+(?:learning|nets?|networks?)|perceptrons?",
      ("neural",)),
     (r"(?:generali[sz]ed\s+)?linear(?:\s+(?:models?|regressions?|classifiers?))?|logistic(?:\s+regressions?)?|ridge|lasso"
      r"|elastic[\s-]?net|glms?", ("linear",)),
@@ -67,13 +67,16 @@ _BEFORE = (
     r"(?:(?:use|using|used|try|trying|with|fit(?:ting)?|train(?:ing)?|tuning|any|a|an|the"
     r"|kind\s+of|plain|simple|single|good\s+old)\s+)*"
 )
+_NOT_THINGS = r"(?!\s+(?:that|which)\b)"  # "only trees that are alive"
+_THINGS = re.compile(r"\b(?:for|of|among)\s+\w+\s+$", re.IGNORECASE)  # "for plots" before "without trees"
 _NEVER = re.compile(
-    rf"\b(?:no(?:\s+more)?|not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?|do\s+not|exclud(?:e|ing)|skip(?:ping)?|bans?"
+    rf"\b(?:no(?:\s+more)?|(?<!is )(?<!are )(?<!was )not|never|without|avoid(?:ing)?|don'?t(?:\s+bother)?"
+    rf"|do\s+not|exclud(?:e|ing)|skip(?:ping)?|bans?"
     r"|forbids?|distrusts?|apart\s+from|other\s+than"
     rf"|except(?:\s+for)?|(?:anything|everything|all\s+\w+|any\s+\w+)\s+but|stop|forget(?:\s+about)?"
     rf"|ignor(?:e|ing)|drop(?:ping)?|leav(?:e|ing)\s+out|neither|none\s+of|nothing\s+from|get\s+rid\s+of"
     r"|(?:don['’]?t|do\s+not)\s+waste\s+(?:any\s+)?time\s+(?:on|with)|(?:keep|leave)(?=[^.;]*\bout\b))"
-    rf"\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
+    rf"\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b{_NOT_THINGS}"
     rf"|\b(?P<named>{_FAMILY_LIST})\b[^.;!?·]{{0,40}}?(?:\b(?:leave|keep|take)\s+(?:(?:both|all)\s+of\s+)?(?:them|it|these)\s+(?:out|away)"
     r"|\b(?:exclude|avoid|skip|drop|ignore|(?:do\s+not|don['’]?t|never)\s+use)\s+(?:them|it|these|both)\b)"
     rf"|\b(?P<after>{_FAMILY_LIST})\s*(?:are|is|:)\s*(?:not\s+(?:allowed|wanted|fine|ok(?:ay)?|permitted|to\s+be\s+used)"
@@ -81,7 +84,7 @@ _NEVER = re.compile(
     re.IGNORECASE,
 )
 _ONLY = re.compile(
-    rf"\b(?:only|just|solely|exclusively|nothing\s+but|stick\s+to|limit\w*\s+to|restrict\w*\s+to|allowed\s*:)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b"
+    rf"\b(?:only|just|solely|exclusively|nothing\s+but|stick\s+to|limit\w*\s+to|restrict\w*\s+to|allowed\s*:)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b{_NOT_THINGS}"
     rf"|\b(?P<after>{_FAMILY_LIST})(?:\s+(?:only|exclusively)|\s*,?\s*(?:and\s+)?(?:all\s+|any\s+)?others?\b[^.;]{{0,20}}\b(?:forbidden|banned|not\s+allowed)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+(?:else|fancier|more))?)\b",
     re.IGNORECASE,
 )
@@ -89,9 +92,13 @@ _STARTS_WITH_FAMILY = re.compile(
     rf"\s*(?:(?:any|the|a|an|use|using|of)\s+)*(?:{_ANY_FAMILY}|ensembl\w+|blend\w+|stack\w+)\b", re.I
 )
 
+_OF_THE_DATA = re.compile(r"\b(?:after|from|of|have|has|\w+s\s+with)\s+$", re.IGNORECASE)  # "churn after 3 attempts"
 NO_ENSEMBLE = re.compile(
     r"\b(?:no|not|without|don'?t|do\s+not|never|avoid|skip)\s+(?:an?\s+|any\s+|use\s+|want\s+|do\s+|the\s+|build\s+)*(?:ensembl|blend|stack)\w*"
-    r"|\b(?:don'?t|do\s+not|never|without)\s+combin\w+\b|\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b|\ba\s+single\s+one\b"
+    r"|\b(?:don'?t|do\s+not|never|without)\s+combin\w+"
+    r"(?=\s+(?:(?:several|multiple|many|any|the|different)\s+)*"
+    r"(?:models?|predictions?|algorithms?|them)\b"
+    r"|\s*(?:$|[.,;!?]))|(?<!than )(?<!least )\b(?:a\s+)?(?:single|one)\s+(?:\w+\s+)?model\b|\ba\s+single\s+one\b"
     r"|\b(?:ensembl|blend|stack)\w*\s+(?:(?:are|is)\s+)?(?:not\s+(?:wanted|allowed|needed)|unwanted|forbidden|off)\b",
     re.IGNORECASE,
 )
@@ -104,7 +111,10 @@ _VALUES = r"(?:numbers?|numeric(?:al)?|quantit(?:y|ies)|amounts?|continuous)"
 _CLASSES = r"(?:class(?:es)?|categor(?:y|ies|ical)|labels?)"
 _KINDS: tuple[tuple[Kind, str], ...] = (
     ("multiclass", r"multi[\s-]?class"),
-    ("binary", r"binary"),
+    (
+        "binary",
+        r"(?<!\w is )(?<!\w was )binary|(?:it|this|that|target|outcome|task|problem|label)\s+is\s+(?:a\s+)?binary",
+    ),
     ("regression", r"regression"),
     ("regression", rf"{_PREDICTED_AS}{_VALUES}|(?:numeric(?:al)?|continuous)\s+(?:target|outcome)"),
     ("multiclass", rf"{_PREDICTED_AS}{_CLASSES}|categorical\s+(?:target|outcome)|classif(?:y|ication|ier)"),
@@ -174,9 +184,9 @@ def kind(text: str) -> Kind | None:
 
 
 def count(text: str, noun: str) -> int | None:
-    """How many of a thing: "50 trials", "two threads"."""
-    match = re.search(rf"(?<![\w.,:/])(?P<n>\d+|{WORD_NUMBER})\s+(?:{noun})\b", text, re.IGNORECASE)
-    return int(number(match["n"])) if match else None
+    """How many of a thing: "50 trials", "two threads"; not of those that the data come from."""
+    match = re.search(rf"(?<![\w.,:/])(?P<n>\d{{1,9}}|{WORD_NUMBER})\s+(?:{noun})\b", text, re.IGNORECASE | re.ASCII)
+    return None if match is None or _OF_THE_DATA.search(text[: match.start()]) else int(number(match["n"]))
 
 
 def families(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -184,6 +194,8 @@ def families(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     never: list[str] = []
     rest = text
     for match in _NEVER.finditer(text):
+        if match[0].lower().startswith("without") and _THINGS.search(text[: match.start()]):
+            continue
         never += families_in(match["list"] or match["named"] or match["after"])
         rest = rest.replace(match[0], "·" * len(match[0]))
     only = [

@@ -70,8 +70,8 @@ _DENIED = re.compile(  # "not in", "not paid by"
 _OR = re.compile(r"\s*,?\s*or\s+(?:(?:in|the|with|an?|where|whose|have|has|that|who|are|is|from|on|by|of)\s+)*", re.I)
 _WHEN = re.compile(r"\b(?:in|on|during|after|since|before|until|from|between)\s+(?=\S*\d|\w+\.?\s+\d)", re.IGNORECASE)
 _OPINION = re.compile(  # no table answers these
-    r"\s*(?:do\s+you\s+(?:think|believe)|should|will|would|why|how\s+come|how\s+(?:can|could|should)"
-    r"|is\s+it\s+(?:an?\s+)?(?:good|bad|wise|better|worth\w*|fair)|what\s+(?:should|will|would))\b",
+    r"\s*(?:do\s+you\s+(?:think|believe)|should|will|why|how\s+come|how\s+should"
+    r"|is\s+it\s+(?:an?\s+)?(?:good|bad|wise|better|worth\w*|fair)|what\s+(?:should|will))\b",
     re.IGNORECASE,
 )
 _COVERED = re.compile(r"\b(?:(?:not|never)\s+)?(?:under|covered\s+by)\s+(?:the\s+)?$", re.IGNORECASE)  # of a yes or no

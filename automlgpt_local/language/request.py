@@ -17,7 +17,7 @@ from automlgpt_local.task import Kind
 _LABEL = r"[\"'`][^\"'`]+[\"'`]|[\w<>=+-][\w<>=+.-]*"
 _POSITIVE = re.compile(
     r"(?<!false )(?<!true )\bpositive\s*(?:\b(?:class|label)\s*(?:of\s+[^.;,]{1,40}?\s+(?=is\b|should\b|[:=]))?"
-    rf"(?:is|should\s+be|[:=])?|\bis\b|[:=])\s*(?P<a>{_LABEL})"
+    rf"(?:is|should\s+be|[:=])?|\bis\b|[:=])\s*(?!(?:the|an?|rare|makes?|has|of)\b)(?P<a>{_LABEL})"
     rf"|\b(?:treat|take|count|use|with)\s+(?P<b>{_LABEL})\s+as\s+(?:the\s+)?positive\b"
     rf"|(?P<c>{_LABEL})\s+is\s+the\s+positive\s+(?:class|label)\b"
     rf"|\b(?:class|label)\s+(?P<d>{_LABEL})\s+(?:is|should\s+be|counts\s+as)\s+(?:the\s+)?positive\b"
@@ -39,8 +39,9 @@ _DEMANDS = re.compile(
     rf"|{phrases.NEGATION}|\b(?:actually|sorry|i\s+mean\w*|changed|must|should|shall|need|needs|want|prefer|please|make\s+sure|cannot|only|never|without)\b",
     re.IGNORECASE,
 )
-MOST_CLAUSES = 20  # that are looked at
-LONGEST_REQUEST = 4000  # characters that are read
+LONGEST_REQUEST = 2000  # characters that are read
+MOST_CLAUSES = 20  # of which it is found out whether they have an effect, and
+MOST_READ = 20_000  # the characters that may be read anew for it
 
 
 @dataclass
@@ -80,7 +81,8 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
 
 def _demands(text: str) -> list[str]:
     clauses = (clause.strip(" .,;:!?") for clause in _CLAUSES.split(text))
-    return [c for c in clauses if _DEMANDS.search(c) and len(c.split()) > 1][:MOST_CLAUSES]
+    demands = [c for c in clauses if _DEMANDS.search(c) and len(re.sub(r"^(?:and|but)\s", "", c).split()) > 1]
+    return demands[: min(MOST_CLAUSES, MOST_READ // max(1, len(text)))]
 
 
 def _has_effect(clause: str, text: str, asked: Asked, index: ColumnIndex) -> bool:
@@ -116,7 +118,9 @@ def _read(text: str, index: ColumnIndex) -> Asked:
         asked.positive = next(filter(None, found.groups())).strip("\"'`").rstrip(".,")
     elif asked.target is not None:
         equals = re.search(
-            rf"{re.escape(asked.target)}[\"'`]?\s*={{1,2}}\s*(?!target\b)(?P<label>{_LABEL})", text, re.IGNORECASE
+            rf"(?<!\w){re.escape(asked.target)}[\"'`]?\s*={{1,2}}\s*(?!target\b)(?P<label>{_LABEL})",
+            text,
+            re.IGNORECASE,
         )
         asked.positive = equals["label"].strip("\"'`").rstrip(".,") if equals else None
     asked.exact_target = True if _NA_IS_A_CLASS.search(text) else None

@@ -67,6 +67,10 @@ def resolve(request: Request, table: Table) -> TaskSpec:
     values = found.values
     metric = _metric_asked(request, asked, notes)
     numbers = as_number(values, table.schema.decimal)
+    undecided = not (request.kind or asked.kind or request.metric)
+    if metric == "accuracy" and undecided and guess_kind(values, numbers).kind == "regression":
+        notes.doubt(f"Accuracy is a metric of classes, and {target!r} is a number.", "Name another with --metric.")
+        metric = None  # of "predict the price with high accuracy"
     kind = _kind(request, asked, values, numbers, metric, notes)
     words = _read_labels(table, target, found, notes) if kind != "regression" else ""
     values = _checked_rows(numbers if kind == "regression" else values, values, kind, target, words, notes)
@@ -402,9 +406,13 @@ def _positive(request: Request, asked: Asked, kind: Kind, metric: str, values: p
     labels = class_labels(values)
     if said is not None:
         same = [x for x in labels if x == said] or [x for x in labels if x.strip().lower() == said.strip().lower()]
-        if not same:
+        if same:
+            return same[0]
+        if request.positive is not None:
             raise UsageError(f"The target has no label {said!r}.", f"It has: {', '.join(map(repr, labels))}.")
-        return same[0]
+        notes.doubt(
+            f"The target has no label {said!r}, which the request calls positive.", "Say which with --positive."
+        )
     notes.source["positive"] = "inferred"
     counts = metric in ("f1", "precision", "recall", "average_precision")
     if counts and plain_positive(labels) is None:

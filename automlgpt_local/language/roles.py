@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from automlgpt_local.data.names import is_id_name, tokens
 from automlgpt_local.language import phrases
@@ -10,31 +11,45 @@ from automlgpt_local.language.mentions import Mentions
 
 _NOT = r"(?:not|never|n['’]t|nt)"
 _PRONOUNS = {"it", "this", "that", "them"}
-_SPLIT_BY = r"split(?:ting)?(?:\s+the\s+(?:data|rows|table))?\s+(?:by|on)"
+_SPLIT_BY = r"split(?:ting)?(?:\s+the\s+(?:data|rows|table))?(?:\s+into\s+[\w\s]{1,30}?)?\s+(?:by|on)"
+_VALIDATE_BY = r"(?:cross[\s-]*)?validat(?:e|ion)\s+(?:should\s+be\s+|must\s+be\s+)?(?:by|across|per)"
 _GROUP = re.compile(
     r"\b(?:group(?:ed|ing|s)?(?:\s+(?:(?:the\s+)?(?:folds|rows|data|splits?|it|them)\s+)?(?:by|on|column(?:\s+is)?|is|are(?:\s+given\s+by)?)|\s*[:=])"
-    rf"|{_SPLIT_BY}"
+    rf"|{_SPLIT_BY}|{_VALIDATE_BY}"
     r"|(?:group(?:ed)?[\s-]*(?:k-?\s?fold|cv|cross[\s-]*validation|split|out))\s+(?:by|on|with|using)"
-    r"|leave[\s-]+(?:one|a)[\s-]+(?=[\w\s-]{1,40}out\b)|(?:cross[\s-]*)?validat(?:e|ion)\s+(?:should\s+be\s+|must\s+be\s+)?(?:by|across|per)"
-    r"|unseen|new(?=\s+\w+\s+(?:at|when)\s+predict))",
+    r"|leave[\s-]+(?:one|a)[\s-]+(?=[\w\s-]{1,40}out\b)"
+    r"|unseen(?!\s+data\b)|new(?=\s+\w+\s+(?:at|when)\s+predict))",
     re.IGNORECASE,
 )
+_GROUP_IS_SAID = re.compile(r"group.*(?:\b(?:by|on|column)|[:=])", re.IGNORECASE)
 _IS_GROUP = re.compile(
-    rf"\s+(?:is|as|(?:should|must)\s+be)\s+the\s+group(?:ing)?\b|\s+as\s+group(?:s|ing)?\b|\s+forms?\s+(?:a|one)\s+group\b"
+    r"\s+(?:is|as|(?:should|must)\s+be)\s+the\s+group(?:ing)?\b|\s+as\s+group(?:s|ing)?\b|\s+forms?\s+(?:a|one)\s+group\b"
+    r"|\s+only\s+for\s+(?:the\s+)?group(?:s|ing)\b"
     rf"|\s+(?:that\s+)?(?:we|it|you|the\s+model)\s*(?:has|have|had|['’]ve|)\s*{_NOT}\s+(?:yet\s+)?(?:been\s+)?seen\b",
     re.IGNORECASE,
 )
-_KEPT_TOGETHER = re.compile(
-    r"\b(?:same|one|single|separate|different|several)\s+(?:fold|side|split|part)|\b(?:across|over)\s+(?:\w+\s+)?(?:folds|splits)"
-    r"|\b(?:stay\w*|kept?|keep(?:ing)?|be|held(?:\s+out)?)\b[^.;]*\btogether\b|\bin\s+both\b"
-    r"|\bboth\s+(?:the\s+)?(?:train\w*|folds|sides|sets|parts)\b|\btrain\w*\s+and\s+(?:in\s+)?(?:the\s+)?(?:test|validation)\b",
+_ONE_FOLD = re.compile(
+    r"\b(?:same|one|single)\s+fold\b|\b(?:stay\w*|kept?|keep(?:ing)?|be|held(?:\s+out)?)\b[^.;]{0,80}\btogether\b",
     re.IGNORECASE,
 )
+_TWO_FOLDS = re.compile(  # where a denial says that this must not be
+    r"\b(?:across|over|between|in\s+(?:different|several|two))\s+(?:\w+\s+)?(?:folds|splits|sides)\b|\bin\s+both\b"
+    r"|\bboth\s+(?:the\s+)?(?:in\s+)?(?:train\w*|folds|sides|sets|parts)\b|\btrain\w*\s+and\s+(?:in\s+)?(?:the\s+)?(?:test|validation)\b",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(rf"\b{_NOT}\b|n['’]t\b|\b(?:avoid|cheat\w*|leak\w*|wrong|forbidden)\b", re.IGNORECASE)
 _ONE_OF = re.compile(
-    r"\b(?:(?:the|an?|one)\s+same|one|each|every|single|any|an?)\s+(?!(?:fold|side|split|part|same|row|model|time)s?\b)",
+    r"\b(?:(?:the|an?|one)\s+same|one|each|every|single|any|an?)\s+(?!(?:fold|side|split|part|same|row|model|time|few|single)s?\b)",
+    re.IGNORECASE,
+)
+_UNITS = re.compile(  # "patients are kept together", "keep patients in one fold"
+    r"(?<!and )(?P<before>\b[\w.-]{3,})\s+(?:(?:are|is|must|should|shall|may|can|cannot|can['’]t"
+    r"|have|has|need|needs|to|never|not|always)\s+)*"
+    r"(?:be\s+)?(?:kept|stay\w*|held|appear\w*|end\s+up|split|spread)\b|\bkeep(?:ing)?\s+(?:all\s+)?(?:the\s+)?(?P<behind>[\w.-]{3,})",
     re.IGNORECASE,
 )
 _THEM = re.compile(r"\b(?:them|these|they)\b", re.IGNORECASE)
+_AS_FEATURES = re.compile(r"\b(?:features?|columns\s+together|important)\b", re.IGNORECASE)
 _NO_UNITS = {
     "rows",
     "row",
@@ -49,15 +64,27 @@ _NO_UNITS = {
     "data",
     "set",
     "both",
+    "them",
+    "they",
+    "these",
+    "each",
+    "all",
+    "one",
 }
+_ENDS = (
+    r"(?=\s*(?:$|[.,;:!?)]|(?:and|but|so|for|because"
+    r"|of\s+(?:each|a|every|the)\s+(?:row|sample|record|case|observation))\b))"
+)
 _TIME = re.compile(
     r"\b(?:(?:time|date|timestamp)[\s-]*(?:column\s*)?(?:is|[:=])|(?:time|date|timestamp)[\s-]column\b"
-    r"|in\s+time\s+(?:using|by|with|on)"
-    r"|(?:time[\s-]*)?order(?:ed)?\s+(?:(?:the\s+)?(?:data|rows|table)\s+)?(?:by|in time by)"
-    r"|in\s+order\s+of"
-    r"|sort(?:ed)?\s+by|chronological(?:ly)?(?:\s+split)?\s+(?:by|on|using)|(?:past|history)\s+by|over\s+time\s+by"
+    r"|in\s+time\s+(?:using|by|with|on)|chronological(?:ly)?(?:\s+split)?\s+(?:by|on|using)|(?:past|history)\s+by|over\s+time\s+by"
     r"|time[\s-]*(?:based[\s-]*|ordered[\s-]*|series[\s-]*)?(?:split|validation)\s+(?:by|on|with|using)|by\s+time(?:,|\s+(?:using|with|on))"
-    r"|time[\s-]*series(?:,|\s+(?:by|on|in|with|using))"
+    r"|time[\s-]*series(?:,|\s+(?:by|on|in|with|using)))",
+    re.IGNORECASE,
+)
+_ORDER = re.compile(  # of a column that tells the time, or where later rows are for validation
+    r"\b(?:(?:time[\s-]*)?order(?:ed)?\s+(?:(?:the\s+)?(?:data|rows|table)\s+)?(?:by|in time by)"
+    r"|in\s+order\s+of|sort(?:ed)?\s+by"
     r"|(?:later|latest|most\s+recent|newest|future)\b[^.;]{0,40}?\b(?:by|using|with))",
     re.IGNORECASE,
 )
@@ -67,20 +94,24 @@ _LATER = re.compile(
     re.IGNORECASE,
 )
 _IS_TIME = re.compile(
-    r"\s+(?:(?:is|has|holds|gives)\s+the|as\s+(?:the\s+)?)\s*(?:time|date|timestamp|order)\b"
-    r"|\s+(?:gives|decides|defines|tells(?:\s+you)?)\s+the\s+(?:order|split|time)\b",
-    re.I,
+    r"\s+(?:(?:is|has|holds|gives)\s+the|as\s+(?:the\s+)?)\s*(?:time|date|timestamp|order)(?:[\s-]*(?:column|stamp))?"
+    + _ENDS
+    + r"|\s+(?:gives|decides|defines|tells(?:\s+you)?)\s+the\s+(?:order|split|time)\b|\s+only\s+for\s+the\s+split\b",
+    re.IGNORECASE,
 )
-_SPLIT = re.compile(rf"\b{_SPLIT_BY}\b", re.IGNORECASE)
+_SPLIT = re.compile(rf"\b(?:{_SPLIT_BY}|{_VALIDATE_BY})\b", re.IGNORECASE)
 _FOR_THE_SPLIT = re.compile(r"\s+for\s+the\s+(?:time\s+)?(?:split|order|validation)\b", re.IGNORECASE)
 _TIME_TOKENS = {"date", "time", "datetime", "timestamp", "day", "month", "year", "week"}
 _WEIGHT = re.compile(
-    r"\b(?:weigh(?:t(?:ed|s|ing)?)?\s+(?:(?:the\s+|each\s+|every\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
-    r"|weights?\s*,?\s+(?:(?:are\s+|stands?\s+)?in|see|from)|weights?\s*[:=]|counts?(?:\s+as\s+much\s+as|\s+according\s+to|(?=\s[\w\s]{1,40}\stimes\b))|(?:sample|row)\s+weights?\s+(?:in|from|is)?)",
+    r"\b(?:weigh(?:t(?:ed|ing)?)?\s+(?:(?:the\s+|each\s+|every\s+|all\s+)?(?:rows?|samples?|cases)\s+)?(?:by|with)|weights?\s+(?:column\s+)?is"
+    r"|weights\s*,?\s+(?:(?:are\s+|stand\s+)?in|see|from)|an?\s+weight\s*,?\s+(?:see|in)|weights?\s*[:=]"
+    r"|counts?(?:\s+as\s+much\s+as|\s+according\s+to|(?=\s[\w\s]{1,40}\stimes\b))|(?:sample|row)\s+weights?\s+(?:in|from|is)?)",
     re.IGNORECASE,
 )
 _IS_WEIGHT = re.compile(
-    r"\s+(?:is|has|holds|contains|gives|as)\s+the\s+(?:sample\s+|row\s+)?weights?\b|\s+tells\s+how\s+much\s+each\b",
+    r"\s+(?:is|has|holds|contains|gives|as)\s+the\s+(?:sample\s+|row\s+)?weights?(?:\s+column)?"
+    + _ENDS
+    + r"|\s+tells\s+how\s+much\s+each\b",
     re.IGNORECASE,
 )
 _GROUP_ALONE, _WEIGHT_ALONE = re.compile(r"\bgroup\s+", re.IGNORECASE), re.compile(r"\bweight\s+", re.IGNORECASE)
@@ -95,13 +126,16 @@ def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None
     if column := _kept_together(said, target):
         return column
     for match in _GROUP.finditer(said.text):
+        if said.denied(match.start()) or said.is_read(match.start()):
+            continue
+        grouped = match[0].lower().startswith("group")
         found, _, unknown = said.list_at(match.end(), most=1, loose=True)
-        if found and not (_SPLIT.match(match[0]) and _tells_time(found[0])):
+        if found and (grouped or not _tells_time(found[0])):
             return found[0]
         if id_column := _id_of(said, unknown.split()[0] if unknown else "", target):
             return id_column
         named = unknown and unknown.split()[0].lower() not in phrases.COMMON_WORDS
-        if named and re.match(r"group(?:ed|ing|s)?\b(?!\s*-)", match[0], re.IGNORECASE):
+        if named and _GROUP_IS_SAID.match(match[0]):
             raise said.no_column(unknown)
     return _subject(said, _IS_GROUP) or _named_behind(said, _GROUP_ALONE) or _newcomers(said, target, warnings)
 
@@ -109,20 +143,18 @@ def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None
 def _kept_together(said: Mentions, target: str | None) -> str | None:
     """The column whose rows a sentence wants in one fold: "one school", "the same patient_id", "drivers"."""
     for start, end in said.sentences():
-        if not _KEPT_TOGETHER.search(said.text, start, end):
+        two = _TWO_FOLDS.search(said.text, start, end) and _DENIAL.search(said.text, start, end)
+        if not (two or _ONE_FOLD.search(said.text, start, end)) or _AS_FEATURES.search(said.text, start, end):
             continue
         if _THEM.search(said.text, start, end):  # "Runs of one batch are alike; keep them together"
             start = said.sentence_start(max(start - 1, 0))
-        for match in _ONE_OF.finditer(said.text, start, end):
-            column = _unit(said, match.end(), target)
-            if column:
-                return column
-        units = {
-            c for word in re.finditer(r"[\w.-]{3,}", said.text[start:end])
-            if word[0].lower() not in _NO_UNITS and (c := _unit(said, start + word.start(), target))
-        }  # fmt: skip
-        if len(units) == 1:
-            return units.pop()
+        places = [m.end() for m in _ONE_OF.finditer(said.text, start, end)]
+        for match in _UNITS.finditer(said.text, start, end):
+            name = "before" if match["before"] else "behind"
+            places += [match.start(name)] if match[name].lower() not in _NO_UNITS else []
+        column = next((c for at in places if (c := _unit(said, at, target))), None)
+        if column:
+            return column
     return None
 
 
@@ -163,7 +195,9 @@ def _id_of(said: Mentions, word: str, target: str | None) -> str | None:
 
 
 def time(said: Mentions) -> str | None:
-    found = _first(said, _TIME) or _subject(said, _IS_TIME)
+    found = _first(said, _TIME) or _first(said, _ORDER, _tells_time) or _subject(said, _IS_TIME)
+    if found is None and _LATER.search(said.text):
+        found = _first(said, _ORDER)
     if found is None:
         found = next((c for start, end in said.sentences() if (c := _ordered(said, start, end))), None)
     if found is None:
@@ -188,6 +222,8 @@ def _ordered(said: Mentions, start: int, end: int) -> str | None:
 
 def weight(said: Mentions) -> str | None:
     for match in _WEIGHT.finditer(said.text):
+        if said.denied(match.start()) or said.is_read(match.start()):
+            continue
         found, _, unknown = said.list_at(match.end(), most=1, loose=True)
         if found:
             return found[0]
@@ -207,20 +243,31 @@ def weight(said: Mentions) -> str | None:
     return found[0]
 
 
-def _first(said: Mentions, trigger: re.Pattern[str]) -> str | None:
+def _first(said: Mentions, trigger: re.Pattern[str], wanted: Callable[[str], bool] = lambda column: True) -> str | None:
     """The first column behind one of these words."""
     for match in trigger.finditer(said.text):
+        if said.denied(match.start()) or said.is_read(match.start()):
+            continue
+        known = len(said.used)
         found, _, _ = said.list_at(match.end(), most=1, loose=True)
-        if found:
+        if found and wanted(found[0]):
             return found[0]
+        del said.used[known:]
     return None
 
 
 def _named_behind(said: Mentions, word: re.Pattern[str]) -> str | None:
     """The first column that stands by its full name right behind this word."""
-    return next((c for m in word.finditer(said.text) for c in said.list_if_any(m.end(), most=1)[0]), None)
+    places = [m for m in word.finditer(said.text) if not said.denied(m.start()) and not said.is_read(m.start())]
+    return next((c for m in places for c in said.list_if_any(m.end(), most=1)[0]), None)
 
 
 def _subject(said: Mentions, predicate: re.Pattern[str]) -> str | None:
     """The first column of which this is said."""
-    return next((c for m in predicate.finditer(said.text) for c in said.subject(m.start(), loose=True)[-1:]), None)
+    for match in predicate.finditer(said.text):
+        known = len(said.used)
+        found = said.subject(match.start(), loose=True)
+        if found and not said.denied(said.used[known][0]):
+            return found[-1]
+        del said.used[known:]
+    return None

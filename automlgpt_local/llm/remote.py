@@ -158,7 +158,7 @@ class RemoteBackend:
         return sum(self.count_tokens(message["content"]) + _TOKENS_PER_TURN for message in talk)
 
     def close(self) -> None:
-        """Cuts the turn that runs in another thread, however silent the server is. No turn can follow."""
+        """Cuts the turn that runs in another thread, however silent its server is. No turn can follow."""
         self._closed.set()
         link = self._link
         if link is not None:

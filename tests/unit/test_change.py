@@ -42,6 +42,11 @@ def read(text: str, task: TaskSpec = TASK) -> Reply:
         ("stop training neural nets", {"only": [], "never": ["neural"]}),
         ("dont waste time on neural networks", {"only": [], "never": ["neural"]}),
         ("use only the forest and the linear", {"only": ["forest", "linear"], "never": []}),
+        ("no xgboost, and sorry, 10 more minutes", {"only": [], "never": ["xgboost"], "time_limit_s": LIMIT_S + 600}),
+        ("increase the time limit by 10 minutes to be safe", {"time_limit_s": LIMIT_S + 600}),
+        ("extend it by 10 minutes to get a better model", {"time_limit_s": LIMIT_S + 600}),
+        ("finish in less than 2 minutes", {"time_limit_s": USED_S + 120}),
+        ("I have less time now, finish in 2 minutes", {"time_limit_s": USED_S + 120}),
         ("+2 minutes", {"time_limit_s": LIMIT_S + 120}),
         ("cut two minutes off the time limit", {"time_limit_s": LIMIT_S - 120}),
         ("double the time limit", {"time_limit_s": 2 * LIMIT_S}),
@@ -129,6 +134,8 @@ def test_an_unclear_message_gets_one_question_whose_answers_are_clear(text: str)
         "is the ensemble better than the best single model so far?",
         "what would happen if I gave you ten more minutes?",
         "did you ignore city?",
+        "don't stop in 5 minutes",
+        "no need to double the time limit",
         "🤖" * 50,
     ],
 )
@@ -168,6 +175,16 @@ def test_what_was_ruled_out_can_be_wanted_again() -> None:
 def test_a_metric_that_does_not_fit_is_told() -> None:
     reply = read("use rmse as the metric")
     assert not reply.branch and "does not fit" in reply.text
+
+
+def test_what_is_said_of_the_data_forbids_no_models() -> None:
+    assert not read("the relation is not linear").changes
+
+
+def test_endless_words_and_numbers_end() -> None:
+    assert not read("stop" + " and keep the best now" * 60 + "?").stop
+    read("9" * 400 + " more minutes")
+    read("tr\u0131ple the time limit")
 
 
 def test_a_long_message_is_read_in_little_time() -> None:
