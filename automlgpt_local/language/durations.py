@@ -51,6 +51,18 @@ _PAST_OR_AHEAD = re.compile(
     r"\b(?:next|coming|following|last|past|previous|lasted)\s+$|\btook\b[^,.;]{0,40}$|\b(?:ran|\w+ed\b[^.;]{0,40})\s+for\s+$",
     re.IGNORECASE,
 )
+_AMOUNT_OF = re.compile(r"(?<!limit )(?<!budget )(?<!maximum )(?<!time )\bof\s+$", re.IGNORECASE)  # "delays of 2 hours"
+_SOMETHING_TAKES = re.compile(
+    r"\b(?:an?|the|each|every|one)\s+(?!run\b|search\b|training\b)\w+\s+takes\b", re.IGNORECASE
+)
+_LIMIT_BEFORE = re.compile(
+    r"(?:\b(?:in(?:\s+under)?|within|for|only|just|than|say)|[-–:=])\s*(?:about\s+|the\s+)?$", re.IGNORECASE
+)
+_IS_ENOUGH = re.compile(
+    r"\s+(?:(?:is|are|will\s+be|should\s+be)\s+)?(?:all\b|enough|fine|ok\b|okay|plenty|the\s+limit|max\w*|tops|do\b|of\s+(?:comput|train|work|cpu)\w*|to\s+(?:train|run|fit|work)|for\s+train\w*|at\s+most|or\s+less)",
+    re.IGNORECASE,
+)
+MOST_WORDS_BESIDE = 4  # of a clause that gives a limit without a word for it
 _EFFORT = re.compile(
     r"\b(?:train\w*|fit\w*|search\w*|finish\w*|done|ready|tak(?:e|es|ing)|spend\w*|budget\w*|limit\w*|at\s+most"
     r"|up\s+to|max\w*|give|want|stop|deadline|(?:you|i)(?:['’]ve|\s+(?:only\s+)?have)|time\s*(?:[:=]|is\b))",
@@ -73,7 +85,7 @@ def limits(text: str) -> list[float]:
     """Time limits in seconds that a text names: those of clauses that speak of effort first, else in their order."""
     found: list[tuple[bool, float]] = []
     for duration in _durations(text):
-        clause = re.split(r"[,;:!?](?!\d)|\.(?!\d)", text[: duration.end])[-1]
+        clause = re.split(r"[,;:!?/|](?!\d)|\.(?!\d)", text[: duration.end])[-1]
         effort = _EFFORT.search(clause) is not None
         if not _of_the_question(text, duration, clause, effort):
             found.append((effort, duration.seconds))
@@ -94,7 +106,8 @@ def _durations(text: str) -> list[_Duration]:
             continue
         before = text[: match.start()]
         joined = bool(found) and _JOINT.match(text[found[-1].end : match.start()])
-        if len(match["unit"]) == 1 and match["gap"] and not joined and not _LETTER_BEHIND.search(before):
+        alone = re.search(r"(?:^|[.,;:!?])\s*$", before) and re.match(r"\s*(?:$|[.,;!?])", text[match.end() :])
+        if len(match["unit"]) == 1 and match["gap"] and not (joined or alone or _LETTER_BEHIND.search(before)):
             continue
         amount = number(match["n"]) + 0.5 * bool(match["half"]) + 0.5 * bool(match["and_half"])
         part = _Duration(match.start(), match.end(), amount * _SECONDS[unit], unit)
@@ -128,7 +141,11 @@ def _of_the_question(text: str, duration: _Duration, clause: str, effort: bool) 
         return True
     if _PAST_OR_AHEAD.search(before) and not re.search(r"\b(?:finish|stop|end)\b.*$", clause, re.IGNORECASE):
         return True
-    if effort or alone:
+    if _AMOUNT_OF.search(before) or _SOMETHING_TAKES.search(clause):
+        return True
+    if effort or alone or _IS_ENOUGH.match(text, duration.end):
         return False
+    if len(clause.split()) > MOST_WORDS_BESIDE and not _LIMIT_BEFORE.search(before):
+        return True
     within = re.search(r"\bwithin\s+(?:the\s+)?$", before, re.IGNORECASE)
     return duration.unit == "d" or bool((duration.unit == "h" or within) and _OUTCOME.search(clause))

@@ -16,7 +16,7 @@ _CLAUSE_END = re.compile(
 _TARGET = re.compile(
     r"\b(?:predict(?:s|ing)?(?:\s+is)?\b|(?:predictions?|forecasts?|estimates?)\s+(?:of|for)\b|forecast(?:ing)?\b|estimat(?:e|ing)\b"
     r"|regress(?:ing)?\b|classify\b|guess\b|target(?: column| variable)?"
-    r"(?:\s+is|\s+should be|\s*[:=]|(?=\s+[\"'`]))"
+    r"(?:\s+is\b|\s+should be|\s*[:=]|(?=\s+[\"'`]))"
     r"|(?<!positive )(?:label|outcome|response|dependent)(?:\s+(?:column|variable))?\s+is)",
     re.IGNORECASE,
 )
@@ -37,7 +37,7 @@ _CALLED_TARGET = re.compile(r"\b(?:target|label|goal|outcome|response)(?:\s+(?:c
 _IT_IS = re.compile(r"\s+it\s+is\s*(?=$|[.,;!?])", re.IGNORECASE)  # "price it is."
 _LEFT_OUT = re.compile(r"\s+(?:to\s+be\s+)?(?:left|ignored|dropped|excluded|removed|omitted|out|gone)\b", re.IGNORECASE)
 _MODEL_OF = re.compile(  # a column here is the target where nothing else is
-    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of|on))?|learn(?:ing)?|want(?:\s+is)?|interested\s+in|(?:need|want|build)\s+an?"
+    r"\b(?:model(?:l?ing)?(?:\s+(?:for|of|on))?|learn(?:ing)?|(?:want|like|need)\s+(?:to\s+)?know(?:\s+about)?|(?:want|need)\s+(?:predicted\s+|instead\s+)?is|want|interested\s+in|(?:need|want|build)\s+an?"
     r"|(?:classification|regression|classifier|predictor|forecast)\s+(?:of|for|on)|(?:['’]re|['’]m|am|are)\s+after(?:\s+is)?"
     r"|what(?:['’]s|\s+is|\s+will)\s+the|(?:want|need|after|looking\s+for|predict)(?:\s+\w+)?\s+is)\b"
     r"(?!\s+(?:each|every|all|any|per)\b)",
@@ -54,6 +54,7 @@ _COMPARED = re.compile(
     r"\s*(?:is|are|was|were|will\s+be)?\s*(?:above|over|below|under|greater|more|less|higher|lower|at\s+(?:least|most)|[<>])",
     re.IGNORECASE,
 )
+_WHETHER = re.compile(r"\s*(?:whether|if|how|which|who)\b", re.IGNORECASE)
 _PROSE = re.compile(r"\s*(?:whether|if|how|which|who|when|what|that|will|on|with|for|from|in)\b", re.IGNORECASE)
 _NOT_BEFORE = re.compile(
     r"\b(?:next|last|previous|coming|this|every|each|per|by|from|using|with|on|ignor\w+|than)\s+(?:the\s+)?$",
@@ -88,6 +89,11 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
         if not unknown or unknown.startswith("(") or unknown.split()[0].lower() in ("it", "this", "that", "them"):
             continue
         if _PROSE.match(clause):
+            words = re.findall(r"[\w-]{3,}", clause) if _WHETHER.match(clause) else []
+            named = {c for w in words if w.lower() not in phrases.COMMON_WORDS for c in said.having(w)}
+            if len(named) == 1:
+                warnings.append(f"{clause.strip()[:60]!r} was read as the column {min(named)!r}.")
+                return named.pop()
             warnings.append(f"The request does not name a column as the target ({clause.strip()[:60]!r}).")
             continue
         near = [c for c in said.columns if _stem(unknown) in {_stem(t) for t in tokens(c)}]

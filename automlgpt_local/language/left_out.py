@@ -55,6 +55,7 @@ _IS_IGNORED = re.compile(
     r"|considered(?=\s*(?:$|[.,;!?]|at\s+all|here|as\s+an?|(?:in|by)\s+the\s+model))"
     r"|(?:available|known)(?!\s+(?:for|in)\s+(?:some|many|most|all|a\s+few|every)))\b"
     r"|\s+(?:must|should|shall|may|can)\s*(?:not|never|n['’]t)\s+go\s+into\b"
+    rf"|\s+you\s+(?:must|should|can|may|have\s+to)\s+{_IGNORE_VERB}\b"
     r"|\s+(?:removed|dropped|excluded|ignored|omitted|left\s+out)\s*(?=$|[.,;!?])|\s+goes\s+out\b"
     r"|\s+(?:should|must|may|can)\s+(?:play|have)\s+no\s+(?:role|part|influence)\b"
     r"|\s+(?:ha(?:s|ve)\s+to|must|should)\s+go\b(?=\s*(?:$|[.,;!?]|away|out|please|too|as\s+well|because|since))"

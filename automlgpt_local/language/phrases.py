@@ -85,7 +85,7 @@ _NEVER = re.compile(
 )
 _ONLY = re.compile(
     rf"\b(?:only|just|solely|exclusively|nothing\s+but|stick\s+to|limit\w*\s+to|restrict\w*\s+to|allowed\s*:)\s+{_BEFORE}(?P<list>{_FAMILY_LIST})\b{_NOT_THINGS}"
-    rf"|\b(?P<after>{_FAMILY_LIST})(?:\s+(?:only|exclusively)|\s*,?\s*(?:and\s+)?(?:all\s+|any\s+)?others?\b[^.;]{{0,20}}\b(?:forbidden|banned|not\s+allowed)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+(?:else|fancier|more))?)\b",
+    rf"|\b(?P<after>{_FAMILY_LIST})(?:(?:\s+(?:family|families|methods?|algorithms?))?\s+(?:only|exclusively|alone)|\s*,?\s*(?:and\s+)?(?:all\s+|any\s+)?others?\b[^.;]{{0,20}}\b(?:forbidden|banned|not\s+allowed)|\s*,?\s*(?:and\s+|or\s+)?nothing(?:\s+(?:else|fancier|more))?)\b",
     re.IGNORECASE,
 )
 _STARTS_WITH_FAMILY = re.compile(

@@ -21,6 +21,8 @@ _POSITIVE = re.compile(
     rf"|\b(?:treat|take|count|use|with)\s+(?P<b>{_LABEL})\s+as\s+(?:the\s+)?positive\b"
     rf"|(?P<c>{_LABEL})\s+is\s+the\s+positive\s+(?:class|label)\b"
     rf"|\b(?:class|label)\s+(?P<d>{_LABEL})\s+(?:is|should\s+be|counts\s+as)\s+(?:the\s+)?positive\b"
+    rf"|\b(?:interesting|relevant)\s+(?:class|label)\s+is\s+(?P<g>{_LABEL})"
+    r"|\b(?:positive|for\s+the\s+(?:label|class))\s+(?P<h>[\"'`][^\"'`]+[\"'`]|yes|no|true|false|[YN01])(?!\w)"
     rf"|\bcare\s+(?:most\s+)?about\s+(?:the\s+)?(?P<f>{_LABEL})\s+class\b"
     r"|(?<!\w)(?P<e>[\"'`][^\"'`]+[\"'`]|yes|no|true|false|[YN]|0|1)"
     r"(?:\s*=|\s+(?:is|should\s+be|counts\s+as|(?:is|should\s+be)\s+(?:treated|taken)\s+as))\s*(?:the\s+)?positive\b",

@@ -116,7 +116,8 @@ _IS_WEIGHT = re.compile(
 )
 _GROUP_ALONE, _WEIGHT_ALONE = re.compile(r"\bgroup\s+", re.IGNORECASE), re.compile(r"\bweight\s+", re.IGNORECASE)
 _AS_WEIGHT = re.compile(
-    r"\b(?:use|take|treat)\s+(?P<name>[^,.;]{1,60}?)\s+(?:as|for)\s+(?:the\s+|a\s+)?(?:sample\s+|row\s+)?weights?\b",
+    r"\b(?P<it>it|this)\s+(?:should|must|can|may|is\s+to)\s+be\s+(?:used|taken|treated)\s+as\s+(?:the\s+|a\s+)?(?:sample\s+|row\s+)?weights?\b"
+    r"|\b(?:use|take|treat)\s+(?P<name>[^,.;]{1,60}?)\s+(?:as|for)\s+(?:the\s+|a\s+)?(?:sample\s+|row\s+)?weights?\b",
     re.IGNORECASE,
 )
 _NEW = re.compile(r"\b(?:new|unseen|unknown|future)\s+(?=\w)", re.IGNORECASE)
@@ -234,7 +235,7 @@ def weight(said: Mentions) -> str | None:
     used = _AS_WEIGHT.search(said.text)
     if used is None:
         return _subject(said, _IS_WEIGHT) or _named_behind(said, _WEIGHT_ALONE)
-    if used["name"].lower() in _PRONOUNS:
+    if used["it"] or used["name"].lower() in _PRONOUNS:
         found, unknown = said.last_named(used.start()), ""
     else:
         found, _, unknown = said.list_at(used.start("name"), most=1, loose=True)
