@@ -47,6 +47,8 @@ def answer(question: str, table: Table, task: TaskSpec | None = None) -> Answer:
     met = [condition.rows(frame) for condition in asked.conditions] or [np.ones(len(frame), dtype=bool)]
     part = frame[(np.logical_or if asked.either else np.logical_and).reduce(met)]
     for pattern, reply in _REPLIES:
+        if reply in (_correlation, _drivers) and not len(part):
+            continue  # nothing goes with anything in no rows; how many there are is said
         if asked.asks(pattern):
             if asked.groups and reply not in (_statistic, _count, _values):
                 return _not_understood(asked, frame, task)

@@ -79,6 +79,10 @@ def test_leaks(shop: tuple[Table, TaskSpec]) -> None:
     assert "stars" in answer("does any column leak?", *shop).values["leaks"]
 
 
+def test_no_rows_correlate_with_nothing(shop: tuple[Table, TaskSpec]) -> None:
+    assert answer("correlation where price = 2", *shop).values == {"rows": 0, "share": 0.0}
+
+
 def test_describe(shop: tuple[Table, TaskSpec]) -> None:
     found = answer("tell me about price", *shop)
     assert found.values["price"]["kind"] == "numeric_text"
