@@ -41,7 +41,11 @@ _OF_ROWS = re.compile(  # "passengers with no cabin"
     r"\b(?:with|ha(?:s|ve|d|ving)|is|are|there['’]?s)\s+$", re.IGNORECASE
 )
 _OF_THINGS = re.compile(r"\b(?:for|of|among)\s+(?:\w+\s+){1,2}$", re.IGNORECASE)  # "for houses" before "without age"
-_OF_SOME = re.compile(r"\s+(?:alone\b|(?:for|in)\s+(?:some|many|most|all|a\s+few|every)\b)", re.IGNORECASE)
+_OF_SOME = re.compile(
+    r"\s+as\s+(?:an?|the)\s+(?:\w+\s+)?(?:weights?|time|date|group|order|target)\b"
+    r"|\s+(?:alone\b|(?:for|in)\s+(?:some|many|most|all|a\s+few|every)\b)",
+    re.IGNORECASE,
+)
 _ARE = re.compile(r"\s+(?:is|are|was|were|has|have|looks?)\b", re.IGNORECASE)  # "everything but city is a number"
 _INTRANSITIVE = re.compile(r"(?:out|by|in|to|off|down|from|under|over)\b", re.IGNORECASE)  # "will drop by next week"
 _OF_CELLS = re.compile(

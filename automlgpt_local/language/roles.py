@@ -49,28 +49,11 @@ _UNITS = re.compile(  # "patients are kept together", "keep patients in one fold
     re.IGNORECASE,
 )
 _THEM = re.compile(r"\b(?:them|these|they)\b", re.IGNORECASE)
-_AS_FEATURES = re.compile(r"\b(?:features?|columns\s+together|important)\b", re.IGNORECASE)
+_AS_FEATURES = re.compile(r"\b(?:features?|columns\s+together)\b", re.IGNORECASE)
 _NO_UNITS = {
-    "rows",
-    "row",
-    "folds",
-    "fold",
-    "train",
-    "training",
-    "validation",
-    "test",
-    "same",
-    "split",
-    "data",
-    "set",
-    "both",
-    "them",
-    "they",
-    "these",
-    "each",
-    "all",
-    "one",
-}
+    "rows", "row", "folds", "fold", "train", "training", "validation", "test", "same", "split", "data", "set", "both",
+    "them", "they", "these", "each", "all", "one",
+}  # fmt: skip
 _ENDS = (
     r"(?=\s*(?:$|[.,;:!?)]|(?:and|but|so|for|because"
     r"|of\s+(?:each|a|every|the)\s+(?:row|sample|record|case|observation))\b))"
@@ -233,7 +216,7 @@ def weight(said: Mentions) -> str | None:
                 return named[-1]
             raise said.no_column(unknown)
     used = _AS_WEIGHT.search(said.text)
-    if used is None:
+    if used is None or said.denied(used.start()):
         return _subject(said, _IS_WEIGHT) or _named_behind(said, _WEIGHT_ALONE)
     if used["it"] or used["name"].lower() in _PRONOUNS:
         found, unknown = said.last_named(used.start()), ""

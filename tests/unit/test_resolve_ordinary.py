@@ -30,6 +30,7 @@ def said(text: str) -> dict[str, Any]:
     [
         # group, time, weight
         "Do not group by city.", "Do not split by patient_id.", "Don't sort by date.", "Do not weight by age.",
+        "Do not use age as the weight.",
         "Split into train and test, stratified by city.", "Use a single split, from area and city.",
         "Hold out one part for testing.", "Report the average score across folds.", "Use the same split as last year.",
         "city appears in both files.", "Houses on different sides of the city differ.",

@@ -140,6 +140,15 @@ COLUMNS = ["customerID", "gender", "tenure", "price", "patient_id", "date", "Chu
             "predict price. Ignore everything that identifies a person, that is the customerID",
             {"target": "price", "ignore": ("customerID",)},
         ),
+        (
+            "predict price. It is important to keep each patient in one fold",
+            {"target": "price", "group": "patient_id"},
+        ),
+        ("predict price. X was mostly 30 seconds, and people stay on average two hours", {"target": "price"}),
+        ("predict price. random forests only. 120 s.", {"target": "price", "time_limit_s": 120.0, "only": ("forest",)}),
+        ("I want to know the price in advance", {"target": "price"}),
+        ("predict Churn. F1 for the label 'yes'", {"target": "Churn", "metric": "f1", "positive": "yes"}),
+        ("predict price. CatBoost alone will do", {"target": "price", "only": ("catboost",)}),
     ],
 )
 def test_prose(text: str, expected: dict[str, Any]) -> None:
