@@ -8,7 +8,10 @@ Rows = list[dict[str, str]]
 
 
 def markdown(rows: Rows) -> str:
-    """Tables for each time limit. A ratio below 1 means that ours has the smaller error; seeds are averaged first."""
+    """Tables for each time limit. A ratio below 1 means that ours has the smaller error.
+
+    Seeds are averaged first; two variants of ours are compared on the seeds that both have.
+    """
     parts = []
     for seconds in sorted({r["seconds"] for r in rows}, key=int):
         here = [r for r in rows if r["seconds"] == seconds]
@@ -48,14 +51,22 @@ def _ratios(rows: Rows) -> str:
         peers["best peer"] = {n: min(e[n] for e in peers.values() if n in e) for n in names}
     lines = ["| ours | against | error ratio | 95 % interval | wins - losses |", "|---|---|---|---|---|"]
     for ours in [s for s in errors if s.startswith("ours")]:
-        others = {**peers, **{s: e for s, e in errors.items() if s.startswith("ours") and s < ours}}
-        for peer, theirs in others.items():
-            pairs = [(errors[ours][n], theirs[n]) for n in errors[ours] if n in theirs]
+        variants = [s for s in errors if s.startswith("ours") and s < ours]
+        for peer in (*peers, *variants):
+            mine, theirs = _same_seeds(rows, ours, peer) if peer in variants else (errors[ours], peers[peer])
+            pairs = [(mine[n], theirs[n]) for n in mine if n in theirs]
             if pairs:
                 mean, low, high = ratio(pairs)
                 wins, losses = sum(a < b for a, b in pairs), sum(a > b for a, b in pairs)
                 lines.append(f"| {ours} | {peer} | {mean:.4f} | {low:.4f} - {high:.4f} | {wins} - {losses} |")
     return "\n".join(lines) + "\n"
+
+
+def _same_seeds(rows: Rows, one: str, other: str) -> tuple[dict[str, float], dict[str, float]]:
+    """data set -> mean error of each of two systems over the seeds that both have."""
+    seeds = [{r["seed"] for r in rows if r["system"] == system} for system in (one, other)]
+    errors = _mean_errors([r for r in rows if r["seed"] in seeds[0] & seeds[1]])
+    return errors.get(one, {}), errors.get(other, {})
 
 
 def ratio(pairs: list[tuple[float, float]]) -> tuple[float, float, float]:
