@@ -1,6 +1,6 @@
 """What a message to a run asks for: what changes in the run itself, what needs a run of its own, what is unclear.
 
-The words are those of a request (`request.parse_ask`); no model reads them.
+The words are those of a request (`request.read_words`); no model reads them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from automlgpt_local.data.names import ColumnIndex
 from automlgpt_local.errors import UsageError
 from automlgpt_local.language import phrases
 from automlgpt_local.language.durations import WORD_NUMBER
-from automlgpt_local.language.request import Asked, parse_ask
+from automlgpt_local.language.request import Asked, read_words
 from automlgpt_local.language.resolve import require_models
 from automlgpt_local.metrics import METRICS
 from automlgpt_local.settings import format_seconds
@@ -117,18 +118,16 @@ def read_change(text: str, task: TaskSpec, columns: Sequence[str], used_s: float
     told: list[str] = []
     changes: dict[str, Any] = {}
     try:
-        asked = parse_ask(plain, columns)
+        asked = read_words(plain, ColumnIndex(columns))
         _families(asked, task, changes, told)
         _ensemble(asked, text, task, changes, told)
     except UsageError as error:
         return Reply(f"{error.message} {error.hint} Nothing was changed.".strip())
     branch = _branch(asked, task, told)
-    unclear = None
-    if _NOT_SO.search(text):
-        pass
-    elif asked.time_limit_s is not None:
+    unclear, denied = None, _NOT_SO.search(text) is not None
+    if asked.time_limit_s is not None and not denied:
         unclear = _time(asked.time_limit_s, text, more, used_s, limit_s, changes, told)
-    elif times := _TIMES.search(text):
+    elif (times := _TIMES.search(text)) and not denied:
         _end_at(_FACTORS[times["how"].lower()] * limit_s, used_s, changes, told)
     if unclear is not None:
         return unclear

@@ -86,7 +86,7 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             if said.used and _COMPARED.match(said.text, said.used[-1][1]):
                 warnings.append(f"{mentioned!r} itself is predicted, not whether it is above or below something.")
             return mentioned
-        if not unknown or unknown.startswith("(") or unknown.split()[0].lower() in ("it", "this", "that", "them"):
+        if not unknown or unknown.startswith("(") or unknown.split()[0].lower() in phrases.PRONOUNS:
             continue
         if _PROSE.match(clause):
             words = re.findall(r"[\w-]{3,}", clause) if _WHETHER.match(clause) else []
@@ -101,6 +101,14 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
             warnings.append(f"The request's {unknown!r} was read as the column {near[0]!r}.")
             return near[0]
         unclear = unclear or said.no_column(unknown)
+    called = _called_target(said)
+    if called is None and unclear is not None:
+        raise unclear
+    return called
+
+
+def _called_target(said: Mentions) -> str | None:
+    """The column of which it is said that it is the target, or that a model is wanted of it."""
     for match in _IS_TARGET.finditer(said.text):
         if found := said.subject(match.start()):
             return found[-1]
@@ -117,8 +125,6 @@ def target(said: Mentions, warnings: list[str]) -> str | None:
                 return found[0]
         else:
             del said.used[known:]
-    if unclear is not None:
-        raise unclear
     return None
 
 

@@ -8,7 +8,6 @@ from collections.abc import Collection
 from automlgpt_local.language import phrases
 from automlgpt_local.language.mentions import Mentions
 
-_NOT = r"(?:not|never|n['’]t|nt)"
 _IGNORE_VERB = (
     r"(?:ignor(?:e|ing)|drop(?:ping)?|exclud(?:e|ing)|leav(?:e|ing) (?:out|aside)|omit(?:ting)?|disregard(?:ing)?"
     r"|delet(?:e|ing)|get rid of|throw(?:ing)?(?: it)? away|forget(?:ting)?(?: about)?|tak(?:e|ing) out"
@@ -53,17 +52,18 @@ _OF_CELLS = re.compile(
     re.IGNORECASE,
 )
 _USES = re.compile(r"\b(?:us(?:e|ing)|from|with|keep)\b", re.IGNORECASE)
+_LEFT_OUT = r"(?:ignored|dropped|excluded|left\s+out|omitted|removed)"
 _IS_IGNORED = re.compile(
-    rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{_NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
+    rf"(?:\s+(?:must|should|shall|may|can|could|is|are|was|were|ought)\s*{phrases.NOT}|\s+(?:cannot|can['’]?t))\s+(?:to\s+)?(?:be\s+)?"
     r"(?:used|included|allowed|looked\s+at|part\s+of|(?:a\s+)?features?"
     r"|considered(?=\s*(?:$|[.,;!?]|at\s+all|here|as\s+an?|(?:in|by)\s+the\s+model))"
     r"|(?:available|known)(?!\s+(?:for|in)\s+(?:some|many|most|all|a\s+few|every)))\b"
     r"|\s+(?:must|should|shall|may|can)\s*(?:not|never|n['’]t)\s+go\s+into\b"
     rf"|\s+you\s+(?:must|should|can|may|have\s+to)\s+{_IGNORE_VERB}\b"
-    r"|\s+(?:removed|dropped|excluded|ignored|omitted|left\s+out)\s*(?=$|[.,;!?])|\s+goes\s+out\b"
+    rf"|\s+{_LEFT_OUT}\s*(?=$|[.,;!?])|\s+goes\s+out\b"
     r"|\s+(?:should|must|may|can)\s+(?:play|have)\s+no\s+(?:role|part|influence)\b"
     r"|\s+(?:ha(?:s|ve)\s+to|must|should)\s+go\b(?=\s*(?:$|[.,;!?]|away|out|please|too|as\s+well|because|since))"
-    r"|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:ignored|dropped|excluded|left\s+out|omitted|removed"
+    rf"|\s+(?:must|should|shall|can|may|is|are)\s+(?:to\s+)?(?:be\s+)?(?:{_LEFT_OUT}"
     r"|skipped|disregarded|(?:irrelevant|useless|meaningless)(?!\s+(?:before|after|in|when|where|until|below|above)\b)|leak(?:s|y)?\b|a\s+leak|leaks)\b",
     re.IGNORECASE,
 )

@@ -26,6 +26,7 @@ AND = re.compile(
 _TRAILING = re.compile(r"\s*(?:columns?|features?|fields?|variables?)\b", re.IGNORECASE)
 _ASIDE = re.compile(r"\s*\([^()]*\)(?=\s*(?:,|and\b|or\b))", re.IGNORECASE)
 _QUOTED = re.compile(r"[\"“”'`‘’]([^\"“”'`‘’]*[^\s\"“”'`‘’][^\"“”'`‘’]*)[\"“”'`‘’]")
+_SENTENCE_END = re.compile(r"[.;!?]\s")
 _DENIED = re.compile(
     rf"(?:{phrases.NEGATION}|\bno\s+(?:need|reason)\s+to\s+|\bneedn['’]?t\s+|\bstop\s+|\bused\s+to\s+)(?:use\s+|take\s+|treat\s+)?$",
     re.IGNORECASE,
@@ -89,10 +90,7 @@ class Mentions:
         start = self.sentence_start(end)
         for word in list(re.finditer(r"\S+", self.text[start:end]))[-SUBJECT_WORDS:]:
             known = len(self.used)
-            try:
-                found, at, _ = self.list_at(start + word.start(), loose=loose)
-            except UsageError:
-                found, at = [], 0
+            found, at = self.list_if_any(start + word.start(), loose=loose)
             inside = found and self.used[-1][1] <= end  # "Dropped Out" is no column "Dropped" that is out
             if inside and _OF_SOMEONE.fullmatch(self.text, at, max(at, end)):
                 return found
@@ -144,12 +142,12 @@ class Mentions:
 
     def sentences(self) -> list[tuple[int, int]]:
         """Where each begins and ends."""
-        ends = [m.end() for m in re.finditer(r"[.;!?]\s", self.text)] + [len(self.text)]
+        ends = [m.end() for m in _SENTENCE_END.finditer(self.text)] + [len(self.text)]
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
     def sentence_start(self, end: int) -> int:
         """Where the sentence begins that `end` is in."""
-        return max((m.end() for m in re.finditer(r"[.;!?]\s", self.text[:end])), default=0)
+        return max((m.end() for m in _SENTENCE_END.finditer(self.text[:end])), default=0)
 
     def column_at(self, start: int, loose: bool = False) -> tuple[str | None, int]:
         """The column whose name begins at `start`, and where it ends. Raises UsageError for a wrong name in quotes."""
@@ -160,9 +158,8 @@ class Mentions:
                 raise self.no_column(quoted[1])
             return name, quoted.end()
         rest = self.text[start : start + 200]
-        for part in dict.fromkeys(
-            (rest, rest.split("/")[0], rest.split(",")[0])
-        ):  # a name may have a "/", or one may stand between two
+        # A name may have a "/" or a ",", or one may stand between two.
+        for part in dict.fromkeys((rest, rest.split("/")[0], rest.split(",")[0])):
             name, length = self._name_at_start(part, loose)
             if name is not None:
                 return name, start + length

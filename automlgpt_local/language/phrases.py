@@ -119,6 +119,8 @@ _KINDS: tuple[tuple[Kind, str], ...] = (
     ("regression", rf"{_PREDICTED_AS}{_VALUES}|(?:numeric(?:al)?|continuous)\s+(?:target|outcome)"),
     ("multiclass", rf"{_PREDICTED_AS}{_CLASSES}|categorical\s+(?:target|outcome)|classif(?:y|ication|ier)"),
 )
+NOT = r"(?:not|never|n['’]t|nt)"
+PRONOUNS = frozenset({"it", "this", "that", "them"})
 NEGATION = r"\b(?:not|never|dont|\w+n['’]t)\s+"  # "want" has none
 _REFUSED = (  # before a metric
     rf"(?:{NEGATION}|\b(?:instead\s+of|rather\s+than|tried|(?:first|originally|initially)\s+\w+\s+(?:for|of|about)|thought\s+(?:of|about)|makes?|no(?!\s*,?\s+wait)|ignore|forget|skip|drop|without|from)\s+)"

@@ -74,7 +74,7 @@ def parse_ask(text: str, columns: Sequence[str]) -> Asked:
     """Read a request against the columns of the table. Raises UsageError for a column that does not exist."""
     text = " ".join(text.split())
     read, index = text[:LONGEST_REQUEST], ColumnIndex(columns)
-    asked = _read(read, index)
+    asked = read_words(read, index)
     asked.unread = [clause for clause in _demands(read) if not _has_effect(clause, read, asked, index)]
     if read != text:
         asked.warnings.append(f"Of the request the first {LONGEST_REQUEST:,} characters were read.")
@@ -90,9 +90,9 @@ def _demands(text: str) -> list[str]:
 def _has_effect(clause: str, text: str, asked: Asked, index: ColumnIndex) -> bool:
     """Is the request another one without the clause, or the clause a request of its own?"""
     try:
-        if _read(text.replace(clause, "", 1), index) != asked:
+        if read_words(text.replace(clause, "", 1), index) != asked:
             return True
-        alone = _read(clause, index)
+        alone = read_words(clause, index)
     except UsageError:
         return True
     if alone.target_guessed:  # the only column there, and no more is said of it
@@ -100,7 +100,8 @@ def _has_effect(clause: str, text: str, asked: Asked, index: ColumnIndex) -> boo
     return alone != Asked()
 
 
-def _read(text: str, index: ColumnIndex) -> Asked:
+def read_words(text: str, index: ColumnIndex) -> Asked:
+    """What the words of a text without line ends ask for, without a look at those that change nothing."""
     asked = Asked()
     said = Mentions(text, index)
     asked.target = goal.target(said, asked.warnings)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from automlgpt_local.data.names import is_id_name, tokens
 from automlgpt_local.language import phrases
 from automlgpt_local.language.mentions import Mentions
 
-_NOT = r"(?:not|never|n['’]t|nt)"
-_PRONOUNS = {"it", "this", "that", "them"}
 _SPLIT_BY = r"split(?:ting)?(?:\s+the\s+(?:data|rows|table))?(?:\s+into\s+[\w\s]{1,30}?)?\s+(?:by|on)"
 _VALIDATE_BY = r"(?:cross[\s-]*)?validat(?:e|ion)\s+(?:should\s+be\s+|must\s+be\s+)?(?:by|across|per)"
 _GROUP = re.compile(
@@ -25,7 +23,7 @@ _GROUP_IS_SAID = re.compile(r"group.*(?:\b(?:by|on|column)|[:=])", re.IGNORECASE
 _IS_GROUP = re.compile(
     r"\s+(?:is|as|(?:should|must)\s+be)\s+the\s+group(?:ing)?\b|\s+as\s+group(?:s|ing)?\b|\s+forms?\s+(?:a|one)\s+group\b"
     r"|\s+only\s+for\s+(?:the\s+)?group(?:s|ing)\b"
-    rf"|\s+(?:that\s+)?(?:we|it|you|the\s+model)\s*(?:has|have|had|['’]ve|)\s*{_NOT}\s+(?:yet\s+)?(?:been\s+)?seen\b",
+    rf"|\s+(?:that\s+)?(?:we|it|you|the\s+model)\s*(?:has|have|had|['’]ve|)\s*{phrases.NOT}\s+(?:yet\s+)?(?:been\s+)?seen\b",
     re.IGNORECASE,
 )
 _ONE_FOLD = re.compile(
@@ -37,7 +35,7 @@ _TWO_FOLDS = re.compile(  # where a denial says that this must not be
     r"|\bboth\s+(?:the\s+)?(?:in\s+)?(?:train\w*|folds|sides|sets|parts)\b|\btrain\w*\s+and\s+(?:in\s+)?(?:the\s+)?(?:test|validation)\b",
     re.IGNORECASE,
 )
-_DENIAL = re.compile(rf"\b{_NOT}\b|n['’]t\b|\b(?:avoid|cheat\w*|leak\w*|wrong|forbidden)\b", re.IGNORECASE)
+_DENIAL = re.compile(rf"\b{phrases.NOT}\b|n['’]t\b|\b(?:avoid|cheat\w*|leak\w*|wrong|forbidden)\b", re.IGNORECASE)
 _ONE_OF = re.compile(
     r"\b(?:(?:the|an?|one)\s+same|one|each|every|single|any|an?)\s+(?!(?:fold|side|split|part|same|row|model|time|few|single)s?\b)",
     re.IGNORECASE,
@@ -109,9 +107,7 @@ _NEW = re.compile(r"\b(?:new|unseen|unknown|future)\s+(?=\w)", re.IGNORECASE)
 def group(said: Mentions, target: str | None, warnings: list[str]) -> str | None:
     if column := _kept_together(said, target):
         return column
-    for match in _GROUP.finditer(said.text):
-        if said.denied(match.start()) or said.is_read(match.start()):
-            continue
+    for match in _said(said, _GROUP):
         grouped = match[0].lower().startswith("group")
         found, _, unknown = said.list_at(match.end(), most=1, loose=True)
         if found and (grouped or not _tells_time(found[0])):
@@ -205,20 +201,18 @@ def _ordered(said: Mentions, start: int, end: int) -> str | None:
 
 
 def weight(said: Mentions) -> str | None:
-    for match in _WEIGHT.finditer(said.text):
-        if said.denied(match.start()) or said.is_read(match.start()):
-            continue
+    for match in _said(said, _WEIGHT):
         found, _, unknown = said.list_at(match.end(), most=1, loose=True)
         if found:
             return found[0]
         if unknown and " by" in match[0].lower():
-            if unknown.lower() in _PRONOUNS and (named := said.last_named(match.start())):
+            if unknown.lower() in phrases.PRONOUNS and (named := said.last_named(match.start())):
                 return named[-1]
             raise said.no_column(unknown)
     used = _AS_WEIGHT.search(said.text)
     if used is None or said.denied(used.start()):
         return _subject(said, _IS_WEIGHT) or _named_behind(said, _WEIGHT_ALONE)
-    if used["it"] or used["name"].lower() in _PRONOUNS:
+    if used["it"] or used["name"].lower() in phrases.PRONOUNS:
         found, unknown = said.last_named(used.start()), ""
     else:
         found, _, unknown = said.list_at(used.start("name"), most=1, loose=True)
@@ -227,11 +221,16 @@ def weight(said: Mentions) -> str | None:
     return found[0]
 
 
+def _said(said: Mentions, trigger: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """Where these words stand, are not denied and are no column's name."""
+    for match in trigger.finditer(said.text):
+        if not said.denied(match.start()) and not said.is_read(match.start()):
+            yield match
+
+
 def _first(said: Mentions, trigger: re.Pattern[str], wanted: Callable[[str], bool] = lambda column: True) -> str | None:
     """The first column behind one of these words."""
-    for match in trigger.finditer(said.text):
-        if said.denied(match.start()) or said.is_read(match.start()):
-            continue
+    for match in _said(said, trigger):
         known = len(said.used)
         found, _, _ = said.list_at(match.end(), most=1, loose=True)
         if found and wanted(found[0]):
@@ -242,8 +241,7 @@ def _first(said: Mentions, trigger: re.Pattern[str], wanted: Callable[[str], boo
 
 def _named_behind(said: Mentions, word: re.Pattern[str]) -> str | None:
     """The first column that stands by its full name right behind this word."""
-    places = [m for m in word.finditer(said.text) if not said.denied(m.start()) and not said.is_read(m.start())]
-    return next((c for m in places for c in said.list_if_any(m.end(), most=1)[0]), None)
+    return next((c for m in _said(said, word) for c in said.list_if_any(m.end(), most=1)[0]), None)
 
 
 def _subject(said: Mentions, predicate: re.Pattern[str]) -> str | None:
