@@ -39,7 +39,7 @@ _MORE_BETWEEN = re.compile(
     r"(\b[\w.-]+\s+)(?:more|extra|additional|further)\s+(?=(?:seconds?|secs?|minutes?|mins?|hours?)\b)", re.IGNORECASE
 )
 _MORE = re.compile(
-    r"\b(?:(?<!no )(?<!not )more|add|longer(?!\s+than)|increase|raise|another|extra|additional|further|extend\w*"
+    r"\b(?:(?<!no )(?<!not )more(?!\s+than)|add|longer(?!\s+than)|increase|raise|another|extra|additional|further|extend\w*"
     r"|prolong\w*)\b|(?<![\w.])\+\s*(?=\d)",
     re.IGNORECASE,
 )

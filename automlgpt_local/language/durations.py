@@ -65,7 +65,8 @@ _IS_ENOUGH = re.compile(
 MOST_WORDS_BESIDE = 4  # of a clause that gives a limit without a word for it
 _EFFORT = re.compile(
     r"\b(?:train\w*|fit\w*|search\w*|finish\w*|done|ready|tak(?:e|es|ing)|spend\w*|budget\w*|limit\w*|at\s+most"
-    r"|up\s+to|max\w*|give|want|stop|deadline|(?:you|i)(?:['’]ve|\s+(?:only\s+)?have)|time\s*(?:[:=]|is\b))",
+    r"|up\s+to|max\w*|give|want|stop|deadline|(?:you|i)(?:['’]ve|\s+(?:(?:only|can|may|could)\s+)*have)"
+    r"|let\s+(?:it|the\s+(?:run|search))|go(?:ing)?\s+on|continu\w*|keep\s+(?:going|running)|extend\w*|time\s*(?:[:=]|is\b))",
     re.IGNORECASE,
 )
 _OUTCOME = re.compile(
