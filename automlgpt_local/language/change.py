@@ -39,8 +39,8 @@ _MORE_BETWEEN = re.compile(
     r"(\b[\w.-]+\s+)(?:more|extra|additional|further)\s+(?=(?:seconds?|secs?|minutes?|mins?|hours?)\b)", re.IGNORECASE
 )
 _MORE = re.compile(
-    r"\b(?:(?<!no )(?<!not )more(?!\s+than)|add|longer(?!\s+than)|increase|raise|another|extra|additional|further|extend\w*"
-    r"|prolong\w*)\b|(?<![\w.])\+\s*(?=\d)",
+    r"\b(?:(?<!no )(?<!not )more(?!\s+than)|add|longer(?!\s+than)|increase|raise|another|extra|additional|further"
+    r"|extend\w*|prolong\w*)\b|(?<![\w.])\+\s*(?=\d)",
     re.IGNORECASE,
 )
 _BY = re.compile(r"\bby\s+(?=(?:an?\b|half|\d|[a-z]+\s+(?:seconds?|minutes?|hours?)\b))", re.IGNORECASE)
